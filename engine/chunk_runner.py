@@ -1,0 +1,337 @@
+"""One chunk from claim to commit: the same code under every executor.
+
+The order is the commit protocol: claim with a fresh token, run the rows inside the ledger's work,
+store the parts, commit once, move the live counters. A process that dies anywhere in it leaves a
+lease that is taken back, and parts that nobody names.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from typing import Any
+
+from engine.config import EngineConfig
+from engine.errors import InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
+from engine.handlers import RowAdapter, RowFailure, RowHandler, resolve_handler
+from engine.ledger import ChunkWork, Ledger
+from engine.model import ChunkOutcome, Claim, Counts, Job, Plan
+from engine.options import ImportOptions
+from engine.progress import ProgressStore, Ticker
+from engine.readers import BrokenRow, Row
+from engine.results import PartKeys, PartWriter, escape_row, format_record, quote_cell, result_json
+from engine.storage import Storage, open_location, open_storage
+from engine.table import read_chunk
+
+logger = logging.getLogger(__name__)
+
+#: After this many deaths on a chunk its rows are watched one by one, to find the one that kills.
+WATCH_AFTER_DEATHS = 2
+#: Deaths beyond those that guilty rows explain, after which the chunk is given up.
+MAX_UNEXPLAINED_DEATHS = 20
+#: Jobs whose handler and storages a process keeps at hand.
+_KEPT_JOBS = 8
+#: Objects by which allocations must outrun deallocations before the garbage collector looks at the
+#: youngest. Python's own 700 makes it walk every slice of rows: a quarter of the time in row mode.
+_GC_THRESHOLD = 100_000
+
+
+class Ran(Enum):
+    """What became of an order to run a chunk."""
+
+    DONE = "done"
+    """Committed by this call."""
+    NOTHING_TO_DO = "nothing_to_do"
+    """Done before, leased by another process, or the job takes no more work: a copy of a message."""
+    LOST = "lost"
+    """Another attempt took the chunk over meanwhile; nothing of this one is kept."""
+    STOPPED = "stopped"
+    """Given back because this process is to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _JobAtHand:
+    job: Job
+    plan: Plan
+    options: ImportOptions
+    handler: RowHandler
+    source: Storage
+    source_key: str
+    workspace: Storage
+
+
+class ChunkRunner:
+    """Runs chunks of any job of one ledger in this process."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        progress: ProgressStore,
+        config: EngineConfig,
+        *,
+        owner: str,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """
+        Args:
+            owner: the name of this process (`engine.ledger.owner.this_process`).
+            should_stop: asked after each batch; True makes the runner give the chunk back.
+        """
+        self._ledger = ledger
+        self._progress = progress
+        self._config = config
+        self._owner = owner
+        self._should_stop = should_stop
+        self._jobs: OrderedDict[str, _JobAtHand] = OrderedDict()
+
+    def run(self, job_id: str, chunk_index: int) -> Ran:
+        """Run a chunk and commit it, exactly once however often and wherever this is called.
+
+        Raises:
+            RowmillError: something other than a row is wrong, and would be wrong again (the source
+                changed, the storage is away). The chunk has been given back.
+        """
+        claim = self._ledger.claim(job_id, chunk_index, owner=self._owner, token=secrets.token_hex(8))
+        if claim is None:
+            return Ran.NOTHING_TO_DO
+        facts = {"job_id": job_id, "chunk_index": chunk_index, "attempt": claim.attempt}
+        if claim.deaths > MAX_UNEXPLAINED_DEATHS + 2 * len(claim.guilty_rows):
+            self._ledger.release(claim)
+            raise WorkerLostError(
+                f"{claim.deaths} processes died on chunk {chunk_index} (rows {claim.chunk.first_row_index:,} to "
+                f"{claim.chunk.first_row_index + claim.chunk.row_count - 1:,}), and no single row is to blame. "
+                "Look for a lack of memory, then resume the job.",
+                job_id=job_id,
+                chunk_index=chunk_index,
+            )
+        try:
+            with _Heartbeat(self._ledger, claim, self._config.heartbeat_seconds), _relaxed_collector():
+                at_hand = self._at_hand(job_id)
+                attempt = _Attempt(at_hand, claim, self._ledger, self._progress, self._config, self._should_stop)
+                outcome = attempt.run()
+        except LeaseLostError:
+            logger.warning("chunk lease lost", extra=facts)
+            return Ran.LOST
+        except BaseException:
+            self._release(claim)
+            raise
+        if outcome is None:
+            self._release(claim)
+            return Ran.STOPPED
+        logger.info("chunk done", extra={**facts, "rows": outcome.counts.processed_rows})
+        return Ran.DONE
+
+    def _at_hand(self, job_id: str) -> _JobAtHand:
+        found = self._jobs.get(job_id)
+        if found is None:
+            job = self._ledger.job(job_id)
+            if job.plan is None:
+                raise InconsistentJobError(f"Job {job_id} has chunks but no plan.", job_id=job_id)
+            source, source_key = open_location(job.plan.readable.url, self._config)
+            found = _JobAtHand(
+                job=job,
+                plan=job.plan,
+                options=ImportOptions.from_mapping(job.options),
+                handler=resolve_handler(job.handler_path),
+                source=source,
+                source_key=source_key,
+                workspace=open_storage(job.workspace_url, self._config),
+            )
+            self._jobs[job_id] = found
+            while len(self._jobs) > _KEPT_JOBS:
+                self._jobs.popitem(last=False)
+        return found
+
+    def _release(self, claim: Claim) -> None:
+        try:
+            self._ledger.release(claim)
+        except LedgerError:  # the lease runs out by itself; the first error is the one to tell
+            logger.warning("chunk not released", extra={"job_id": claim.job_id}, exc_info=True)
+
+
+def rebuild_progress(ledger: Ledger, progress: ProgressStore, job_id: str) -> None:
+    """Make missing live counters from the ledger's committed chunks; running chunks add themselves again."""
+    job = ledger.job(job_id)
+    progress.begin(job_id, total_rows=job.total_rows, done=ledger.counts_by_chunk(job_id), only_if_missing=True)
+    if job.cancel_requested:
+        progress.request_cancel(job_id)
+
+
+class _Attempt:
+    """The work of one attempt: rows in, parts out."""
+
+    def __init__(
+        self,
+        at_hand: _JobAtHand,
+        claim: Claim,
+        ledger: Ledger,
+        progress: ProgressStore,
+        config: EngineConfig,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._at_hand = at_hand
+        self._claim = claim
+        self._ledger = ledger
+        self._config = config
+        self._should_stop = should_stop
+        self._is_watched = claim.deaths >= WATCH_AFTER_DEATHS
+        self._guilty = frozenset(claim.guilty_rows)
+        self._escape = config.escape_formulae and at_hand.options.output_format == "csv"
+        self._success_count = 0
+        self._failure_count = 0
+        self._progress = progress
+
+    def run(self) -> ChunkOutcome | None:
+        """Run the rows and commit; None when the process is to stop, with nothing committed."""
+        claim, at_hand = self._claim, self._at_hand
+        keys = PartKeys.of_claim(claim)
+        rows = read_chunk(at_hand.source, at_hand.source_key, at_hand.plan, claim.chunk, self._config)
+        with self._new_ticker() as ticker:
+            with (
+                self._ledger.work(claim) as work,
+                PartWriter(at_hand.workspace, keys.key("success")) as success,
+                PartWriter(at_hand.workspace, keys.key("failed")) as failed,
+            ):
+                if not self._run_rows(rows, work, success, failed, ticker):
+                    return None
+                outcome = ChunkOutcome(
+                    counts=self._counts(), success_part=success.finish(), failed_part=failed.finish()
+                )
+                work.commit(outcome)
+            ticker.done(outcome.counts)
+        return outcome
+
+    def _new_ticker(self) -> Ticker:
+        ledger, progress, claim = self._ledger, self._progress, self._claim
+        return Ticker(
+            progress,
+            claim.job_id,
+            claim.chunk.chunk_index,
+            claim.attempt,
+            interval_seconds=self._config.progress_interval_seconds,
+            rebuild=lambda: rebuild_progress(ledger, progress, claim.job_id),
+        )
+
+    def _run_rows(
+        self, rows: Iterator[Row], work: ChunkWork, success: PartWriter, failed: PartWriter, ticker: Ticker
+    ) -> bool:
+        """Run every row, or as many as a cancel leaves; False when the process is to stop."""
+        claim, at_hand = self._claim, self._at_hand
+        adapter = RowAdapter(at_hand.handler, claim.job_id, at_hand.options.for_handler(), guard=work.row_guard)
+        row_index = claim.chunk.first_row_index
+        end_index = row_index + claim.chunk.row_count
+        size = 1 if self._is_watched else at_hand.options.batch_size
+        while batch := list(islice(rows, size)):
+            if self._is_watched:
+                self._ledger.watch_row(claim, row_index)
+            self._run_batch(adapter, row_index, batch, success, failed)
+            row_index += len(batch)
+            if ticker.tick(self._counts()):
+                return True
+            if row_index < end_index and self._should_stop():
+                return False
+        if row_index != end_index:
+            raise InconsistentJobError(
+                f"Chunk {claim.chunk.chunk_index} has {row_index - claim.chunk.first_row_index:,} rows where "
+                f"{claim.chunk.row_count:,} were planned. This is a defect of the engine; please report the file.",
+                job_id=claim.job_id,
+                chunk_index=claim.chunk.chunk_index,
+            )
+        return True
+
+    def _run_batch(
+        self, adapter: RowAdapter, first_row_index: int, batch: list[Row], success: PartWriter, failed: PartWriter
+    ) -> None:
+        """Run a batch and write its lines. A line is formed before its handler runs, which may change the row."""
+        outcomes = None if self._config.enable_result_files else self._outcomes(adapter, first_row_index, batch)
+        if outcomes is not None:
+            refusals = sum(outcome.__class__ is RowFailure for outcome in outcomes)
+            self._failure_count += refusals
+            self._success_count += len(outcomes) - refusals
+            return
+        starts = self._line_starts(batch)
+        accepted: list[str] = []
+        refused: list[str] = []
+        for start, outcome in zip(starts, self._outcomes(adapter, first_row_index, batch), strict=True):
+            if outcome.__class__ is RowFailure:
+                message = escape_row([outcome.message])[0] if self._escape else outcome.message
+                refused.append(start + quote_cell(message) or '""')
+            else:
+                accepted.append(start + quote_cell(result_json(outcome)))
+        success.add_lines(accepted)
+        failed.add_lines(refused)
+        self._success_count += len(accepted)
+        self._failure_count += len(refused)
+
+    def _line_starts(self, batch: list[Row]) -> list[str]:
+        """What each row's line in a result file begins with, up to the extra cell."""
+        rows: list[list[str]] = batch  # type: ignore[assignment]
+        if BrokenRow in set(map(type, batch)):
+            rows = [row.cells if isinstance(row, BrokenRow) else row for row in batch]
+        if self._escape:
+            rows = [escape_row(row) for row in rows]
+        return [format_record(row) + "," if row else "" for row in rows]
+
+    def _outcomes(self, adapter: RowAdapter, first_row_index: int, batch: list[Row]) -> Sequence[Any]:
+        """One outcome per row: rows that are broken, or that kill their process, do not reach the handler."""
+        if not self._guilty and BrokenRow not in set(map(type, batch)):
+            return adapter.run(first_row_index, batch)  # type: ignore[arg-type]
+        outcomes: list[Any] = []
+        for row_index, row in enumerate(batch, first_row_index):
+            if isinstance(row, BrokenRow):
+                outcomes.append(RowFailure(row.error))
+            elif row_index in self._guilty:
+                outcomes.append(
+                    RowFailure("The process died twice while the handler ran this row; it was not run again.")
+                )
+            else:
+                outcomes.extend(adapter.run(row_index, [row]))
+        return outcomes
+
+    def _counts(self) -> Counts:
+        return Counts(success_count=self._success_count, failure_count=self._failure_count)
+
+
+class _Heartbeat:
+    """Keeps a lease alive from a thread of its own while the rows run."""
+
+    def __init__(self, ledger: Ledger, claim: Claim, interval_seconds: float) -> None:
+        self._ledger = ledger
+        self._claim = claim
+        self._interval_seconds = interval_seconds
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="rowmill-heartbeat", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._interval_seconds):
+            try:
+                if not self._ledger.heartbeat(self._claim):
+                    return
+            except LedgerError:  # the next beat may get through, and the commit tells in the end
+                logger.warning("heartbeat failed", extra={"job_id": self._claim.job_id}, exc_info=True)
+
+
+@contextmanager
+def _relaxed_collector() -> Iterator[None]:
+    """Keep the garbage collector from walking the rows in hand; what it was set to comes back."""
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], _GC_THRESHOLD) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

@@ -1,0 +1,108 @@
+"""Calls a row handler for row after row and turns whatever comes back into outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from engine.handlers.contract import RowFailure, RowHandler
+
+#: Characters of an error message that are kept; a cell of a spreadsheet holds no more.
+MAX_ERROR_CHARACTERS = 32_000
+
+RowGuard = Callable[[], AbstractContextManager[None]]
+
+
+class _RefusedError(Exception):
+    """Leaves a row's guard so that its savepoint is rolled back."""
+
+
+class RowAdapter:
+    """Runs one chunk's rows through a row handler; nothing a handler does ends more than its row.
+
+    KeyboardInterrupt alone passes through, since it comes from outside.
+    """
+
+    def __init__(
+        self, handler: RowHandler, job_id: str, options: dict[str, Any], *, guard: RowGuard | None = None
+    ) -> None:
+        """
+        Args:
+            options: what the handler sees; it may change it, for this chunk only.
+            guard: a savepoint around each row, where the ledger has transactions.
+        """
+        self._handler = handler
+        self._job_id = job_id
+        self._options = options
+        self._guard = guard
+
+    def run(self, first_row_index: int, rows: Sequence[list[str]]) -> list[Any]:
+        """Outcomes of the rows in order: the `result` of an accepted row, a RowFailure for a refused one.
+
+        Args:
+            first_row_index: 1-based index of the first of the rows.
+        """
+        if self._guard is not None:
+            return [self._guarded(index, row, self._guard) for index, row in enumerate(rows, first_row_index)]
+        handler, job_id, options = self._handler, self._job_id, self._options
+        outcomes: list[Any] = []
+        append = outcomes.append
+        for row_index, row in enumerate(rows, first_row_index):
+            try:
+                returned = handler(row_index, row, job_id, options)
+                # The guide's form is met by nearly every row, so it is tested first and in place.
+                if returned.__class__ is dict and returned.get("ok") is True:
+                    append(returned.get("result", _NOTHING))
+                else:
+                    append(_judge(returned))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the team's code may raise anything
+                append(_crash(error))
+        return outcomes
+
+    def _guarded(self, row_index: int, row: list[str], guard: RowGuard) -> Any:
+        outcome: Any = None
+        try:
+            with guard():
+                outcome = _judge(self._handler(row_index, row, self._job_id, self._options))
+                if outcome.__class__ is RowFailure:
+                    raise _RefusedError
+        except _RefusedError:
+            pass
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            outcome = _crash(error)
+        return outcome
+
+
+#: The result of a row whose handler named none.
+_NOTHING: Mapping[str, Any] = {}
+
+
+def _judge(returned: Any) -> Any:
+    """The outcome that a return value stands for; one that is not of the guide's form is a failure."""
+    if not isinstance(returned, Mapping):
+        return RowFailure(
+            f'The handler returned {_kind(returned)}, not a dict with "ok": it must return '
+            '{"ok": True, "result": {...}} or {"ok": False, "error": "..."}.'
+        )
+    ok = returned.get("ok")
+    if ok is True:
+        return returned.get("result", _NOTHING)
+    if ok is False:
+        error = returned.get("error")
+        if error is None or error == "":
+            return RowFailure("The handler refused the row without saying why.")
+        return RowFailure((error if isinstance(error, str) else str(error))[:MAX_ERROR_CHARACTERS])
+    if "ok" not in returned:
+        return RowFailure('The handler returned a dict without "ok": it must say True or False.')
+    return RowFailure(f'The handler returned "ok" as {_kind(ok)}: it must be True or False.')
+
+
+def _crash(error: BaseException) -> RowFailure:
+    text = str(error).strip()
+    name = type(error).__name__
+    return RowFailure((f"{name}: {text}" if text else name)[:MAX_ERROR_CHARACTERS])
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"{type(value).__name__} {value!r}"[:80]

@@ -1,0 +1,131 @@
+"""The durable truth about jobs and chunks. What a broker or Redis says is a hint; this decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan
+from engine.status import Phase, Status
+
+
+class ChunkWork(Protocol):
+    """The transaction in which one attempt runs its rows, where the ledger has one."""
+
+    def row_guard(self) -> AbstractContextManager[None]:
+        """A savepoint around one row, so that a failed row leaves nothing in the handler's database."""
+
+    def commit(self, outcome: ChunkOutcome) -> None:
+        """Mark the chunk done, exactly once.
+
+        Raises:
+            LeaseLostError: the chunk is no longer this attempt's; the transaction is rolled back.
+        """
+
+
+class Ledger(Protocol):
+    """Jobs and chunks. Every method is one transaction; all may be called by any process at any time."""
+
+    @property
+    def url(self) -> str:
+        """How another process opens the same ledger."""
+
+    # Jobs
+
+    def create_job(self, job: Job) -> None:
+        """Write a new job."""
+
+    def job(self, job_id: str) -> Job:
+        """The job as it is now. Raises JobNotFoundError."""
+
+    def jobs(self, *, unfinished_only: bool = False) -> list[Job]:
+        """Jobs, the newest first."""
+
+    def move_job(
+        self,
+        job_id: str,
+        *,
+        expected: Sequence[tuple[Status, Phase | None]],
+        status: Status,
+        phase: Phase | None,
+        owner: str | None = None,
+        expected_owner: str | None = None,
+        **changes: Any,
+    ) -> bool:
+        """Compare-and-set: move a job that is in one of the expected states, and write the changes with it.
+
+        Args:
+            expected: allowed present states.
+            owner: who scans or merges from now on; its heartbeat starts now.
+            expected_owner: who must be scanning or merging at present; None for anyone.
+            changes: of total_rows, started_at, finished_at, counts, result_files, error_code, error_message.
+
+        Returns:
+            Whether this call did it; of several at once only one does.
+
+        Raises:
+            StatusTransitionError: `status.TRANSITIONS` does not have the move.
+        """
+
+    def job_heartbeat(self, job_id: str, owner: str) -> None:
+        """Say that the owner still scans or merges."""
+
+    def save_plan(self, job_id: str, plan: Plan) -> None:
+        """Write what the first look found; a repeat overwrites."""
+
+    def request_cancel(self, job_id: str) -> bool:
+        """Raise the flag; False when the job has ended already. Repeating it is harmless."""
+
+    # Chunks
+
+    def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
+        """Append planned chunks; those that are there already stay as they are."""
+
+    def send_chunks(self, job_id: str, *, window: int) -> list[int]:
+        """Take planned chunks for sending until `window` are in flight, in order; each is given to one caller only."""
+
+    def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
+        """Lease a chunk that is planned or sent, or whose owner is dead for certain. The attempt counts at once.
+
+        Returns:
+            None when there is nothing to do: done, leased by a living process, or the job takes no
+            more work.
+        """
+
+    def heartbeat(self, claim: Claim) -> bool:
+        """Say that the attempt lives; False when the chunk is no longer its own."""
+
+    def watch_row(self, claim: Claim, row_index: int) -> None:
+        """Remember the row that is about to run, so that its process's death can be put down to it."""
+
+    def work(self, claim: Claim) -> AbstractContextManager[ChunkWork]:
+        """The attempt's transaction; rolled back when the context ends by an exception."""
+
+    def release(self, claim: Claim) -> None:
+        """Give a chunk back unharmed, as if this attempt had not been."""
+
+    def take_back(self, job_id: str, *, lease_seconds: float, resend_after_seconds: float) -> list[int]:
+        """Find chunks whose owner is dead or silent, or whose message was never picked up, and mark them sent anew.
+
+        Returns:
+            The chunks to send, in order.
+        """
+
+    def drop_chunks(self, job_id: str) -> None:
+        """Mark planned and sent chunks dropped, after a cancel."""
+
+    def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
+        """Every chunk in order."""
+
+    def unfinished_chunks(self, job_id: str) -> int:
+        """How many chunks are neither done nor dropped."""
+
+    def counts(self, job_id: str) -> Counts:
+        """The recount: the sum over committed chunks."""
+
+    def counts_by_chunk(self, job_id: str) -> Mapping[int, Counts]:
+        """The committed chunks' counts."""
+
+    def close(self) -> None:
+        """Close connections of this process."""

@@ -1,0 +1,177 @@
+"""The import options of one job: names, types, bounds and defaults.
+
+`KNOWN` is the single table; the command line, the API and the README's list follow it. A key that
+is not in it is a custom option: it goes to the handler as it came and nowhere else.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Literal
+
+from engine.errors import OptionError
+
+#: Rows; the guide's default.
+DEFAULT_BATCH_SIZE = 500
+#: Characters that can separate cells; anything else is more likely a typing mistake.
+MAX_CUSTOM_OPTIONS_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """The options of one job, checked."""
+
+    batch_size: int = DEFAULT_BATCH_SIZE
+    """Rows between two looks at progress and cancel; 1 to 100,000."""
+    count_total_first: bool = True
+    """Whether the scan ends before the first chunk starts, so that the percentage is known throughout."""
+    header_rows: int = 1
+    """Records before the data; 0 to 1,000. The last of them names the columns."""
+    output_format: Literal["csv", "xlsx"] = "csv"
+    create_result_file_records: bool = True
+    """Whether the Django integration makes FileModel records of the result files."""
+    handler_path: str | None = None
+    """A handler among the allowed ones, in place of the view's."""
+    chunk_size: int | None = None
+    """Rows in a chunk, at most; 1 to 10,000,000. None: the engine chooses."""
+    delimiter: str | None = None
+    """One character; None: found by looking."""
+    quote_char: str | None = None
+    """One character, or "" where quotes mean nothing; None: found by looking."""
+    encoding: str | None = None
+    """A codec name such as "utf-8", "cp1252", "utf-16"; None: found by looking."""
+    result_header: Literal["positional", "source"] = "positional"
+    """Result files name columns col_0, col_1, … or as the source's header does."""
+    custom: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Every unknown key of the request, for the handler."""
+
+    @classmethod
+    def from_mapping(cls, given: Mapping[str, Any]) -> ImportOptions:
+        """Check what a request or a command line gave.
+
+        Args:
+            given: option names to values; values as JSON has them (no strings for numbers).
+
+        Raises:
+            OptionError: a known option has a wrong type or is out of bounds, or the custom ones
+                are not JSON or too large. The fact `option` names the culprit.
+        """
+        if not isinstance(given, Mapping):
+            raise OptionError("options must be an object of names and values.", option="options")
+        known: dict[str, Any] = {}
+        custom: dict[str, Any] = {}
+        for name, value in given.items():
+            check = KNOWN.get(name)
+            if check is None:
+                custom[str(name)] = value
+            else:
+                known[name] = check(name, value)
+        try:
+            custom_bytes = len(json.dumps(custom))
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"A custom option is not JSON: {error}.", option="options") from error
+        if custom_bytes > MAX_CUSTOM_OPTIONS_BYTES:
+            raise OptionError(
+                f"The custom options take {custom_bytes:,} bytes; {MAX_CUSTOM_OPTIONS_BYTES:,} are allowed.",
+                option="options",
+            )
+        options = cls(**known, custom=MappingProxyType(custom))
+        if options.delimiter and options.delimiter == options.quote_char:
+            raise OptionError("delimiter and quote_char must differ.", option="quote_char")
+        return options
+
+    def for_handler(self) -> dict[str, Any]:
+        """A fresh dict of what the handler sees: every known option, then the custom ones."""
+        known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "custom"}
+        return {**known, **self.custom}
+
+
+def _integer(low: int, high: int, *, or_none: bool = False) -> Any:
+    def check(name: str, value: Any) -> int | None:
+        if value is None and or_none:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise OptionError(f"{name} must be a whole number, not {_show(value)}.", option=name)
+        if not low <= value <= high:
+            raise OptionError(f"{name} must be from {low:,} to {high:,}, not {value:,}.", option=name)
+        return value
+
+    return check
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise OptionError(f"{name} must be true or false, not {_show(value)}.", option=name)
+    return value
+
+
+def _choice(*allowed: str) -> Any:
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            names = " or ".join(f'"{a}"' for a in allowed)
+            raise OptionError(f"{name} must be {names}, not {_show(value)}.", option=name)
+        return value
+
+    return check
+
+
+def _text_or_none(name: str, value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise OptionError(f"{name} must be a text, not {_show(value)}.", option=name)
+    return value
+
+
+def _character(*, may_be_empty: bool) -> Any:
+    def check(name: str, value: Any) -> str | None:
+        if value is None:
+            return None
+        if isinstance(value, str) and value == r"\t":
+            return "\t"
+        if value == "" and may_be_empty:
+            return ""
+        if not isinstance(value, str) or len(value) != 1 or value in "\r\n\0" or not value.isascii():
+            raise OptionError(f"{name} must be one ASCII character, not {_show(value)}.", option=name)
+        return value
+
+    return check
+
+
+def _encoding(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        info = codecs.lookup(value)
+        if not info._is_text_encoding:
+            raise LookupError(value)
+        return info.name
+    except (LookupError, TypeError, ValueError) as error:
+        raise OptionError(
+            f'{name} must be a known text encoding such as "utf-8" or "cp1252", not {_show(value)}.', option=name
+        ) from error
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+#: Option name → its check. The order is the order of the README's table.
+KNOWN: Mapping[str, Any] = MappingProxyType(
+    {
+        "batch_size": _integer(1, 100_000),
+        "count_total_first": _boolean,
+        "header_rows": _integer(0, 1_000),
+        "output_format": _choice("csv", "xlsx"),
+        "create_result_file_records": _boolean,
+        "handler_path": _text_or_none,
+        "chunk_size": _integer(1, 10_000_000, or_none=True),
+        "delimiter": _character(may_be_empty=False),
+        "quote_char": _character(may_be_empty=True),
+        "encoding": _encoding,
+        "result_header": _choice("positional", "source"),
+    }
+)

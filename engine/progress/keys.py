@@ -1,0 +1,25 @@
+"""Everything this room keeps in Redis: key, type, fields and life time.
+
+    rowmill:progress:{job_id}   hash, expires `EngineConfig.progress_ttl_seconds` after it was last touched
+        success   rows, the sum over all chunks    ┐ the counters exist when these do
+        failed    rows, the sum over all chunks    ┘
+        total     rows of the source; absent until the scan knows
+        cancel    "1" when a cancel was requested; may stand alone, before or after the counters
+        <digits>  chunk_index → "attempt:success:failed:done", done being 0 or 1
+
+One key per job: the counters are there whole or not at all, whatever is evicted or expires. The
+braces are part of the key; they are a hash tag, so that a job stays on one node of a cluster.
+The scripts beside this file are the only writers; after each of them the sums are right.
+"""
+
+from __future__ import annotations
+
+TOTAL_FIELD = "total"
+SUCCESS_FIELD = "success"
+FAILED_FIELD = "failed"
+CANCEL_FIELD = "cancel"
+
+
+def progress_key(job_id: str) -> str:
+    """The one key of a job."""
+    return f"rowmill:progress:{{{job_id}}}"

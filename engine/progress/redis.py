@@ -1,0 +1,213 @@
+"""Live counters in Redis or Valkey, shared by all workers of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from engine.config import EngineConfig
+from engine.errors import OptionError, ServiceUnavailableError
+from engine.model import Counts
+from engine.progress.keys import CANCEL_FIELD, FAILED_FIELD, SUCCESS_FIELD, TOTAL_FIELD, progress_key
+from engine.progress.protocol import ProgressSnapshot
+
+if TYPE_CHECKING:
+    import redis
+
+#: Seconds without an answer after which a connection counts as lost.
+SOCKET_TIMEOUT_SECONDS = 30.0
+CONNECT_TIMEOUT_SECONDS = 5.0
+#: Seconds of idleness after which a connection is tried before it is used again.
+HEALTH_CHECK_SECONDS = 25
+#: Further tries after a lost connection, waiting 0.05, 0.1, 0.2 … seconds. Every call may be repeated.
+RETRIES = 4
+RETRY_BASE_SECONDS = 0.05
+RETRY_CAP_SECONDS = 1.0
+
+#: Reply of record.lua.
+_MISSING = -1
+
+
+class RedisProgress:
+    """A ProgressStore whose every method is one round trip and one atomic step.
+
+    Nothing is connected before the first call, so that an object made in a parent process serves
+    its children. A lost connection is retried; a repeated call changes nothing. Safe for threads.
+    """
+
+    def __init__(self, connect: Callable[[], redis.Redis], *, shown_url: str, ttl_seconds: int) -> None:
+        """Prefer `from_url`.
+
+        Args:
+            connect: makes the client; called once, at the first call.
+            shown_url: where Redis is, for messages; without a password.
+            ttl_seconds: how long the counters of a job are kept that nobody touches.
+        """
+        self._connect = connect
+        self._shown_url = shown_url
+        self._ttl_seconds = ttl_seconds
+        self._lock = Lock()
+        self._client: redis.Redis | None = None
+        self._scripts: dict[str, Any] = {}
+
+    @classmethod
+    def from_url(cls, url: str, config: EngineConfig) -> RedisProgress:
+        """Counters at a `redis://`, `rediss://` or `unix://` address (also Celery's `redis+socket://`).
+
+        Raises:
+            OptionError: the address is not of that form, or the Python package `redis` is missing.
+        """
+        url = _as_redis_url(url)
+        shown_url = url_without_secrets(url)
+        try:
+            import redis
+            from redis.backoff import ExponentialBackoff
+            from redis.retry import Retry
+        except ImportError as error:
+            raise OptionError(
+                "Live counters in Redis need the Python package redis: pip install 'rowmill[celery]'.",
+                option="redis_url",
+            ) from error
+
+        def connect() -> redis.Redis:
+            client: redis.Redis = redis.Redis.from_url(
+                url,
+                decode_responses=True,
+                socket_timeout=SOCKET_TIMEOUT_SECONDS,
+                socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                health_check_interval=HEALTH_CHECK_SECONDS,
+                retry=Retry(ExponentialBackoff(cap=RETRY_CAP_SECONDS, base=RETRY_BASE_SECONDS), RETRIES),
+                **({} if url.startswith("unix:") else {"socket_keepalive": True}),
+            )
+            return client
+
+        return cls(connect, shown_url=shown_url, ttl_seconds=config.progress_ttl_seconds)
+
+    def begin(
+        self,
+        job_id: str,
+        *,
+        total_rows: int | None,
+        done: Mapping[int, Counts] | None = None,
+        only_if_missing: bool = False,
+    ) -> None:
+        """As the protocol has it. 100,000 committed chunks are about 2 MB, and hold Redis up for about 0.1 s."""
+        committed = "".join(
+            [f"{index}:{counts.success_count}:{counts.failure_count};" for index, counts in (done or {}).items()]
+        )
+        total = "" if total_rows is None else total_rows
+        self._run("begin", job_id, total, committed, int(only_if_missing))
+
+    def set_total(self, job_id: str, total_rows: int) -> None:
+        """As the protocol has it."""
+        self._run("set_total", job_id, total_rows)
+
+    def record(self, job_id: str, chunk_index: int, attempt: int, counts: Counts, *, done: bool = False) -> bool | None:
+        """As the protocol has it."""
+        reply = self._run("record", job_id, chunk_index, attempt, counts.success_count, counts.failure_count, int(done))
+        return None if reply == _MISSING else reply == 1
+
+    def request_cancel(self, job_id: str) -> None:
+        """As the protocol has it."""
+        self._run("request_cancel", job_id)
+
+    def snapshot(self, job_id: str) -> ProgressSnapshot | None:
+        """As the protocol has it."""
+        fields = [TOTAL_FIELD, SUCCESS_FIELD, FAILED_FIELD, CANCEL_FIELD]
+        with self._errors():
+            total, success, failed, cancel = self._connected().hmget(progress_key(job_id), fields)
+        if success is None or failed is None:
+            return None
+        return ProgressSnapshot(
+            total_rows=None if total is None else int(total),
+            counts=Counts(success_count=int(success), failure_count=int(failed)),
+            cancel_requested=cancel is not None,
+        )
+
+    def clear(self, job_id: str) -> None:
+        """As the protocol has it."""
+        with self._errors():
+            self._connected().unlink(progress_key(job_id))
+
+    def ping(self) -> None:
+        """Let a Redis that answers pass.
+
+        Raises:
+            ServiceUnavailableError: it does not.
+        """
+        with self._errors():
+            self._connected().ping()
+
+    def close(self) -> None:
+        """Let go of the connections; a later call makes new ones."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _run(self, script: str, job_id: str, *arguments: int | str) -> int:
+        """Run a script by its hash; redis-py sends its text again to a server that has lost it."""
+        with self._errors():
+            self._connected()
+            reply: int = self._scripts[script](keys=[progress_key(job_id)], args=[*arguments, self._ttl_seconds])
+        return reply
+
+    def _connected(self) -> redis.Redis:
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+                names = ("begin", "record", "request_cancel", "set_total")
+                self._scripts = {name: self._client.register_script(_script_text(name)) for name in names}
+            return self._client
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        from redis.exceptions import ConnectionError, RedisError, TimeoutError
+
+        try:
+            yield
+        except (ConnectionError, TimeoutError) as error:
+            raise ServiceUnavailableError(
+                f"Redis at {self._shown_url} does not answer: {error}. "
+                "Start it, or set REDIS_URL to where it is; counters that are lost are rebuilt.",
+                service="redis",
+                url=self._shown_url,
+            ) from error
+        except RedisError as error:
+            raise ServiceUnavailableError(
+                f"Redis at {self._shown_url} refuses: {error}. "
+                "It must be a writable Redis 6 or Valkey with Lua scripts, and memory to spare.",
+                service="redis",
+                url=self._shown_url,
+            ) from error
+
+
+def url_without_secrets(url: str) -> str:
+    """The address without user, password and query, fit for a message or a log."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _as_redis_url(url: str) -> str:
+    """The address in the form redis-py knows."""
+    parts = urlsplit(url)
+    if parts.scheme == "redis+socket":
+        # Celery's name for a socket, with the database in `virtual_host`.
+        query = [("db" if name == "virtual_host" else name, value) for name, value in parse_qsl(parts.query)]
+        return f"unix://{parts.netloc}{parts.path}?{urlencode(query)}"
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise OptionError(
+            f"redis_url must begin with redis://, rediss:// or unix://, which {url_without_secrets(url)!r} does not.",
+            option="redis_url",
+        )
+    return url
+
+
+@cache
+def _script_text(name: str) -> str:
+    return resources.files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,22 @@
+"""Bytes → dialect, record ends, rows."""
+
+from engine.readers.encoding import EncodingEvidence, needs_transcoding
+from engine.readers.head import HEAD_BYTES, DataStart, Head, find_data_start, look
+from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
+from engine.readers.scan import RecordBlock, RecordScanner
+
+__all__ = [
+    "HEAD_BYTES",
+    "BrokenRow",
+    "DataStart",
+    "EncodingEvidence",
+    "Head",
+    "RecordBlock",
+    "RecordScanner",
+    "Row",
+    "bytes_to_read",
+    "find_data_start",
+    "look",
+    "needs_transcoding",
+    "read_rows",
+]

@@ -1,0 +1,35 @@
+"""Result files: how a line is written, the parts of a chunk, and joining them."""
+
+from engine.results.csv_format import (
+    ResultKind,
+    encode_lines,
+    escape_formula,
+    escape_row,
+    format_record,
+    header_cells,
+    header_line,
+    quote_cell,
+    result_line,
+    unescape_formula,
+)
+from engine.results.json_format import result_json
+from engine.results.merge import make_result_file, merge_csv
+from engine.results.parts import PartKeys, PartWriter
+
+__all__ = [
+    "PartKeys",
+    "PartWriter",
+    "ResultKind",
+    "encode_lines",
+    "escape_formula",
+    "escape_row",
+    "format_record",
+    "header_cells",
+    "header_line",
+    "make_result_file",
+    "merge_csv",
+    "quote_cell",
+    "result_json",
+    "result_line",
+    "unescape_formula",
+]

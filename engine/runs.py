@@ -1,0 +1,351 @@
+"""The Python API: run, inspect and read a source, ask for and cancel a job."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+from engine.config import EngineConfig
+from engine.coordinator import WORKSPACE, Coordinator
+from engine.errors import JobNotFoundError, LedgerError, OptionError, SourceChangedError
+from engine.handlers import RowHandler, handler_path_of
+from engine.ledger import Ledger, open_ledger
+from engine.ledger.owner import this_process
+from engine.model import Counts, Job
+from engine.options import ImportOptions
+from engine.progress import MemoryProgress, ProgressStore, RedisProgress
+from engine.readers import BrokenRow
+from engine.report import JobReport
+from engine.runtime.local import LocalRun
+from engine.status import Status
+from engine.storage import open_location, open_storage
+from engine.table import Look, TablePlanner, pin_source, read_chunk
+
+DEFAULT_OUTPUT_DIR = "rowmill-results"
+#: Rows shown by `inspect`.
+SAMPLE_ROWS = 5
+
+OnProgress = Callable[[JobReport], None]
+
+
+def run(
+    source: str | os.PathLike[str],
+    handler: RowHandler | str,
+    *,
+    output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    executor: Literal["local", "celery"] = "local",
+    workers: int | None = None,
+    resume: bool = False,
+    ledger: str | None = None,
+    config: EngineConfig | None = None,
+    on_progress: OnProgress = lambda _report: None,
+    on_interrupt: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> JobReport:
+    """Import a source and wait for the end; every row is in exactly one of the two result files.
+
+    Args:
+        source: a path, or `s3://bucket/key`.
+        handler: a dotted path, or a function that other processes can import.
+        output_dir: a folder or `s3://bucket/prefix`: the result files come here, the job's working
+            files below `.rowmill` in it.
+        executor: "local" runs worker processes of its own, "celery" sends the chunks to workers
+            that were started elsewhere and share the ledger's file.
+        workers: processes of the local executor; None for one per processor.
+        resume: go on with the newest unfinished job of the same source, handler, options and output.
+        ledger: `sqlite:///path` or a path; None for `config.ledger_url`, or else a file below `output_dir`.
+        config: services and limits; None to read the environment.
+        on_progress: is given a report a few times a second.
+        on_interrupt: is called when Ctrl-C was noticed and chunks in hand get a few seconds to end.
+        options: the import options (`engine.options.KNOWN`); any other name goes to the handler.
+
+    Returns:
+        The ended job: succeeded or cancelled.
+
+    Raises:
+        RowmillError: see `engine.errors`. A job that exists by then is marked failed and can be resumed.
+        InterruptedJobError: Ctrl-C; the job can be resumed.
+    """
+    checked = ImportOptions.from_mapping(options)
+    handler_path = handler_path_of(handler)
+    if workers is not None and workers < 1:
+        raise OptionError(f"workers must be at least 1, not {workers}.", option="workers")
+    if executor not in ("local", "celery"):
+        raise OptionError(f'executor must be "local" or "celery", not {executor!r}.', option="executor")
+    config = config or EngineConfig.from_env()
+    source_url, output_url = _url(source), open_storage(_url(output_dir), config).url
+    ledger_url = ledger_url_for(ledger, output_url, config)
+    # Before the ledger makes its folder, so that an unwritable place is told as such.
+    open_storage(output_url, config, fail_fast=True).check_writable()
+    books = open_ledger(ledger_url)
+    try:
+        progress: ProgressStore = (
+            MemoryProgress() if executor == "local" else RedisProgress.from_url(config.redis_url, config)
+        )
+        coordinator = Coordinator(books, progress, config, owner=this_process())
+        job = (
+            _find_unfinished(books, coordinator, source_url, handler_path, checked, output_url, config)
+            if resume
+            else None
+        )
+        if job is None:
+            job = coordinator.create(source_url, handler_path, checked, output_url)
+        if executor == "local":
+            assert isinstance(progress, MemoryProgress)
+            local = LocalRun(
+                coordinator,
+                books,
+                progress,
+                config,
+                workers=workers or os.cpu_count() or 1,
+                on_progress=lambda job, counts: on_progress(JobReport(job=job, counts=counts)),
+                on_interrupt=on_interrupt,
+            )
+            ended = local.run(job.job_id)
+        else:
+            # Celery takes a third of a second to import; local runs do without.
+            from engine.runtime.celery_run import CeleryRun
+
+            celery = CeleryRun(
+                coordinator,
+                books,
+                config,
+                on_progress=lambda job, counts: on_progress(JobReport(job=job, counts=counts)),
+            )
+            ended = celery.run(job.job_id)
+        return JobReport(job=ended, counts=ended.counts)
+    finally:
+        books.close()
+
+
+def status(
+    job_id: str | None = None,
+    *,
+    output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    ledger: str | None = None,
+    config: EngineConfig | None = None,
+) -> JobReport:
+    """A job as the ledger has it, its counts as of the last committed chunk.
+
+    Args:
+        job_id: None for the newest one; the first characters of an id will do.
+
+    Raises:
+        JobNotFoundError: there is none, or several begin like that.
+    """
+    books, config = _existing_ledger(ledger, output_dir, config)
+    try:
+        job = _find(books, job_id)
+        return JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id))
+    finally:
+        books.close()
+
+
+def cancel(
+    job_id: str | None = None,
+    *,
+    output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    ledger: str | None = None,
+    config: EngineConfig | None = None,
+) -> JobReport:
+    """Ask for the end of a job; what was done by then gets its result files. Repeating it is harmless.
+
+    Raises:
+        JobNotFoundError: as `status`.
+    """
+    books, config = _existing_ledger(ledger, output_dir, config)
+    try:
+        job = _find(books, job_id)
+        # The ledger's flag is what counts; whoever runs the job looks at it several times a second.
+        job = Coordinator(books, MemoryProgress(), config, owner=this_process()).cancel(job.job_id)
+        return JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id))
+    finally:
+        books.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What `inspect` found out about a source."""
+
+    source: str
+    size_bytes: int
+    encoding: str
+    has_byte_order_mark: bool
+    delimiter: str
+    quote_char: str | None
+    confidence: float
+    """Share of the sampled records that have the usual number of cells."""
+    header: list[str]
+    column_count: int
+    total_rows: int
+    chunk_count: int
+    """Chunks that a run with these options would have."""
+    broken_rows: int | None
+    """None where it takes reading the rows to tell."""
+    rows: list[list[str]]
+    """The first rows."""
+
+
+def inspect(source: str | os.PathLike[str], *, config: EngineConfig | None = None, **options: Any) -> Inspection:
+    """Look at a source as a run would, without running anything.
+
+    Raises:
+        SourceError: it cannot be read as a table.
+        OptionError: an option is wrong.
+    """
+    with _Table(source, options, config) as table:
+        rows = [row.cells if isinstance(row, BrokenRow) else row for row in islice(table.rows(), SAMPLE_ROWS)]
+        plan, look = table.plan, table.look
+        is_staged = plan.readable.url != table.source.url
+        return Inspection(
+            source=table.source.url,
+            size_bytes=table.source.size_bytes,
+            encoding=look.source_encoding if is_staged else plan.dialect.encoding,
+            has_byte_order_mark=look.mark_bytes > 0,
+            delimiter=plan.dialect.delimiter,
+            quote_char=plan.dialect.quote_char,
+            confidence=look.confidence,
+            header=list(plan.header),
+            column_count=plan.column_count,
+            total_rows=table.total_rows,
+            chunk_count=len(table.chunks),
+            broken_rows=None,
+            rows=rows,
+        )
+
+
+def read_rows(
+    source: str | os.PathLike[str], header_rows: int = 1, *, config: EngineConfig | None = None, **options: Any
+) -> Iterator[list[str]]:
+    """Yield the rows of a source exactly as a handler would get them; no process or server is started.
+
+    Rows that no handler would get, because their record is broken, are left out.
+
+    Args:
+        header_rows: records before the data, which are left out; with 0 every record is a row.
+        options: the import options.
+
+    Raises:
+        SourceError: it cannot be read as a table.
+        OptionError: an option is wrong.
+    """
+    with _Table(source, {**options, "header_rows": header_rows}, config) as table:
+        for row in table.rows():
+            if not isinstance(row, BrokenRow):
+                yield row
+
+
+class _Table:
+    """A source scanned in this process, its staged copy, if any, in a temporary folder."""
+
+    def __init__(self, source: str | os.PathLike[str], options: dict[str, Any], config: EngineConfig | None) -> None:
+        self._options = ImportOptions.from_mapping(options)
+        self._config = config or EngineConfig.from_env()
+        self._source_url = _url(source)
+
+    def __enter__(self) -> _Table:
+        self._folder = tempfile.TemporaryDirectory(prefix="rowmill-", dir=self._config.temp_dir)
+        try:
+            self.source = pin_source(self._source_url, self._config)
+            planner = TablePlanner(
+                self.source,
+                self._options,
+                self._config,
+                workspace=lambda: open_storage(self._folder.name, self._config),
+                job_id="read",
+            )
+            self.look: Look = planner.look()
+            self.chunks = [chunk for chunks in planner.chunks(self.look.plan) for chunk in chunks]
+            self.total_rows = planner.total_rows
+            self.plan = planner.settle_encoding(self.look.plan)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def rows(self) -> Iterator[list[str] | BrokenRow]:
+        storage, key = open_location(self.plan.readable.url, self._config)
+        for chunk in self.chunks:
+            yield from read_chunk(storage, key, self.plan, chunk, self._config)
+
+
+def ledger_url_for(ledger: str | None, output_dir: str | os.PathLike[str], config: EngineConfig) -> str:
+    """The ledger that is meant: the given one, the configured one, or the file beside the results."""
+    chosen = ledger or config.ledger_url
+    if chosen is None:
+        folder = WORKSPACE if "://" in str(output_dir) else os.path.join(output_dir, WORKSPACE)
+        chosen = os.path.join(folder, "ledger.sqlite3")
+    return chosen if "://" in chosen else f"sqlite:///{os.path.abspath(chosen)}"
+
+
+def _url(place: str | os.PathLike[str]) -> str:
+    text = os.fspath(place)
+    return text if "://" in text else os.path.abspath(text)
+
+
+def _existing_ledger(
+    ledger: str | None, output_dir: str | os.PathLike[str], config: EngineConfig | None
+) -> tuple[Ledger, EngineConfig]:
+    config = config or EngineConfig.from_env()
+    url = ledger_url_for(ledger, output_dir, config)
+    path = url.removeprefix("sqlite:///")
+    if not os.path.exists(path):
+        raise LedgerError(
+            f"There is no ledger {path}. Name it with --ledger, or the results' folder with --output-dir."
+        )
+    return open_ledger(url), config
+
+
+def _find(books: Ledger, job_id: str | None) -> Job:
+    if job_id is None:
+        jobs = books.jobs()
+        if not jobs:
+            raise JobNotFoundError(f"The ledger {books.url} holds no job yet.")
+        return jobs[0]
+    found = [job for job in books.jobs() if job.job_id.startswith(job_id)]
+    if len(found) != 1:
+        what = "no job" if not found else f"{len(found)} jobs"
+        raise JobNotFoundError(f"The ledger {books.url} holds {what} whose id begins with {job_id}.", job_id=job_id)
+    return found[0]
+
+
+def _find_unfinished(
+    books: Ledger,
+    coordinator: Coordinator,
+    source_url: str,
+    handler_path: str,
+    options: ImportOptions,
+    output_url: str,
+    config: EngineConfig,
+) -> Job | None:
+    """The newest job of the same request, made to run again; None where there is none."""
+    for job in books.jobs():
+        same = (
+            job.source.url == source_url
+            and job.handler_path == handler_path
+            and job.options == options.for_handler()
+            and job.output_url == output_url
+        )
+        if not same or job.status is Status.CANCELLED:
+            continue
+        if job.status is Status.SUCCEEDED:
+            return job
+        if pin_source(source_url, config) != job.source:
+            raise SourceChangedError(
+                f"{source_url} has changed since job {job.job_id} began, so that it cannot go on with it. "
+                "Import it anew without resuming.",
+                source=source_url,
+                job_id=job.job_id,
+            )
+        return coordinator.resume(job.job_id)
+    return None
+
+
+__all__ = ["Counts", "Inspection", "cancel", "inspect", "read_rows", "run", "status"]

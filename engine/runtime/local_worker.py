@@ -1,0 +1,105 @@
+"""A worker process of the local executor: runs chunks that its parent names, until the parent is gone.
+
+Messages from the parent: ("run", job_id, chunk_index), ("cancel", job_id), ("drain",) to end after
+the chunk in hand, ("stop",) to end after the batch in hand. To the parent: ("ready",),
+("counts", job_id, chunk_index, attempt, counts, done), ("ran", chunk_index, Ran),
+("error", chunk_index, RowmillError). They travel over a socket that only these two hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from multiprocessing.connection import Connection
+from typing import Any
+
+from engine.chunk_runner import ChunkRunner
+from engine.config import EngineConfig
+from engine.errors import RowmillError
+from engine.ledger import open_ledger
+from engine.ledger.owner import this_process
+from engine.model import Counts
+from engine.runtime.pipe_progress import PipeProgress
+
+logger = logging.getLogger(__name__)
+
+
+class LocalWorker:
+    """The loop of one worker process."""
+
+    def __init__(self, connection: Connection, ledger_url: str, config: EngineConfig) -> None:
+        self._connection = connection
+        self._orders: deque[tuple[str, int]] = deque()
+        self._cancelled: set[str] = set()
+        self._is_stopping = False
+        self._is_draining = False
+        self._is_orphan = False
+        self._runner = ChunkRunner(
+            open_ledger(ledger_url),
+            PipeProgress(self._send_counts, self._read_cancelled),
+            config,
+            owner=this_process(),
+            should_stop=self._should_stop,
+        )
+
+    def serve(self) -> None:
+        """Run chunks in the order they were named; returns when told to, or when the parent has died."""
+        self._send("ready")
+        while True:
+            self._receive(block=not self._orders)
+            if self._is_stopping or self._is_draining or self._is_orphan:
+                return
+            job_id, chunk_index = self._orders.popleft()
+            try:
+                self._send("ran", chunk_index, self._runner.run(job_id, chunk_index))
+            except RowmillError as error:
+                self._send("error", chunk_index, error)
+            except Exception as error:  # a defect, which would come back in every worker: end the job with it
+                logger.exception("internal error", extra={"job_id": job_id, "chunk_index": chunk_index})
+                text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
+                self._send("error", chunk_index, RowmillError(text, job_id=job_id, chunk_index=chunk_index))
+
+    def _send_counts(self, job_id: str, chunk_index: int, attempt: int, counts: Counts, done: bool) -> None:
+        self._send("counts", job_id, chunk_index, attempt, counts, done)
+
+    def _send(self, *message: Any) -> None:
+        # A dead parent takes nothing away from the chunk in hand: the ledger hears of it, and a resumed run goes on.
+        with contextlib.suppress(OSError):
+            self._connection.send(message)
+
+    def _read_cancelled(self) -> set[str]:
+        self._receive(block=False)
+        return self._cancelled
+
+    def _should_stop(self) -> bool:
+        self._receive(block=False)
+        return self._is_stopping
+
+    def _receive(self, *, block: bool) -> None:
+        try:
+            while (block and not self._orders) or self._connection.poll():
+                message = self._connection.recv()
+                match message:
+                    case ("run", job_id, chunk_index):
+                        self._orders.append((job_id, chunk_index))
+                    case ("cancel", job_id):
+                        self._cancelled.add(job_id)
+                    case ("drain",):
+                        self._is_draining, block = True, False
+                    case ("stop",):
+                        self._is_stopping, block = True, False
+        except (EOFError, OSError):
+            self._is_orphan = True
+
+
+def main(descriptor: int) -> None:
+    """Serve the parent at the other end of an inherited socket; its first message is the set-up."""
+    connection = Connection(descriptor)
+    try:
+        ledger_url, config = connection.recv()
+        LocalWorker(connection, ledger_url, config).serve()
+    except (EOFError, KeyboardInterrupt):
+        return
+    finally:
+        connection.close()

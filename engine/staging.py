@@ -1,0 +1,52 @@
+"""Copies of sources that cannot be entered midway, made once per job in a form that can.
+
+A text in UTF-16, UTF-32 or a multi-byte code page is staged as UTF-8: the same table, in which
+record ends can be found by looking at bytes.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from engine.model import Source
+from engine.storage import Storage
+
+#: Stands in the staged copy for what could not be decoded: never valid UTF-8, so that the rows
+#: concerned fail as undecodable when they are read, and no others.
+_UNDECODABLE = b"\xff"
+_HANDLER_NAME = "rowmill.mark_undecodable"
+
+
+def staged_key(job_id: str) -> str:
+    """The key of a job's staged copy in its workspace."""
+    return f"staged/{job_id}/source.csv"
+
+
+def stage_as_utf8(
+    storage: Storage, key: str, source: Source, encoding: str, target: Storage, target_key: str, *, block_bytes: int
+) -> Source:
+    """Copy a text into UTF-8 as a stream; a byte order mark is dropped. A repeat makes the same copy.
+
+    Returns:
+        The copy, pinned.
+
+    Raises:
+        SourceChangedError: the source is no longer the pinned one.
+        OutputNotWritableError: the target refuses writes.
+    """
+    codecs.register_error(_HANDLER_NAME, lambda error: ("\udcff", getattr(error, "end")))  # noqa: B009
+    decoder = codecs.getincrementaldecoder(encoding)(_HANDLER_NAME)
+    at_start = True
+    with target.open_writer(target_key) as writer:
+        for block in storage.read_blocks(key, 0, source.size_bytes, block_bytes=block_bytes, etag=source.etag):
+            text = decoder.decode(block)
+            if at_start and text:
+                text, at_start = text.removeprefix("\ufeff"), False
+            writer.write(_encode(text))
+        writer.write(_encode(decoder.decode(b"", True)))
+    info = target.stat(target_key)
+    return Source(url=target.url_of(target_key), size_bytes=info.size_bytes, etag=info.etag)
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape") if "\udcff" in text else text.encode("utf-8", "surrogatepass")

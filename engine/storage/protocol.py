@@ -1,0 +1,99 @@
+"""What the engine asks of a storage. Keys are relative to the storage's root, with `/` between the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.model import Part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInfo:
+    """One stored object."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    """Differs whenever the content may differ."""
+
+
+class Writer(Protocol):
+    """Bytes on their way to a key; the object appears only when the context ends without an error."""
+
+    def write(self, data: bytes, /) -> int:
+        """Append; returns the number of bytes taken (all of them)."""
+
+
+class Storage(Protocol):
+    """Objects under one root: a folder, or a prefix of a bucket.
+
+    Every method raises StorageUnavailableError when the storage does not answer (after its own
+    retries), StorageAccessError when it refuses.
+    """
+
+    @property
+    def url(self) -> str:
+        """The root: an absolute path or `s3://bucket/prefix`, without a trailing slash."""
+
+    def url_of(self, key: str) -> str:
+        """The address of one object."""
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Size and ETag as they are now. Raises ObjectMissingError; a folder is not an object."""
+
+    def read_range(self, key: str, start: int, end: int, *, etag: str | None = None) -> bytes:
+        """Exactly the bytes [start, end) of one version.
+
+        Raises:
+            ObjectMissingError: no such key.
+            SourceChangedError: the object's ETag is not `etag`, or it ends before `end`.
+        """
+
+    def read_blocks(
+        self, key: str, start: int, end: int, *, block_bytes: int, etag: str | None = None
+    ) -> Iterator[bytes]:
+        """The bytes [start, end) in order, in pieces of at most `block_bytes`; reads ahead where that pays.
+
+        Raises as `read_range` does.
+        """
+
+    def write(self, key: str, data: bytes) -> ObjectInfo:
+        """Put an object whole: readers see the old one or the new one, never a piece. Repeating it is harmless.
+
+        Raises:
+            OutputNotWritableError: the root refuses writes, or is full.
+        """
+
+    def open_writer(self, key: str) -> AbstractContextManager[Writer]:
+        """Stream an object of unknown size in bounded memory; an error inside the context leaves nothing.
+
+        Raises:
+            OutputNotWritableError: as `write`.
+        """
+
+    def concatenate(self, key: str, segments: Sequence[bytes | Part]) -> ObjectInfo:
+        """Make one object of given bytes and stored objects, in order, all or nothing.
+
+        Memory is bounded whatever the segments' size; large segments are copied by the storage
+        itself. A repeat gives the same object. Segments are kept.
+
+        Raises:
+            ObjectMissingError: a Part is gone.
+            OutputNotWritableError: as `write`.
+        """
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Objects whose key starts with `prefix`, sorted by key."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; those that are already gone are no error."""
+
+    def check_writable(self) -> None:
+        """Prove that objects can be put here by putting and removing one.
+
+        Raises:
+            OutputNotWritableError: they cannot.
+        """

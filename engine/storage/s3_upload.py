@@ -1,0 +1,182 @@
+"""Multipart uploads to S3: pieces sent by a few threads, and one moment at which the object appears."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from engine.errors import RowmillError
+from engine.storage.multipart import next_piece_bytes
+from engine.storage.s3_errors import S3Place, error_code, translated
+from engine.storage.s3_read import plain_etag
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_logger = logging.getLogger(__name__)
+
+#: Pieces under way at once; one request alone fills neither the network nor the server.
+UPLOAD_THREADS = 4
+
+#: Pieces under way take at most this much memory, unless a single one is larger.
+_UPLOAD_MEMORY_BYTES = 64 * 1024 * 1024
+
+
+@contextmanager
+def multipart_upload(client: Any, place: S3Place, full_key: str) -> Iterator[MultipartUpload]:
+    """An upload that completes when the context ends, and is aborted on an error inside.
+
+    What a killed process leaves is invisible, and goes by the bucket's lifecycle rule
+    (AbortIncompleteMultipartUpload).
+    """
+    upload = MultipartUpload(client, place, full_key)
+    try:
+        yield upload
+        upload.complete()
+    except BaseException:
+        upload.abort()
+        raise
+
+
+class MultipartUpload:
+    """One upload. Pieces are numbered in the order of the calls."""
+
+    def __init__(self, client: Any, place: S3Place, full_key: str) -> None:
+        self._client = client
+        self._place = place
+        self._full_key = full_key
+        with translated(place, full_key, writing=True):
+            answer = client.create_multipart_upload(Bucket=place.bucket, Key=full_key)
+        self._names = {"Bucket": place.bucket, "Key": full_key, "UploadId": answer["UploadId"]}
+        self._threads = ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="s3-upload")
+        self._under_way: deque[tuple[Future[str], int]] = deque()
+        self._memory_bytes = 0
+        self._etags: list[str] = []
+        self._count = 0
+
+    def put(self, data: bytes) -> None:
+        """Send the next piece; waits while enough others are under way, and raises their errors."""
+        self._submit(self._put, data, memory_bytes=len(data))
+
+    def copy(self, source_key: str, start: int, end: int | None) -> None:
+        """Let the server copy the bytes [start, end) of an object; all of it where `end` is None."""
+        self._submit(self._copy, source_key, start, end)
+
+    def complete(self) -> None:
+        """Make the object appear. Returns without an error only if it did, with all pieces."""
+        while self._under_way:
+            self._collect()
+        self._threads.shutdown()
+        pieces = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(self._etags, start=1)]
+        with translated(self._place, self._full_key, writing=True):
+            try:
+                self._client.complete_multipart_upload(**self._names, MultipartUpload={"Parts": pieces})
+            except ClientError as error:
+                # A repeated request, whose first answer was lost, finds no upload any more.
+                if error_code(error) != "NoSuchUpload" or not self._is_completed():
+                    raise
+
+    def abort(self) -> None:
+        """Drop the pieces; never raises what the storage says to that."""
+        self._threads.shutdown(cancel_futures=True)
+        try:
+            with translated(self._place, self._full_key, writing=True):
+                self._client.abort_multipart_upload(**self._names)
+        except RowmillError as error:
+            _logger.warning("multipart upload not aborted", extra={"key": self._full_key, "reason": error.code})
+
+    def _submit(self, send: Callable[..., str], *arguments: Any, memory_bytes: int = 0) -> None:
+        while self._under_way and (
+            len(self._under_way) >= UPLOAD_THREADS or self._memory_bytes + memory_bytes > _UPLOAD_MEMORY_BYTES
+        ):
+            self._collect()
+        self._count += 1
+        self._memory_bytes += memory_bytes
+        self._under_way.append((self._threads.submit(send, self._count, *arguments), memory_bytes))
+
+    def _collect(self) -> None:
+        future, memory_bytes = self._under_way.popleft()
+        self._etags.append(future.result())
+        self._memory_bytes -= memory_bytes
+
+    def _put(self, number: int, data: bytes) -> str:
+        with translated(self._place, self._full_key, writing=True):
+            answer = self._client.upload_part(**self._names, PartNumber=number, Body=data)
+        return str(answer["ETag"])
+
+    def _copy(self, number: int, source_key: str, start: int, end: int | None) -> str:
+        span = {} if end is None else {"CopySourceRange": f"bytes={start}-{end - 1}"}
+        source = {"Bucket": self._place.bucket, "Key": source_key}
+        with translated(self._place, source_key, writing=True):
+            answer = self._client.upload_part_copy(**self._names, PartNumber=number, CopySource=source, **span)
+        return str(answer["CopyPartResult"]["ETag"])
+
+    def _is_completed(self) -> bool:
+        """Whether the object at the key is made of exactly our pieces."""
+        try:
+            digests = b"".join(bytes.fromhex(plain_etag(etag)) for etag in self._etags)
+        except ValueError:  # encrypted objects have ETags of another form
+            return False
+        expected = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(self._etags)}"
+        head = self._client.head_object(Bucket=self._place.bucket, Key=self._full_key)
+        return plain_etag(head.get("ETag", "")) == expected
+
+
+class ObjectWriter(io.RawIOBase):
+    """Gathers pieces and sends them while more is written. A file object, for writers of other libraries."""
+
+    def __init__(self, start_upload: Callable[[], MultipartUpload]) -> None:
+        """`start_upload` is called once, when the bytes no longer fit into one piece."""
+        self._start_upload = start_upload
+        self._upload: MultipartUpload | None = None
+        self._buffer = bytearray()
+        self._position = 0
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self._position
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """See `Writer.write`."""
+        if self.closed:
+            raise ValueError("The writer is closed.")
+        with memoryview(data) as view:
+            size_bytes = view.nbytes
+        self._buffer += data
+        self._position += size_bytes
+        while len(self._buffer) >= (piece_bytes := next_piece_bytes(self._position - len(self._buffer))):
+            if self._upload is None:
+                self._upload = self._start_upload()
+            with memoryview(self._buffer) as buffer:
+                piece = bytes(buffer[:piece_bytes])
+            del self._buffer[:piece_bytes]
+            self._upload.put(piece)
+        return size_bytes
+
+    def finish(self, put_whole: Callable[[bytes], object]) -> None:
+        """Make the object appear; what is small is handed to `put_whole`."""
+        self.close()
+        if self._upload is None:
+            put_whole(bytes(self._buffer))
+            return
+        if self._buffer:
+            self._upload.put(bytes(self._buffer))
+        self._upload.complete()
+
+    def discard(self) -> None:
+        """Leave nothing."""
+        self.close()
+        if self._upload is not None:
+            self._upload.abort()

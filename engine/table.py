@@ -1,0 +1,238 @@
+"""A source opened as a table: pin it, look at it, plan it, read its chunks.
+
+This is where the rooms of reading, staging and planning are joined; the coordinator, the chunk
+runner, `inspect` and `read_rows` all go through here, so that they all see the same rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from engine.config import EngineConfig
+from engine.errors import (
+    ObjectMissingError,
+    SourceIsDirectoryError,
+    SourceMissingError,
+    SourceObjectMissingError,
+)
+from engine.model import Chunk, Dialect, Plan, Source
+from engine.options import ImportOptions
+from engine.planner import DEFAULT_CHUNK_SIZE, ChunkCutter
+from engine.readers import (
+    HEAD_BYTES,
+    DataStart,
+    EncodingEvidence,
+    Head,
+    RecordScanner,
+    Row,
+    bytes_to_read,
+    find_data_start,
+    look,
+    needs_transcoding,
+    read_rows,
+)
+from engine.staging import stage_as_utf8, staged_key
+from engine.storage import Storage, open_location
+
+#: How many places of a large source are sampled for its encoding when it is not scanned first.
+_SAMPLES = 8
+_SAMPLE_BYTES = 64 * 1024
+
+
+def pin_source(url: str, config: EngineConfig) -> Source:
+    """The object as it is now, so that a later change of it is noticed.
+
+    Raises:
+        SourceMissingError, SourceObjectMissingError, SourceIsDirectoryError: there is no such file or object.
+        StorageError: the storage does not answer, or refuses.
+    """
+    is_remote = "://" in url
+    if not is_remote:
+        url = os.path.abspath(url)
+        if os.path.isdir(url):
+            raise SourceIsDirectoryError(f"{url} is a folder. Name a file in it.", source=url)
+    storage, key = open_location(url, config, fail_fast=True)
+    try:
+        info = storage.stat(key)
+    except ObjectMissingError as error:
+        if is_remote:
+            raise SourceObjectMissingError(
+                f"There is no object {url}. Check the bucket, the key and the endpoint.", source=url
+            ) from error
+        raise SourceMissingError(f"There is no file {url}.", source=url) from error
+    return Source(url=storage.url_of(key), size_bytes=info.size_bytes, etag=info.etag)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the start of a source says, before it is scanned."""
+
+    plan: Plan
+    confidence: float
+    """Share of the sampled records that have the usual number of cells."""
+    source_encoding: str
+    """Of the source itself; a staged copy's is UTF-8."""
+    mark_bytes: int
+    header_records: tuple[tuple[str, ...], ...]
+
+
+class TablePlanner:
+    """Plans one source: first a look at its start, then the scan that yields its chunks."""
+
+    def __init__(
+        self,
+        source: Source,
+        options: ImportOptions,
+        config: EngineConfig,
+        *,
+        workspace: Callable[[], Storage],
+        job_id: str,
+    ) -> None:
+        """
+        Args:
+            source: as pinned.
+            workspace: gives the storage for a staged copy, if one is needed.
+            job_id: names the staged copy.
+        """
+        self._source = source
+        self._options = options
+        self._config = config
+        self._workspace = workspace
+        self._job_id = job_id
+        self._evidence = EncodingEvidence()
+        self._total_rows: int | None = None
+        self._has_mark = False
+
+    def look(self) -> Look:
+        """Find encoding, dialect, header and where the data begins; stage the source where it has to be.
+
+        Raises:
+            SourceError: the source is not a table.
+            OutputNotWritableError: a staged copy cannot be written.
+        """
+        source, config = self._source, self._config
+        storage, key = open_location(source.url, config)
+        head = self._look_at(storage, key)
+        source_encoding, readable, mark_bytes, dialect = head.dialect.encoding, source, head.mark_bytes, head.dialect
+        if needs_transcoding(source_encoding):
+            workspace, staged = self._workspace(), staged_key(self._job_id)
+            readable = stage_as_utf8(
+                storage, key, source, source_encoding, workspace, staged, block_bytes=config.scan_block_bytes
+            )
+            storage, key, mark_bytes, dialect = workspace, staged, 0, replace(dialect, encoding="utf-8")
+        start = self._data_start(storage, key, readable, dialect, mark_bytes)
+        return Look(
+            plan=_plan(dialect, start, readable),
+            confidence=head.confidence,
+            source_encoding=source_encoding,
+            mark_bytes=head.mark_bytes,
+            header_records=start.header_records,
+        )
+
+    def chunks(self, plan: Plan) -> Iterator[list[Chunk]]:
+        """Scan the source and yield its chunks in order, a few at a time. The source is read once, as a stream.
+
+        Raises:
+            SourceChangedError: the source is no longer the pinned one.
+        """
+        config, readable = self._config, plan.readable
+        storage, key = open_location(readable.url, config)
+        scanner = RecordScanner(
+            plan.dialect,
+            max_record_bytes=config.max_record_bytes,
+            evidence=self._evidence if self._judges_encoding(plan) else None,
+        )
+        cutter = ChunkCutter(
+            start=plan.data_start,
+            chunk_size=self._options.chunk_size or DEFAULT_CHUNK_SIZE,
+            max_chunk_bytes=config.max_chunk_bytes,
+            first_line_number=1 + self._lines_before(storage, key, plan),
+        )
+        blocks = storage.read_blocks(
+            key, plan.data_start, readable.size_bytes, block_bytes=config.scan_block_bytes, etag=readable.etag
+        )
+        for block in scanner.scan(blocks, plan.data_start):
+            chunks = list(cutter.feed(block.ends, block.line_ends, block.broken))
+            if chunks:
+                yield chunks
+        last = list(cutter.finish())
+        if last:
+            yield last
+        self._total_rows = cutter.total_rows
+
+    @property
+    def total_rows(self) -> int:
+        """Data rows of the source; known when `chunks` has ended."""
+        assert self._total_rows is not None, "the scan has not ended"
+        return self._total_rows
+
+    def settle_encoding(self, plan: Plan) -> Plan:
+        """The plan with the encoding that the whole source speaks for, after `chunks` has ended."""
+        encoding = self._evidence.verdict()
+        if not self._judges_encoding(plan) or encoding == plan.dialect.encoding:
+            return plan
+        storage, key = open_location(plan.readable.url, self._config)
+        dialect = replace(plan.dialect, encoding=encoding)
+        start = self._data_start(storage, key, plan.readable, dialect, 0)
+        return _plan(dialect, start, plan.readable)
+
+    def _judges_encoding(self, plan: Plan) -> bool:
+        # A mark, a given name, or a sample that is plainly not UTF-8 leaves nothing to judge.
+        return self._options.encoding is None and plan.dialect.encoding == "utf-8" and not self._has_mark
+
+    def _look_at(self, storage: Storage, key: str) -> Head:
+        source = self._source
+        size = source.size_bytes
+        head = storage.read_range(key, 0, min(size, HEAD_BYTES), etag=source.etag)
+        samples: list[bytes] = []
+        if not self._options.count_total_first and self._options.encoding is None:
+            # The first chunks start before the scan has seen everything: look further on by samples.
+            step = (size - len(head)) // _SAMPLES
+            if step > _SAMPLE_BYTES:
+                starts = range(len(head) + step - _SAMPLE_BYTES, size - _SAMPLE_BYTES + 1, step)
+                samples = [storage.read_range(key, s, s + _SAMPLE_BYTES, etag=source.etag) for s in starts]
+            elif size > len(head):
+                samples = [storage.read_range(key, len(head), size, etag=source.etag)]
+        found = look(head, self._options, source=source.url, is_whole=size == len(head), samples=tuple(samples))
+        self._has_mark = found.mark_bytes > 0
+        return found
+
+    def _data_start(self, storage: Storage, key: str, readable: Source, dialect: Dialect, mark_bytes: int) -> DataStart:
+        return find_data_start(
+            lambda start, end: storage.read_range(key, start, end, etag=readable.etag),
+            readable.size_bytes,
+            dialect,
+            self._options.header_rows,
+            mark_bytes=mark_bytes,
+            max_record_bytes=self._config.max_record_bytes,
+        )
+
+    def _lines_before(self, storage: Storage, key: str, plan: Plan) -> int:
+        data = storage.read_range(key, 0, plan.data_start, etag=plan.readable.etag)
+        return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+
+
+def _plan(dialect: Dialect, start: DataStart, readable: Source) -> Plan:
+    return Plan(
+        dialect=dialect,
+        header=start.header_records[-1] if start.header_records else (),
+        column_count=start.column_count,
+        data_start=start.data_start,
+        readable=readable,
+    )
+
+
+def read_chunk(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig) -> Iterator[Row]:
+    """Fetch a chunk's bytes, pinned to the planned version, and give its rows in order.
+
+    Args:
+        storage: with `key`, where `plan.readable` is; handed in so that a process opens it once.
+
+    Raises:
+        SourceChangedError: the source was replaced since it was planned.
+    """
+    size = bytes_to_read(chunk, max_record_bytes=config.max_record_bytes)
+    data = storage.read_range(key, chunk.byte_start, chunk.byte_start + size, etag=plan.readable.etag)
+    return read_rows(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes)

@@ -1,0 +1,90 @@
+"""Fixtures that every test may use: real servers, started at their first use and ended with the run."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests import services
+
+
+@pytest.fixture(scope="session", autouse=True)
+def s3_environment() -> Iterator[None]:
+    """The credentials of the test servers, also for processes that a test starts; nothing from this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+            patch.delenv(variable, raising=False)
+        for variable, value in services.s3_environment().items():
+            patch.setenv(variable, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """A Redis-compatible server, shared by all tests: use keys of your own, and do not empty it."""
+    yield from _service(services.start_valkey)
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    """S3 that is exact on conditions, shared by all tests: use `s3_bucket`."""
+    yield from _service(services.start_moto)
+
+
+@pytest.fixture(scope="session")
+def juicefs_endpoint() -> Iterator[str]:
+    """S3 that checks signatures, shared by all tests: use `s3_bucket`."""
+    yield from _service(services.start_juicefs)
+
+
+@pytest.fixture(scope="session")
+def s3_client() -> Iterator[Callable[[str], Any]]:
+    """`s3_client(endpoint)`: a plain boto3 client, to look at a server past the engine."""
+    clients: dict[str, Any] = {}
+
+    def client_of(endpoint: str) -> Any:
+        if endpoint not in clients:
+            config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+            clients[endpoint] = boto3.session.Session().client("s3", endpoint_url=endpoint, config=config)
+        return clients[endpoint]
+
+    yield client_of
+    for client in clients.values():
+        client.close()
+
+
+@pytest.fixture
+def s3_bucket(s3_client: Callable[[str], Any]) -> Iterator[Callable[[str], str]]:
+    """`s3_bucket(endpoint)` makes an empty bucket there and gives its name; it goes with the test."""
+    made: list[tuple[Any, str]] = []
+
+    def make(endpoint: str) -> str:
+        client = s3_client(endpoint)
+        bucket = f"rowmill-test-{secrets.token_hex(6)}"
+        client.create_bucket(Bucket=bucket)
+        made.append((client, bucket))
+        return bucket
+
+    yield make
+    for client, bucket in made:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for entry in page.get("Contents", ()):
+                client.delete_object(Bucket=bucket, Key=entry["Key"])
+        client.delete_bucket(Bucket=bucket)
+
+
+def _service(start: Callable[[], Any]) -> Iterator[str]:
+    try:
+        context = start()
+        address = context.__enter__()
+    except services.ServiceUnavailableHereError as error:
+        pytest.skip(str(error))
+    try:
+        yield address
+    finally:
+        context.__exit__(None, None, None)

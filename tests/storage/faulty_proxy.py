@@ -1,0 +1,125 @@
+"""A proxy on the loopback that spoils connections to a server in a planned way."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+_BUFFER_BYTES = 64 * 1024
+
+
+@dataclass(kw_only=True)
+class Faults:
+    """What is to go wrong; a test changes it at any time, and it holds for requests from then on."""
+
+    refusals: int = 0
+    """So many requests get `refusal_status` and never reach the server."""
+    refusal_status: str = "503 Slow Down"
+    cuts: int = 0
+    """So many answers that are longer than `cut_after_bytes` end there, the connection closed."""
+    cut_after_bytes: int = 0
+    lost_answers: list[bytes] = field(default_factory=list)
+    """A request that begins with the first of these reaches the server, and its answer nobody."""
+    requests: list[bytes] = field(default_factory=list)
+    """First line of every request seen. Spoiled ones included."""
+
+
+@contextmanager
+def faulty_proxy(endpoint: str, faults: Faults) -> Iterator[str]:
+    """Yields an endpoint that forwards to the given one, except for the faults.
+
+    Each connection carries one request: the proxy asks both sides to close.
+    """
+    target = urlsplit(endpoint)
+    assert target.hostname is not None
+    assert target.port is not None
+    server_address = (target.hostname, target.port)
+    lock = threading.Lock()
+    workers: list[threading.Thread] = []
+
+    def handle(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            _handle(client, server_address, faults, lock)
+
+    def accept(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                worker = threading.Thread(target=handle, args=(client,))
+                worker.start()
+                workers.append(worker)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        acceptor = threading.Thread(target=accept, args=(listener,))
+        acceptor.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            acceptor.join()
+            for worker in workers:
+                worker.join()
+
+
+def _handle(client: socket.socket, server_address: tuple[str, int], faults: Faults, lock: threading.Lock) -> None:
+    client.settimeout(30)
+    head, body = _read_head(client)
+    if not head:
+        return
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith((b"connection:", b"expect:"))]
+    length = next((int(line[15:]) for line in lines if line.lower().startswith(b"content-length:")), 0)
+    if b"expect: 100-continue" in head.lower():
+        client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+    while len(body) < length:
+        received = client.recv(_BUFFER_BYTES)
+        if not received:
+            return
+        body += received
+    with lock:
+        faults.requests.append(lines[0])
+        refuse = faults.refusals > 0
+        faults.refusals -= refuse
+        lose = bool(faults.lost_answers) and lines[0].startswith(faults.lost_answers[0])
+        if lose:
+            faults.lost_answers.pop(0)
+    if refuse:
+        client.sendall(f"HTTP/1.1 {faults.refusal_status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        return
+    with socket.create_connection(server_address, timeout=30) as server:
+        server.sendall(b"\r\n".join([*lines, b"Connection: close", b"", b""]) + body)
+        _forward(server, client, faults, lock, lose=lose)
+
+
+def _forward(server: socket.socket, client: socket.socket, faults: Faults, lock: threading.Lock, *, lose: bool) -> None:
+    head, body = _read_head(server)
+    if lose:
+        while server.recv(_BUFFER_BYTES):
+            pass
+        return
+    client.sendall(head + b"\r\n\r\n")
+    sent = 0
+    while body:
+        if faults.cuts > 0 and sent + len(body) > faults.cut_after_bytes:
+            with lock:
+                faults.cuts -= 1
+            client.sendall(body[: faults.cut_after_bytes - sent])
+            return
+        client.sendall(body)
+        sent += len(body)
+        body = server.recv(_BUFFER_BYTES)
+
+
+def _read_head(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Everything before the empty line, and what came of the body with it; a 100 Continue is skipped."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        block = connection.recv(_BUFFER_BYTES)
+        if not block:
+            return b"", b""
+        received += block
+    head, _, body = received.partition(b"\r\n\r\n")
+    return head, body
