@@ -4,7 +4,8 @@
     ├── OptionError               an import option or a flag has a wrong name, type or value
     ├── HandlerError              the handler does not import, or is not callable
     ├── SourceError
-    │   ├── SourceMissingError        no such file or object
+    │   ├── SourceMissingError        no such file
+    │   │   └── SourceObjectMissingError  no such object, or no such bucket
     │   ├── SourceIsDirectoryError
     │   ├── SourceEmptyError          no bytes, or nothing but blank lines
     │   ├── SourceBinaryError         not text: a picture, an archive, a program
@@ -220,6 +221,15 @@ class InterruptedJobError(RowmillError):
 
     code = "interrupted"
     exit_code = 130
+
+
+def error_of(code: str, message: str, **facts: Any) -> RowmillError:
+    """An error again, from the code and the message that a ledger kept of it; RowmillError for an unknown code."""
+    kinds = [RowmillError]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+    kind = next((kind for kind in kinds if kind.code == code), RowmillError)
+    return kind(message, **facts)
 
 
 #: Exit codes of the command line that stand for no exception: a job that ended other than well.

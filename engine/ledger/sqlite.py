@@ -52,11 +52,10 @@ class SqliteLedger:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._process = os.getpid()
+        self._file: int | None = None
         try:
             Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-            connection = self._connection()
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(files("engine.ledger").joinpath("schema.sql").read_text())
+            self._connection()
         except (OSError, sqlite3.Error) as error:
             self.close()
             raise LedgerError(
@@ -315,20 +314,34 @@ class SqliteLedger:
             raise
 
     def _connection(self) -> sqlite3.Connection:
+        """This thread's connection to the file that the path names now."""
         if self._process != os.getpid():
             # SQLite forbids carrying a connection over a fork; the parent's are left alone, not closed.
             self._connections, self._local, self._process = [], threading.local(), os.getpid()
+        elif self._file is not None and self._file != self._file_now():
+            # Somebody removed the file, and maybe a new run made another: what is open is nobody's any more.
+            self.close()
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+            self._connections.append(connection)
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
+            if self._file != self._file_now():
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(files("engine.ledger").joinpath("schema.sql").read_text())
+                self._file = self._file_now()
             self._local.connection = connection
-            self._connections.append(connection)
         return connection
+
+    def _file_now(self) -> int | None:
+        try:
+            return os.stat(self._path).st_ino
+        except FileNotFoundError:
+            return None
 
 
 class _SqliteWork:

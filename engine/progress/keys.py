@@ -7,6 +7,9 @@
         cancel    "1" when a cancel was requested; may stand alone, before or after the counters
         <digits>  chunk_index → "attempt:success:failed:done", done being 0 or 1
 
+    rowmill:ledgers             sorted set of ledger addresses by the time (seconds since 1970) they were
+                                last in use, for the recovery loop; expires as above
+
 One key per job: the counters are there whole or not at all, whatever is evicted or expires. The
 braces are part of the key; they are a hash tag, so that a job stays on one node of a cluster.
 The scripts beside this file are the only writers; after each of them the sums are right.
@@ -18,6 +21,7 @@ TOTAL_FIELD = "total"
 SUCCESS_FIELD = "success"
 FAILED_FIELD = "failed"
 CANCEL_FIELD = "cancel"
+LEDGERS_KEY = "rowmill:ledgers"
 
 
 def progress_key(job_id: str) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from engine.config import EngineConfig
 from engine.errors import OptionError, ServiceUnavailableError
 from engine.model import Counts
-from engine.progress.keys import CANCEL_FIELD, FAILED_FIELD, SUCCESS_FIELD, TOTAL_FIELD, progress_key
+from engine.progress.keys import CANCEL_FIELD, FAILED_FIELD, LEDGERS_KEY, SUCCESS_FIELD, TOTAL_FIELD, progress_key
 from engine.progress.protocol import ProgressSnapshot
 
 if TYPE_CHECKING:
@@ -133,6 +133,19 @@ class RedisProgress:
         """As the protocol has it."""
         with self._errors():
             self._connected().unlink(progress_key(job_id))
+
+    def remember_ledger(self, ledger_url: str, *, now: float) -> None:
+        """Note that a ledger has jobs in work, at `now` seconds since 1970."""
+        with self._errors():
+            client = self._connected()
+            client.zadd(LEDGERS_KEY, {ledger_url: now})
+            client.zremrangebyscore(LEDGERS_KEY, "-inf", now - self._ttl_seconds)
+            client.expire(LEDGERS_KEY, self._ttl_seconds)
+
+    def remembered_ledgers(self) -> list[str]:
+        """The ledgers noted within the counters' life time."""
+        with self._errors():
+            return [str(ledger) for ledger in self._connected().zrange(LEDGERS_KEY, 0, -1)]
 
     def ping(self) -> None:
         """Let a Redis that answers pass.

@@ -25,7 +25,7 @@ class Faults:
     lost_answers: list[bytes] = field(default_factory=list)
     """A request that begins with the first of these reaches the server, and its answer nobody."""
     requests: list[bytes] = field(default_factory=list)
-    """First line of every request seen. Spoiled ones included."""
+    """First line of every request seen, spoiled ones included."""
 
 
 @contextmanager
@@ -102,15 +102,15 @@ def _forward(server: socket.socket, client: socket.socket, faults: Faults, lock:
         return
     client.sendall(head + b"\r\n\r\n")
     sent = 0
-    while body:
-        if faults.cuts > 0 and sent + len(body) > faults.cut_after_bytes:
+    while block := body or server.recv(_BUFFER_BYTES):
+        body = b""
+        if faults.cuts > 0 and sent + len(block) > faults.cut_after_bytes:
             with lock:
                 faults.cuts -= 1
-            client.sendall(body[: faults.cut_after_bytes - sent])
+            client.sendall(block[: faults.cut_after_bytes - sent])
             return
-        client.sendall(body)
-        sent += len(body)
-        body = server.recv(_BUFFER_BYTES)
+        client.sendall(block)
+        sent += len(block)
 
 
 def _read_head(connection: socket.socket) -> tuple[bytes, bytes]:

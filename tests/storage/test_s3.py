@@ -270,7 +270,7 @@ def test_a_bucket_that_forbids_writes_or_deletes_is_not_writable(
     answer = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
 
     def refuse(**_: object) -> None:
-        raise ClientError(answer, "Operation")  # type: ignore[arg-type]
+        raise ClientError(answer, "Operation")
 
     monkeypatch.setattr(storage._client, "delete_object", refuse)
     with pytest.raises(OutputNotWritableError, match="DeleteObject"):
@@ -339,7 +339,7 @@ def test_objects_are_deleted_one_by_one_where_the_server_has_no_batches(
     def refuse(**_: object) -> None:
         calls.append(1)
         answer = {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": 501}}
-        raise ClientError(answer, "DeleteObjects")  # type: ignore[arg-type]
+        raise ClientError(answer, "DeleteObjects")
 
     monkeypatch.setattr(storage._client, "delete_objects", refuse)
     for _ in range(2):

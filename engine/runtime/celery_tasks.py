@@ -1,0 +1,148 @@
+"""The engine's Celery tasks and the executor that sends them.
+
+A message is (ledger, job id[, chunk index]) and only a hint: what is to be done, and whether it is
+still to be done, says the ledger. So a copy is harmless, and a lost one is sent again by `recover`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from celery import Celery, current_app, shared_task
+from kombu.exceptions import OperationalError
+
+from engine.chunk_runner import ChunkRunner
+from engine.config import EngineConfig
+from engine.coordinator import Coordinator
+from engine.errors import JobNotFoundError, RowmillError, ServiceUnavailableError
+from engine.ledger import Ledger, open_ledger
+from engine.ledger.owner import this_process
+from engine.progress import RedisProgress, url_without_secrets
+from engine.runtime.celery_settings import CHUNK_QUEUE, CONTROL_QUEUE
+from engine.runtime.ledger_registry import LedgerRegistry
+
+logger = logging.getLogger(__name__)
+
+
+class CeleryExecutor:
+    """The coordinator's Executor by messages. One message is some 300 bytes of JSON, whatever the rows."""
+
+    def __init__(self, app: Celery, ledger_url: str) -> None:
+        self._app = app
+        self._ledger_url = ledger_url
+
+    def send_chunks(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
+        """Send a message per chunk. Raises ServiceUnavailableError when the broker takes none."""
+        for chunk_index in chunk_indexes:
+            self._send("rowmill.run_chunk", CHUNK_QUEUE, job_id, chunk_index)
+
+    def send_plan(self, job_id: str) -> None:
+        """Send the order to scan. Raises as `send_chunks`."""
+        self._send("rowmill.plan_job", CONTROL_QUEUE, job_id)
+
+    def send_finish(self, job_id: str) -> None:
+        """Send the order to merge. Raises as `send_chunks`."""
+        self._send("rowmill.finish_job", CONTROL_QUEUE, job_id)
+
+    def _send(self, task: str, queue: str, *arguments: Any) -> None:
+        try:
+            self._app.send_task(task, args=(self._ledger_url, *arguments), queue=queue, ignore_result=True)
+        except OperationalError as error:
+            broker = url_without_secrets(str(self._app.conf.broker_url))
+            raise ServiceUnavailableError(
+                f"The broker at {broker} takes no messages: {error}. Start it, or set REDIS_URL to where it is.",
+                service="broker",
+                url=broker,
+            ) from error
+
+
+class ProcessParts:
+    """What one process needs for the jobs of one ledger; made once, after the process has begun."""
+
+    def __init__(self, ledger_url: str, app: Celery) -> None:
+        config = EngineConfig.from_env()
+        self.config = config
+        self.ledger: Ledger = open_ledger(ledger_url)
+        self.progress = RedisProgress.from_url(config.redis_url, config)
+        owner = this_process()
+        self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner)
+        self.executor = CeleryExecutor(app, ledger_url)
+        self.runner = ChunkRunner(self.ledger, self.progress, config, owner=owner)
+        self.registry = LedgerRegistry(config)
+
+
+def process_parts(ledger_url: str) -> ProcessParts:
+    """The parts of this process for a ledger; a forked child makes its own."""
+    return _parts(ledger_url, os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _parts(ledger_url: str, pid: int) -> ProcessParts:
+    del pid  # only tells the parent's from the child's
+    return ProcessParts(ledger_url, current_app._get_current_object())
+
+
+@shared_task(name="rowmill.plan_job", ignore_result=True, acks_late=True, reject_on_worker_lost=True)
+def plan_job(ledger_url: str, job_id: str) -> None:
+    """Scan a job's source and send its first chunks. A copy does nothing; after a crash it starts over."""
+    parts = process_parts(ledger_url)
+    parts.registry.register(ledger_url)
+    try:
+        parts.coordinator.plan(job_id, on_chunks=lambda: _send_next(parts, job_id))
+    except RowmillError as error:
+        # The job has been marked failed where that is the end of it; whoever asks for it is told.
+        logger.error("planning failed", extra={"job_id": job_id, "error_code": error.code})
+        return
+    _finish_if_ready(parts, job_id)
+
+
+@shared_task(name="rowmill.run_chunk", ignore_result=True, acks_late=True, reject_on_worker_lost=True)
+def run_chunk(ledger_url: str, job_id: str, chunk_index: int) -> None:
+    """Run one chunk, then send the next of its job. A copy does nothing."""
+    parts = process_parts(ledger_url)
+    parts.registry.register(ledger_url)
+    try:
+        parts.runner.run(job_id, chunk_index)
+    except JobNotFoundError:
+        return  # its ledger was removed; nobody waits for it
+    except RowmillError as error:
+        logger.error("chunk failed", extra={"job_id": job_id, "chunk_index": chunk_index, "error_code": error.code})
+        parts.coordinator.fail(job_id, error)
+        return
+    except Exception as error:
+        # A defect would come back in every worker: it ends the job, and stands in this worker's log.
+        text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
+        parts.coordinator.fail(job_id, RowmillError(text, job_id=job_id, chunk_index=chunk_index))
+        raise
+    _send_next(parts, job_id)
+    _finish_if_ready(parts, job_id)
+
+
+@shared_task(name="rowmill.finish_job", ignore_result=True, acks_late=True, reject_on_worker_lost=True)
+def finish_job(ledger_url: str, job_id: str) -> None:
+    """Merge a job's parts and end it; of several copies one does it."""
+    parts = process_parts(ledger_url)
+    try:
+        parts.coordinator.finish(job_id)
+    except RowmillError as error:
+        logger.error("finishing failed", extra={"job_id": job_id, "error_code": error.code})
+
+
+def _send_next(parts: ProcessParts, job_id: str) -> None:
+    try:
+        parts.executor.send_chunks(job_id, parts.coordinator.chunks_to_send(job_id))
+    except ServiceUnavailableError:  # they are marked sent, so that recovery sends them again
+        logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+
+
+def _finish_if_ready(parts: ProcessParts, job_id: str) -> None:
+    """Have the job merged once its last chunk is through."""
+    if parts.coordinator.is_ready_to_finish(job_id):
+        try:
+            parts.executor.send_finish(job_id)
+        except ServiceUnavailableError:
+            logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
