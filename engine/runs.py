@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any, Literal
 
@@ -76,6 +77,8 @@ def run(
         raise OptionError(f"workers must be at least 1, not {workers}.", option="workers")
     if executor not in ("local", "celery"):
         raise OptionError(f'executor must be "local" or "celery", not {executor!r}.', option="executor")
+    if executor == "celery" and not all(map(find_spec, ("celery", "redis"))):
+        raise OptionError("The celery executor needs more packages: pip install 'rowmill[celery]'.", option="executor")
     config = config or EngineConfig.from_env()
     source_url, output_url = _url(source), open_storage(_url(output_dir), config).url
     ledger_url = ledger_url_for(ledger, output_url, config)
@@ -94,6 +97,8 @@ def run(
         )
         if job is None:
             job = coordinator.create(source_url, handler_path, checked, output_url)
+        # At once, so that whoever watches knows the job even if it fails before the first look at it.
+        on_progress(JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id)))
         if executor == "local":
             assert isinstance(progress, MemoryProgress)
             local = LocalRun(

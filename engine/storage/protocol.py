@@ -31,7 +31,8 @@ class Storage(Protocol):
     """Objects under one root: a folder, or a prefix of a bucket.
 
     Every method raises StorageUnavailableError when the storage does not answer (after its own
-    retries), StorageAccessError when it refuses.
+    retries), StorageAccessError when it refuses, and also for a key that could leave the root: one
+    that is empty, absolute, or has `.` or `..` as a name.
     """
 
     @property
@@ -45,7 +46,7 @@ class Storage(Protocol):
         """Size and ETag as they are now. Raises ObjectMissingError; a folder is not an object."""
 
     def read_range(self, key: str, start: int, end: int, *, etag: str | None = None) -> bytes:
-        """Exactly the bytes [start, end) of one version.
+        """Exactly the bytes [start, end) of one version: of `etag`, or else of whichever is there.
 
         Raises:
             ObjectMissingError: no such key.
@@ -57,7 +58,8 @@ class Storage(Protocol):
     ) -> Iterator[bytes]:
         """The bytes [start, end) in order, in pieces of at most `block_bytes`; reads ahead where that pays.
 
-        Raises as `read_range` does.
+        All come from one version. Closing the iterator early leaves no thread and no open file.
+        Raises as `read_range` does, while it is iterated.
         """
 
     def write(self, key: str, data: bytes) -> ObjectInfo:
@@ -82,11 +84,12 @@ class Storage(Protocol):
 
         Raises:
             ObjectMissingError: a Part is gone.
+            StorageError: a Part has not its recorded size, or the storage did not keep all bytes.
             OutputNotWritableError: as `write`.
         """
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Objects whose key starts with `prefix`, sorted by key."""
+        """Objects whose key starts with `prefix`, sorted by key (code points); unfinished ones are not there."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those that are already gone are no error."""

@@ -270,7 +270,9 @@ class S3Storage:
         if isinstance(segment, bytes):
             return segment[piece.start : piece.end]
         try:
-            return self._reader.read(self._full_key(segment.key), piece.start, piece.end)
+            return self._reader.read(
+                self._full_key(segment.key), piece.start, piece.end, whole_bytes=segment.size_bytes
+            )
         except SourceChangedError as error:
             raise StorageError(
                 f"The part {self.url_of(segment.key)} is not the one that was written: "

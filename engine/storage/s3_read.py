@@ -39,20 +39,44 @@ class ObjectReader:
         self._attempts = attempts
 
     def read(
-        self, full_key: str, start: int, end: int, *, etag: str | None = None, stopped: Event | None = None
+        self,
+        full_key: str,
+        start: int,
+        end: int,
+        *,
+        etag: str | None = None,
+        whole_bytes: int | None = None,
+        stopped: Event | None = None,
     ) -> bytes:
         """Exactly [start, end), not empty, of one version; a cut body is resumed where it broke off.
 
+        Args:
+            full_key: key within the bucket.
+            start: first byte.
+            end: byte behind the last.
+            etag: the only version that is accepted; None: any, but never a mixture.
+            whole_bytes: the only size of the whole object that is accepted.
+            stopped: ends waiting between two tries.
+
         Raises:
             ObjectMissingError: no such key.
-            SourceChangedError: another version, or it ends before `end`.
+            SourceChangedError: another version or size, or it ends before `end`.
             StorageUnavailableError: the connection was cut too often, or `stopped` was set.
         """
         stopped = stopped or Event()
         pieces: list[bytes] = []
         position = start
+        found_etag = etag
+        reason = "it was replaced again and again"
         for attempt in range(self._attempts):
-            etag, body = self._get(full_key, position, end, etag)
+            try:
+                found_etag, body = self._get(full_key, position, end, found_etag, whole_bytes)
+            except SourceChangedError:
+                if etag is not None or found_etag is None:
+                    raise
+                # Replaced between two tries, and any version will do: the new one from its beginning.
+                found_etag, position, pieces = None, start, []
+                continue
             reason = "the answer ended early"
             try:
                 while position < end and not stopped.is_set():
@@ -116,7 +140,7 @@ class ObjectReader:
             time.sleep(_backoff_seconds(attempt))
         raise unavailable(self._place, full_key, "the answers have no ETag")
 
-    def _get(self, full_key: str, start: int, end: int, etag: str | None) -> tuple[str, Any]:
+    def _get(self, full_key: str, start: int, end: int, etag: str | None, whole_bytes: int | None) -> tuple[str, Any]:
         """ETag and body of [start, end); the body has exactly this length unless it is cut."""
         condition = {} if etag is None else {"IfMatch": f'"{etag}"'}
         span = f"bytes={start}-{end - 1}"
@@ -129,6 +153,14 @@ class ObjectReader:
         body = answer["Body"]
         try:
             self._check(answer, full_key, start, end, etag)
+            # "bytes 0-99/12345"
+            found_bytes = answer.get("ContentRange", "").rpartition("/")[2]
+            if whole_bytes is not None and found_bytes.isdecimal() and int(found_bytes) != whole_bytes:
+                raise SourceChangedError(
+                    f"{self._place.url_of(full_key)} has {found_bytes} bytes, not {whole_bytes}.",
+                    source=self._place.url_of(full_key),
+                    size_bytes=int(found_bytes),
+                )
         except BaseException:
             body.close()
             raise

@@ -22,6 +22,8 @@ class Faults:
     cuts: int = 0
     """So many answers that are longer than `cut_after_bytes` end there, the connection closed."""
     cut_after_bytes: int = 0
+    spared: bytes | None = None
+    """A request whose head holds these bytes is not cut."""
     lost_answers: list[bytes] = field(default_factory=list)
     """A request that begins with the first of these reaches the server, and its answer nobody."""
     requests: list[bytes] = field(default_factory=list)
@@ -91,10 +93,13 @@ def _handle(client: socket.socket, server_address: tuple[str, int], faults: Faul
         return
     with socket.create_connection(server_address, timeout=30) as server:
         server.sendall(b"\r\n".join([*lines, b"Connection: close", b"", b""]) + body)
-        _forward(server, client, faults, lock, lose=lose)
+        cut = faults.spared is None or faults.spared not in head
+        _forward(server, client, faults, lock, cut=cut, lose=lose)
 
 
-def _forward(server: socket.socket, client: socket.socket, faults: Faults, lock: threading.Lock, *, lose: bool) -> None:
+def _forward(
+    server: socket.socket, client: socket.socket, faults: Faults, lock: threading.Lock, *, cut: bool, lose: bool
+) -> None:
     head, body = _read_head(server)
     if lose:
         while server.recv(_BUFFER_BYTES):
@@ -104,7 +109,7 @@ def _forward(server: socket.socket, client: socket.socket, faults: Faults, lock:
     sent = 0
     while block := body or server.recv(_BUFFER_BYTES):
         body = b""
-        if faults.cuts > 0 and sent + len(block) > faults.cut_after_bytes:
+        if cut and faults.cuts > 0 and sent + len(block) > faults.cut_after_bytes:
             with lock:
                 faults.cuts -= 1
             client.sendall(block[: faults.cut_after_bytes - sent])
@@ -114,7 +119,7 @@ def _forward(server: socket.socket, client: socket.socket, faults: Faults, lock:
 
 
 def _read_head(connection: socket.socket) -> tuple[bytes, bytes]:
-    """Everything before the empty line, and what came of the body with it; a 100 Continue is skipped."""
+    """Everything before the empty line, and what came of the body with it; nothing where the peer is gone."""
     received = b""
     while b"\r\n\r\n" not in received:
         block = connection.recv(_BUFFER_BYTES)

@@ -1,0 +1,168 @@
+"""What is seen of a run while it runs: a bar on a terminal, a line now and then elsewhere. All of it on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn
+from rich.table import Column
+from rich.text import Text
+
+from engine.cli.console import tell
+from engine.cli.rate import Rate, clock_text
+from engine.report import JobReport
+from engine.status import Phase
+
+#: Seconds between two lines where there is no terminal.
+_LINE_SECONDS = 5.0
+
+
+class Display(Protocol):
+    """Shows reports of one job between `with` and its end."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Leave the terminal as it was."""
+
+    def show(self, report: JobReport) -> None:
+        """Show the newest state."""
+
+    def say(self, text: str) -> None:
+        """A line for the user that stays."""
+
+    def end(self, report: JobReport, *, seconds: float) -> None:
+        """Show how it ended, after so long."""
+
+
+def make_display() -> Display:
+    """A bar where stderr is a terminal that can redraw a line, else lines."""
+    console = Console(stderr=True, highlight=False)
+    return BarDisplay(console) if console.is_terminal and not console.is_dumb_terminal else LineDisplay()
+
+
+def activity(report: JobReport) -> str:
+    """What the job is doing, in one word."""
+    job = report.job
+    if job.phase is Phase.PROCESSING and job.total_rows is not None and report.counts.processed_rows >= job.total_rows:
+        # Told before the ledger is: the last row is through, and joining the parts has begun.
+        return str(Phase.MERGING)
+    return str(job.phase or job.status)
+
+
+def details(report: JobReport, rate: Rate) -> str:
+    """Rows, rows a second, time left and failures, as far as they are known."""
+    job, counts = report.job, report.counts
+    total = "" if job.total_rows is None else f"/{job.total_rows:,}"
+    parts = [f"{counts.processed_rows:,}{total} rows"]
+    if rate.rows_per_second is not None:
+        parts.append(f"{rate.rows_per_second:,.0f} rows/s")
+    left = rate.seconds_left(job.total_rows)
+    if left is not None:
+        parts.append(f"{clock_text(left)} left")
+    parts.append(f"{counts.failure_count:,} failed")
+    return " · ".join(parts)
+
+
+class BarDisplay:
+    """One line that redraws itself and is gone at the end."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._rate = Rate()
+        self._progress = Progress(
+            _FieldColumn("activity"),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
+            TaskProgressColumn(),
+            _FieldColumn("details"),
+            console=console,
+            expand=True,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None, activity="starting", details="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, report: JobReport) -> None:
+        """Redraw; before anything has moved there is no rate."""
+        if report.counts.processed_rows:
+            self._rate.add(self._clock(), report.counts.processed_rows)
+        self._progress.update(
+            self._task,
+            total=report.job.total_rows,
+            completed=report.counts.processed_rows,
+            activity=activity(report),
+            details=details(report, self._rate),
+        )
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def end(self, report: JobReport, *, seconds: float) -> None:
+        """Nothing: the bar goes and the summary comes."""
+
+
+class _FieldColumn(ProgressColumn):
+    """A field of the task as plain text: it may hold what rich would take for markup."""
+
+    def __init__(self, field: str) -> None:
+        self._field = field
+        super().__init__(table_column=Column(no_wrap=True))
+
+    def render(self, task: Task) -> Text:
+        return Text(str(task.fields[self._field]))
+
+
+class LineDisplay:
+    """A line at the start, one when the activity changes after a while, and one every few seconds."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, interval_seconds: float = _LINE_SECONDS) -> None:
+        self._clock = clock
+        self._interval_seconds = interval_seconds
+        self._rate = Rate()
+        self._next_line: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, report: JobReport) -> None:
+        """Say where the job is, unless it was said a moment ago."""
+        now = self._clock()
+        if report.counts.processed_rows:
+            self._rate.add(now, report.counts.processed_rows)
+        if self._next_line is None:
+            self.say(f"rowmill: job {report.job.job_id} has begun")
+        elif now >= self._next_line:
+            self.say(f"rowmill: {activity(report)}: {details(report, self._rate)}")
+        else:
+            return
+        self._next_line = now + self._interval_seconds
+
+    def say(self, text: str) -> None:
+        """A line."""
+        tell(text)
+
+    def end(self, report: JobReport, *, seconds: float) -> None:
+        """The last line."""
+        counts = report.counts
+        self.say(
+            f"rowmill: {report.job.status} after {seconds:.1f} s: {counts.processed_rows:,} rows, "
+            f"{counts.failure_count:,} of them failed"
+        )

@@ -1,0 +1,113 @@
+"""`rowmill inspect`, `status` and `cancel`."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.cells import cell_len, set_cell_size
+
+from engine import runs
+from engine.cli import arguments as flags
+from engine.cli.console import visible, write, write_json
+from engine.cli.summary import summary
+from engine.config import EngineConfig
+from engine.errors import EXIT_SUCCEEDED, OptionError
+from engine.report import JobReport
+from engine.runs import Inspection
+from engine.status import Status
+
+#: Characters of a cell that are shown.
+_MAX_CELL_WIDTH = 30
+#: Characters of a line where the width of the terminal is unknown.
+_DEFAULT_WIDTH = 100
+
+
+def inspect_source(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
+    """Print what a source is; returns the exit code."""
+    options = flags.import_options(arguments, flags.READING_FLAGS)
+    taken = inspect.signature(runs.inspect).parameters.keys() & options.keys()
+    if taken:
+        raise OptionError(f"No option can be named {min(taken)}.", option=min(taken))
+    config = EngineConfig.from_env(s3_endpoint_url=arguments.s3_endpoint_url)
+    inspection = runs.inspect(arguments.source, config=config, **options)
+    if arguments.json:
+        write_json(asdict(inspection))
+    else:
+        write(inspection_text(inspection, width=shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns))
+    return EXIT_SUCCEEDED
+
+
+def show_status(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
+    """Print how far a job is; returns the exit code, which is not the job's."""
+    output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
+    _write_report(runs.status(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger), arguments)
+    return EXIT_SUCCEEDED
+
+
+def cancel_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
+    """Ask for a job's end and print how it is; returns the exit code."""
+    output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
+    report = runs.cancel(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
+    if not arguments.json:
+        write(_cancel_text(report))
+    _write_report(report, arguments)
+    return EXIT_SUCCEEDED
+
+
+def inspection_text(inspection: Inspection, *, width: int) -> str:
+    """Facts, then the header and the first rows in columns, cut to `width` characters."""
+    mark = " with byte order mark" if inspection.has_byte_order_mark else ""
+    quote = "none" if inspection.quote_char is None else repr(inspection.quote_char)
+    facts = [
+        ("source", f"{visible(inspection.source)}, {inspection.size_bytes:,} bytes"),
+        ("encoding", f"{inspection.encoding}{mark}"),
+        ("delimiter", repr(inspection.delimiter)),
+        ("quote", quote),
+        ("columns", f"{inspection.column_count:,}, in {inspection.confidence:.0%} of the sampled records"),
+        ("rows", f"{inspection.total_rows:,} in {inspection.chunk_count:,} chunks"),
+    ]
+    lines = [f"{name:<9}  {text}" for name, text in facts]
+    header = [inspection.header] if inspection.header else []
+    lines += ["", *_table([*header, *inspection.rows], has_header=bool(header), width=width)]
+    return "\n".join(lines).rstrip("\n")
+
+
+def _table(rows: list[list[str]], *, has_header: bool, width: int) -> list[str]:
+    """Aligned lines; what does not fit is left out behind an ellipsis."""
+    # What lies beyond the width is never shown, so that a row of a million cells costs no more than others.
+    shown = [[_cut(visible(cell[: _MAX_CELL_WIDTH + 1])) for cell in row[: width // 2 + 1]] for row in rows]
+    columns = max((len(row) for row in shown), default=0)
+    widths = [max((cell_len(row[c]) for row in shown if c < len(row)), default=0) for c in range(columns)]
+    lines = [_fit("  ".join(set_cell_size(cell, widths[c]) for c, cell in enumerate(row)), width) for row in shown]
+    if has_header:
+        lines.insert(1, _fit("  ".join("-" * w for w in widths), width))
+    return lines
+
+
+def _cut(cell: str) -> str:
+    return cell if cell_len(cell) <= _MAX_CELL_WIDTH else set_cell_size(cell, _MAX_CELL_WIDTH - 1) + "…"
+
+
+def _fit(line: str, width: int) -> str:
+    line = line.rstrip()
+    return line if cell_len(line) <= width else set_cell_size(line, width - 1) + "…"
+
+
+def _cancel_text(report: JobReport) -> str:
+    job_id, status = report.job.job_id, report.job.status
+    if status is Status.CANCELLED:
+        return f"Job {job_id} is cancelled."
+    if status.is_final:
+        return f"Job {job_id} had {status} before; there is nothing left to cancel."
+    return f"Job {job_id} will end after the batches in hand; what is done gets its result files."
+
+
+def _write_report(report: JobReport, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        write_json(report.to_dict())
+    else:
+        write(summary(report))

@@ -1,0 +1,185 @@
+"""`rowmill run`."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from engine import runs
+from engine.cli import arguments as flags
+from engine.cli.console import write, write_json
+from engine.cli.failure import is_worth_resuming, tell_failure
+from engine.cli.progress_display import make_display
+from engine.cli.summary import summary
+from engine.config import EngineConfig
+from engine.errors import (
+    EXIT_JOB_CANCELLED,
+    EXIT_JOB_FAILED,
+    EXIT_SUCCEEDED,
+    InterruptedJobError,
+    OptionError,
+    RowmillError,
+)
+from engine.report import JobReport
+from engine.status import Status
+
+#: How a job's end becomes the command's.
+_EXIT_CODES = {Status.SUCCEEDED: EXIT_SUCCEEDED, Status.CANCELLED: EXIT_JOB_CANCELLED}
+
+
+class _Watch:
+    """Remembers when the run began, with how many rows, and the newest report."""
+
+    def __init__(self) -> None:
+        self.started_at = time.monotonic()
+        self.rows_before = 0
+        self.report: JobReport | None = None
+
+    def see(self, report: JobReport) -> None:
+        if self.report is None:
+            self.rows_before = report.counts.processed_rows
+        self.report = report
+
+
+def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
+    """Import a source and print what came of it; returns the exit code.
+
+    Args:
+        words: the command line after the program's name, for telling how to resume.
+    """
+    given = _Given(arguments)
+    watch = _Watch()
+    display = make_display()
+    if not arguments.resume:
+        _hint_at_unfinished(given, display.say)
+
+    def see(report: JobReport) -> None:
+        watch.see(report)
+        display.show(report)
+
+    try:
+        with display:
+            report = runs.run(
+                arguments.source,
+                given.handler,
+                output_dir=given.output_dir,
+                executor=given.executor,  # type: ignore[arg-type]  # checked there, with an error that names it
+                workers=given.workers,
+                resume=arguments.resume,
+                ledger=given.ledger,
+                config=given.config,
+                on_progress=see,
+                on_interrupt=lambda: display.say(
+                    "rowmill: interrupted; chunks in hand get a few seconds to end (again Ctrl-C: none)"
+                ),
+                **given.options,
+            )
+    except RowmillError as error:
+        return _tell_failure(error, arguments, given, watch, words)
+    except KeyboardInterrupt:
+        return _tell_failure(InterruptedJobError("The command was interrupted."), arguments, given, watch, words)
+    seconds = time.monotonic() - watch.started_at
+    display.end(report, seconds=seconds)
+    if arguments.json:
+        write_json(report.to_dict())
+    else:
+        write(summary(report, seconds=seconds, rows=report.counts.processed_rows - watch.rows_before))
+    return _EXIT_CODES.get(report.job.status, EXIT_JOB_FAILED)
+
+
+class _Given:
+    """The command line and the environment, put together."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.handler: str = arguments.handler
+        self.options = flags.import_options(arguments, (*flags.READING_FLAGS, *flags.RUNNING_FLAGS))
+        self.executor: str = flags.EXECUTOR.value_in(arguments) or "local"
+        self.workers: int | None = flags.WORKERS.value_in(arguments)
+        self.output_dir: str = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
+        self.ledger: str | None = arguments.ledger
+        self.config = EngineConfig.from_env(redis_url=arguments.redis_url, s3_endpoint_url=arguments.s3_endpoint_url)
+        self.source_url = arguments.source if "://" in arguments.source else os.path.abspath(arguments.source)
+        if self.workers is not None and not isinstance(self.workers, int):
+            raise OptionError(f"workers must be a whole number, not {self.workers!r}.", option="workers")
+        taken = inspect.signature(runs.run).parameters.keys() & self.options.keys()
+        if taken:
+            names = ", ".join(sorted(taken))
+            raise OptionError(
+                f"No option can be named {names}: rowmill uses the name itself. Choose another name.",
+                option=min(taken),
+            )
+
+
+def _hint_at_unfinished(given: _Given, say: Callable[[str], None]) -> None:
+    """Mention the newest job if it was about the same source and did not come to its end."""
+    try:
+        earlier = runs.status(output_dir=given.output_dir, ledger=given.ledger, config=given.config)
+    except RowmillError:
+        return
+    job = earlier.job
+    if job.source.url == given.source_url and job.status not in (Status.SUCCEEDED, Status.CANCELLED):
+        say(
+            f"rowmill: job {job.job_id} of the same source is {job.status} and has {earlier.counts.processed_rows:,} "
+            "rows done; --resume would go on with it, this begins a new job"
+        )
+
+
+def _tell_failure(
+    error: RowmillError, arguments: argparse.Namespace, given: _Given, watch: _Watch, words: Sequence[str]
+) -> int:
+    report = _newest_report(watch, given)
+    return tell_failure(
+        error,
+        as_json=arguments.json,
+        source=given.source_url,
+        report=report,
+        how_to_go_on=_how_to_go_on(error, report, given, words),
+    )
+
+
+def _newest_report(watch: _Watch, given: _Given) -> JobReport | None:
+    """The job as the ledger has it by now, or as it was last seen."""
+    if watch.report is None:
+        return None
+    try:
+        return runs.status(
+            watch.report.job.job_id, output_dir=given.output_dir, ledger=given.ledger, config=given.config
+        )
+    except RowmillError:
+        return watch.report
+
+
+def _how_to_go_on(error: RowmillError, report: JobReport | None, given: _Given, words: Sequence[str]) -> str | None:
+    if report is None:
+        return None
+    if error.facts.get("goes_on"):
+        place = runs.ledger_url_for(given.ledger, given.output_dir, given.config)
+        job = f"{report.job.job_id} --ledger {shlex.quote(place)}"
+        program = shlex.join(_program())
+        return f"Ask for it with: {program} status {job}\nrowmill: End it with: {program} cancel {job}"
+    if not is_worth_resuming(error, report):
+        return None
+    return f"What is done is kept. Go on with: {resume_command(words)}"
+
+
+def resume_command(words: Sequence[str]) -> str:
+    """The same command line with --resume, as a shell takes it."""
+    # Behind the command's name, because what follows a "--" would not be taken for a flag.
+    resumed = list(words) if "--resume" in words else [words[0], "--resume", *words[1:]]
+    return shlex.join([*_program(), *resumed])
+
+
+def _program() -> list[str]:
+    """How this program is called again: by its bare name where that leads to it."""
+    called = sys.argv[0]
+    name = os.path.basename(called)
+    if name == "__main__.py":
+        return [sys.executable, "-m", "engine.cli"]
+    found = shutil.which(name)
+    return [name] if found and os.path.realpath(found) == os.path.realpath(called) else [called]

@@ -1,0 +1,93 @@
+"""Real Celery workers as process groups of their own, so that a test can kill a child or all of one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_START_SECONDS = 40.0
+_STOP_SECONDS = 15.0
+_ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class CeleryWorker:
+    """One worker: a parent and its pool of children."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def children(self) -> list[int]:
+        """Process ids of the pool, without helpers of multiprocessing."""
+        found = []
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children():
+                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                    if "resource_tracker" not in " ".join(child.cmdline()):
+                        found.append(child.pid)
+        return found
+
+    def kill_all(self) -> None:
+        """SIGKILL to the whole group, as when a machine goes down."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def celery_worker(
+    folder: Path, redis_url: str, *, concurrency: int, environment: Mapping[str, str] | None = None
+) -> Iterator[CeleryWorker]:
+    """A worker that has said it is ready; it is ended warmly, and killed if that takes too long.
+
+    Args:
+        folder: for its log.
+        environment: variables beside REDIS_URL.
+    """
+    log = folder / f"worker-{concurrency}-{time.monotonic_ns()}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and app
+            [
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                "engine.runtime.celery_app",
+                "worker",
+                "--concurrency",
+                str(concurrency),
+                "--loglevel",
+                "INFO",
+                "--hostname",
+                f"{log.stem}@localhost",
+            ],
+            cwd=_ROOT,
+            env={**os.environ, "REDIS_URL": redis_url, **(environment or {})},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    worker = CeleryWorker(process, log)
+    try:
+        deadline = time.monotonic() + _START_SECONDS
+        while b" ready." not in log.read_bytes():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"The worker did not start:\n{log.read_text()[-4000:]}")
+            time.sleep(0.05)
+        yield worker
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+        worker.kill_all()

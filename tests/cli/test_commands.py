@@ -1,0 +1,238 @@
+# ruff: noqa: S603, S607 - our own program
+"""What `rowmill run`, `inspect` and `status` print, to people and to programs."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine.cli.failure import failure_document
+from engine.errors import RowmillError
+from tests.cli.command_line import HANDLERS, ROWMILL, environment, read_table, rowmill, the_object, write_table
+
+#: The guide's status response as far as a command line can know it.
+GUIDE_FIELDS = {
+    "id",
+    "file_id",
+    "status",
+    "celery_task_id",
+    "created_by_id",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "total_rows",
+    "processed_rows",
+    "success_count",
+    "failure_count",
+    "percentage",
+    "result_files",
+    "error_message",
+}
+
+
+def test_json_is_one_object_with_the_fields_of_the_guide(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 100)
+    done = rowmill("run", "t.csv", "--handler", f"{HANDLERS}.refuse_sevenths", "--json", cwd=tmp_path)
+    report = the_object(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert report.keys() >= GUIDE_FIELDS
+    assert (report["status"], report["total_rows"], report["processed_rows"]) == ("succeeded", 100, 100)
+    assert (report["success_count"], report["failure_count"], report["percentage"]) == (86, 14, 100.0)
+    assert report["error_message"] is None
+    assert len(read_table(report["result_files"]["success_file"]["url"])) == 86
+    assert len(read_table(report["result_files"]["failed_file"]["url"])) == 14
+    assert report == the_object(rowmill("status", "--json", cwd=tmp_path).stdout)
+    # An attempt that never became a job has the same fields.
+    assert failure_document(RowmillError("no"), source=None, report=None).keys() == report.keys()
+
+
+def test_a_file_with_only_a_header_succeeds_with_no_rows(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 0)
+    done = rowmill("run", "t.csv", "--handler", f"{HANDLERS}.accept", "--json", cwd=tmp_path)
+    report = the_object(done.stdout)
+    assert (done.returncode, report["status"], report["total_rows"]) == (0, "succeeded", 0)
+    for file in ("success_file", "failed_file"):
+        assert read_table(report["result_files"][file]["url"]) == []
+
+
+def test_what_a_handler_prints_does_not_reach_stdout(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 3)
+    done = rowmill("run", "t.csv", "--handler", f"{HANDLERS}.chatty", "--json", cwd=tmp_path)
+    assert the_object(done.stdout)["processed_rows"] == 3
+    assert "a handler talks" in done.stderr
+
+
+def test_the_summary_names_counts_files_time_and_rate(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 1234)
+    done = rowmill("run", "t.csv", "--handler", f"{HANDLERS}.refuse_sevenths", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for fragment in ("succeeded", "1,234 of 1,234 rows", "1,058", "176", "rows/s", " s,"):
+        assert fragment in done.stdout
+    for name in ("t.success.csv", "t.failed.csv"):
+        assert str(tmp_path / "rowmill-results" / name) in done.stdout
+
+
+def test_progress_lines_stand_on_stderr_where_there_is_no_terminal(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 10)
+    lines = rowmill("run", "t.csv", "--handler", f"{HANDLERS}.accept", cwd=tmp_path).stderr.splitlines()
+    assert "has begun" in lines[0]
+    assert lines[-1].startswith("rowmill: succeeded after ")
+    assert "\x1b" not in "".join(lines)
+
+
+def test_options_reach_the_handler_as_json_or_text(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 1)
+    words = [
+        "number=1.5",
+        "flag=true",
+        "text=hello world",
+        "list=[1, 2]",
+        "empty=",
+        "odd=NaN",
+        "count_total_first=false",
+    ]
+    flags = [word for option in words for word in ("--option", option)]
+    done = rowmill("run", "t.csv", "--handler", f"{HANDLERS}.echo_options", "--batch-size", "7", *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = read_table(tmp_path / "rowmill-results" / "t.success.csv")
+    seen = the_object(row[-1])
+    expected = {"number": 1.5, "flag": True, "text": "hello world", "list": [1, 2], "empty": "", "odd": "NaN"}
+    assert seen.items() >= {**expected, "batch_size": 7, "count_total_first": False}.items()
+
+
+def test_flags_come_before_the_environment(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 1)
+    words = ["run", "t.csv", "--handler", f"{HANDLERS}.echo_options", "--batch-size", "7", "--no-count-first"]
+    variables = {"ROWMILL_BATCH_SIZE": "9", "ROWMILL_CHUNK_SIZE": "11", "ROWMILL_OUTPUT_DIR": "elsewhere"}
+    done = rowmill(*words, cwd=tmp_path, **variables)
+    assert done.returncode == 0, done.stderr
+    (row,) = read_table(tmp_path / "elsewhere" / "t.success.csv")
+    seen = the_object(row[-1])
+    assert (seen["batch_size"], seen["chunk_size"], seen["count_total_first"]) == (7, 11, False)
+
+
+def test_a_handler_beside_the_caller_is_found(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 2)
+    (tmp_path / "beside.py").write_text("def save(row_index, row, import_job_id, options):\n    return {'ok': True}\n")
+    done = rowmill("run", "t.csv", "--handler", "beside.save", "--json", cwd=tmp_path, PYTHONPATH="")
+    assert the_object(done.stdout)["success_count"] == 2
+
+
+def test_resume_of_a_job_that_has_succeeded_gives_its_report_again(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 5)
+    words = ["run", "t.csv", "--handler", f"{HANDLERS}.accept", "--json"]
+    first, again = rowmill(*words, cwd=tmp_path), rowmill(*words, "--resume", cwd=tmp_path)
+    assert again.returncode == 0
+    assert the_object(first.stdout) == the_object(again.stdout)
+
+
+def test_inspect_prints_what_was_found(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes('id;näme\n1;"a\nb"\n2;\x1b[31mred\n'.encode("cp1252"))
+    found = the_object(rowmill("inspect", "t.csv", "--json", cwd=tmp_path).stdout)
+    assert (found["delimiter"], found["quote_char"], found["encoding"]) == (";", '"', "cp1252")
+    assert found["header"] == ["id", "näme"]
+    assert (found["total_rows"], found["column_count"]) == (2, 2)
+    assert found["rows"] == [["1", "a\nb"], ["2", "\x1b[31mred"]]
+    text = rowmill("inspect", "t.csv", cwd=tmp_path).stdout
+    assert "\x1b" not in text, "a file must not be able to steer the terminal"
+    assert r"a\nb" in text
+
+
+def test_inspect_is_cut_to_the_width_of_the_terminal(tmp_path: Path) -> None:
+    cells = [f"column {number} 漢字" for number in range(200)]
+    (tmp_path / "t.csv").write_text(",".join(cells) + "\n" + ",".join(["x" * 500] * 200) + "\n")
+    lines = rowmill("inspect", "t.csv", cwd=tmp_path, COLUMNS="60").stdout.splitlines()
+    table = lines[lines.index("") + 1 :]
+    assert len(table) == 3
+    assert all(line.endswith("…") and len(line) <= 60 for line in table)
+
+
+def test_inspect_takes_the_dialect_as_given(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("'a|b'|c\n")
+    words = ["inspect", "t.csv", "--delimiter", "|", "--quote-char", "", "--header-rows", "0", "--json"]
+    assert the_object(rowmill(*words, cwd=tmp_path).stdout)["rows"] == [["'a", "b'", "c"]]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 5)
+    for words in (["inspect", "t.csv"], ["run", "t.csv", "--handler", f"{HANDLERS}.accept"], ["run", "--help"]):
+        command = shlex.join([ROWMILL, *words])
+        done = subprocess.run(
+            ["bash", "-c", f"({command}; echo code $? >&2) | true"],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "code 0" in done.stderr
+        assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(tmp_path: Path, closed: str) -> None:
+    write_table(tmp_path / "t.csv", 5)
+    command = shlex.join([ROWMILL, "run", "t.csv", "--handler", f"{HANDLERS}.accept", "--json"])
+    done = subprocess.run(
+        ["bash", "-c", f"{command} {closed}"], cwd=tmp_path, env=environment(), capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert len(read_table(tmp_path / "rowmill-results" / "t.success.csv")) == 5
+
+
+def test_a_terminal_gets_a_bar_with_rate_time_left_and_failures(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 600)
+    words = [ROWMILL, "run", "t.csv", "--handler", f"{HANDLERS}.refuse_sevenths", "--option", "delay_seconds=0.005"]
+    words += ["--workers", "1", "--batch-size", "20", "--json"]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        env=environment(TERM="xterm", COLUMNS="110"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # how a terminal on Linux says that its other end is closed
+                break
+            seen += piece
+        stdout = process.stdout.read() if process.stdout else b""
+    os.close(ours)
+    assert process.returncode == 0
+    assert the_object(stdout.decode())["failure_count"] == 85
+    text = seen.decode()
+    for fragment in ("processing", "━", "/600 rows", "rows/s", " left", " failed"):
+        assert fragment in text
+    assert text.endswith("\x1b[?25h\r\x1b[1A\x1b[2K"), "the bar is gone and the cursor back"
+
+
+def test_a_hint_names_an_earlier_job_of_the_same_source(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").touch()
+    words = ["run", "t.csv", "--handler", f"{HANDLERS}.accept"]
+    assert rowmill(*words, cwd=tmp_path).returncode == 13
+    assert "--resume would go on with it" in rowmill(*words, cwd=tmp_path).stderr
+
+
+def test_a_defect_is_told_in_a_sentence_and_with_a_traceback_on_demand(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 2)
+    # The command's own process meets an exception that nobody expects.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import engine.runs\ndef run(*_, **__): raise KeyError('oops')\nengine.runs.run.__code__ = run.__code__\n"
+    )
+    words = ["run", "t.csv", "--handler", f"{HANDLERS}.accept", "--json"]
+    done = rowmill(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "defect of rowmill" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert the_object(done.stdout)["error_code"] == "internal_error"
+    assert "Traceback" in rowmill(*words, "--debug", cwd=tmp_path, PYTHONPATH=str(tmp_path)).stderr

@@ -1,0 +1,40 @@
+# ruff: noqa: ARG001 - the arguments are the contract
+"""Handlers that the integration tests name by path; worker processes import them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+#: Position of `arr_time` in the flights.
+ARRIVAL = 6
+
+
+def has_arrived(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """A flight without an arrival time fails."""
+    if row[ARRIVAL] in ("", "NA"):
+        return {"ok": False, "error": f"flight {row[9]}{row[10]} has no arrival time"}
+    return {"ok": True, "result": {"row": row_index, "arrival": int(row[ARRIVAL])}}
+
+
+def has_arrived_or_dies(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """As `has_arrived`, and kills its own process the first time it comes to each row of `options["dies_on"]`.
+
+    `options["marks"]` is a folder in which it remembers that.
+    """
+    if row_index in options["dies_on"]:
+        mark = Path(options["marks"]) / str(row_index)
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return has_arrived(row_index, row, import_job_id, options)
+
+
+def has_arrived_slowly(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """As `has_arrived`, taking `options["seconds_per_100_rows"]` for every 100 rows."""
+    if row_index % 100 == 0:
+        time.sleep(options["seconds_per_100_rows"])
+    return has_arrived(row_index, row, import_job_id, options)
