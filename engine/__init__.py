@@ -2,18 +2,24 @@
 
 from engine.config import EngineConfig
 from engine.errors import RowmillError
+from engine.handlers import idempotency_key, not_atomic
+from engine.inspection import Inspection, Preview, inspect, preview, read_rows
 from engine.options import ImportOptions
 from engine.report import JobReport
-from engine.runs import Inspection, cancel, inspect, read_rows, run, status
+from engine.runs import cancel, run, status
 
 __all__ = [
     "EngineConfig",
     "ImportOptions",
     "Inspection",
     "JobReport",
+    "Preview",
     "RowmillError",
     "cancel",
+    "idempotency_key",
     "inspect",
+    "not_atomic",
+    "preview",
     "read_rows",
     "run",
     "status",

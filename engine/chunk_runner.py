@@ -11,17 +11,18 @@ import gc
 import logging
 import secrets
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from engine.config import EngineConfig
 from engine.errors import InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
-from engine.handlers import RowAdapter, RowFailure, RowHandler, resolve_handler
+from engine.handlers import RowAdapter, RowFailure, RowHandler, is_atomic, resolve_handler
 from engine.ledger import ChunkWork, Ledger
 from engine.model import ChunkOutcome, Claim, Counts, Job, Plan
 from engine.options import ImportOptions
@@ -104,7 +105,8 @@ class ChunkRunner:
             return Ran.NOTHING_TO_DO
         facts = {"job_id": job_id, "chunk_index": chunk_index, "attempt": claim.attempt}
         if claim.deaths > MAX_UNEXPLAINED_DEATHS + 2 * len(claim.guilty_rows):
-            self._ledger.release(claim)
+            # Forgotten, so that the job gets as many tries again when it is resumed.
+            self._ledger.release(claim, forget_deaths=True)
             raise WorkerLostError(
                 f"{claim.deaths} processes died on chunk {chunk_index} (rows {claim.chunk.first_row_index:,} to "
                 f"{claim.chunk.first_row_index + claim.chunk.row_count - 1:,}), and no single row is to blame. "
@@ -113,19 +115,19 @@ class ChunkRunner:
                 chunk_index=chunk_index,
             )
         try:
-            with _Heartbeat(self._ledger, claim, self._config.heartbeat_seconds), _relaxed_collector():
+            with _Heartbeat(self._ledger, claim, self._config.heartbeat_interval_seconds) as beat, _relaxed_collector():
                 at_hand = self._at_hand(job_id)
-                attempt = _Attempt(at_hand, claim, self._ledger, self._progress, self._config, self._should_stop)
+                attempt = _Attempt(at_hand, claim, self._ledger, self._progress, self._config, self._should_stop, beat)
                 outcome = attempt.run()
         except LeaseLostError:
             logger.warning("chunk lease lost", extra=facts)
             return Ran.LOST
+        except _Stopped:
+            self._release(claim)
+            return Ran.STOPPED
         except BaseException:
             self._release(claim)
             raise
-        if outcome is None:
-            self._release(claim)
-            return Ran.STOPPED
         logger.info("chunk done", extra={**facts, "rows": outcome.counts.processed_rows})
         return Ran.DONE
 
@@ -146,8 +148,9 @@ class ChunkRunner:
                 workspace=open_storage(job.workspace_url, self._config),
             )
             self._jobs[job_id] = found
-            while len(self._jobs) > _KEPT_JOBS:
-                self._jobs.popitem(last=False)
+        self._jobs.move_to_end(job_id)
+        if len(self._jobs) > _KEPT_JOBS:
+            self._jobs.popitem(last=False)
         return found
 
     def _release(self, claim: Claim) -> None:
@@ -176,7 +179,9 @@ class _Attempt:
         progress: ProgressStore,
         config: EngineConfig,
         should_stop: Callable[[], bool],
+        heartbeat: _Heartbeat,
     ) -> None:
+        self._heartbeat = heartbeat
         self._at_hand = at_hand
         self._claim = claim
         self._ledger = ledger
@@ -189,19 +194,25 @@ class _Attempt:
         self._failure_count = 0
         self._progress = progress
 
-    def run(self) -> ChunkOutcome | None:
-        """Run the rows and commit; None when the process is to stop, with nothing committed."""
+    def run(self) -> ChunkOutcome:
+        """Run the rows and commit.
+
+        Raises:
+            _Stopped: the process is to stop; nothing is committed.
+            LeaseLostError: another attempt has the chunk by now; nothing is committed.
+        """
         claim, at_hand = self._claim, self._at_hand
         keys = PartKeys.of_claim(claim)
         rows = read_chunk(at_hand.source, at_hand.source_key, at_hand.plan, claim.chunk, self._config)
         with self._new_ticker() as ticker:
             with (
-                self._ledger.work(claim) as work,
+                self._ledger.work(claim, atomic=is_atomic(at_hand.handler)) as work,
                 PartWriter(at_hand.workspace, keys.key("success")) as success,
                 PartWriter(at_hand.workspace, keys.key("failed")) as failed,
             ):
-                if not self._run_rows(rows, work, success, failed, ticker):
-                    return None
+                self._run_rows(rows, work, success, failed, ticker)
+                if self._is_watched:
+                    self._ledger.watch_row(claim, None)
                 outcome = ChunkOutcome(
                     counts=self._counts(), success_part=success.finish(), failed_part=failed.finish()
                 )
@@ -222,8 +233,8 @@ class _Attempt:
 
     def _run_rows(
         self, rows: Iterator[Row], work: ChunkWork, success: PartWriter, failed: PartWriter, ticker: Ticker
-    ) -> bool:
-        """Run every row, or as many as a cancel leaves; False when the process is to stop."""
+    ) -> None:
+        """Run every row, or as many as a cancel leaves. Raises as `run` does."""
         claim, at_hand = self._claim, self._at_hand
         adapter = RowAdapter(at_hand.handler, claim.job_id, at_hand.options.for_handler(), guard=work.row_guard)
         row_index = claim.chunk.first_row_index
@@ -234,10 +245,12 @@ class _Attempt:
                 self._ledger.watch_row(claim, row_index)
             self._run_batch(adapter, row_index, batch, success, failed)
             row_index += len(batch)
-            if ticker.tick(self._counts()):
-                return True
-            if row_index < end_index and self._should_stop():
-                return False
+            if ticker.tick(self._counts()) and self._ledger.job(claim.job_id).cancel_requested:
+                return
+            if row_index < end_index:
+                self._heartbeat.check()
+                if self._should_stop():
+                    raise _Stopped
         if row_index != end_index:
             raise InconsistentJobError(
                 f"Chunk {claim.chunk.chunk_index} has {row_index - claim.chunk.first_row_index:,} rows where "
@@ -245,7 +258,6 @@ class _Attempt:
                 job_id=claim.job_id,
                 chunk_index=claim.chunk.chunk_index,
             )
-        return True
 
     def _run_batch(
         self, adapter: RowAdapter, first_row_index: int, batch: list[Row], success: PartWriter, failed: PartWriter
@@ -300,6 +312,10 @@ class _Attempt:
         return Counts(success_count=self._success_count, failure_count=self._failure_count)
 
 
+class _Stopped(Exception):
+    """The process is to end before the chunk does."""
+
+
 class _Heartbeat:
     """Keeps a lease alive from a thread of its own while the rows run."""
 
@@ -307,23 +323,43 @@ class _Heartbeat:
         self._ledger = ledger
         self._claim = claim
         self._interval_seconds = interval_seconds
+        self._is_lost = False
+        self._beaten_at = time.time()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="rowmill-heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._keep_beating, name="rowmill-heartbeat", daemon=True)
 
-    def __enter__(self) -> None:
+    def check(self) -> None:
+        """Raise LeaseLostError once the lease is known to be gone: rows run from then on would be run twice."""
+        if time.time() - self._beaten_at > 2 * self._interval_seconds:
+            # This process was stopped, or has been too busy for its heartbeat: another may have taken over.
+            self._beat()
+        if self._is_lost:
+            raise LeaseLostError(
+                f"Attempt {self._claim.attempt} of chunk {self._claim.chunk.chunk_index} of job {self._claim.job_id} "
+                "lost its lease.",
+                job_id=self._claim.job_id,
+                chunk_index=self._claim.chunk.chunk_index,
+                attempt=self._claim.attempt,
+            )
+
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
 
+    def _keep_beating(self) -> None:
+        while not self._is_lost and not self._ended.wait(self._interval_seconds):
+            self._beat()
+
     def _beat(self) -> None:
-        while not self._ended.wait(self._interval_seconds):
-            try:
-                if not self._ledger.heartbeat(self._claim):
-                    return
-            except LedgerError:  # the next beat may get through, and the commit tells in the end
-                logger.warning("heartbeat failed", extra={"job_id": self._claim.job_id}, exc_info=True)
+        try:
+            self._is_lost = not self._ledger.heartbeat(self._claim)
+            self._beaten_at = time.time()
+        except LedgerError:  # the next beat may get through, and the commit tells in the end
+            logger.warning("heartbeat failed", extra={"job_id": self._claim.job_id}, exc_info=True)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -9,6 +10,8 @@ from typing import Any
 
 from engine.errors import OptionError
 
+#: Signs of life that fit into a lease, so that some may get lost or come late.
+_HEARTBEATS_PER_LEASE = 4
 MIB = 1024 * 1024
 
 
@@ -38,6 +41,7 @@ class EngineConfig:
     lease_seconds: float = 20.0
     """A claimed chunk without a heartbeat for this long is taken back."""
     heartbeat_seconds: float = 4.0
+    """Between two signs of life, unless the lease is so short that it takes more of them."""
     resend_after_seconds: float = 15.0
     """A chunk sent this long ago and not yet claimed is sent again."""
     recovery_interval_seconds: float = 10.0
@@ -48,15 +52,29 @@ class EngineConfig:
     scan_block_bytes: int = 8 * MIB
     max_chunk_bytes: int = 16 * MIB
     """A chunk ends here even when it has fewer rows than chunk_size: it is held in memory."""
+    max_rows: int | None = None
+    """A source with more data rows is refused; None: no limit."""
     max_record_bytes: int = 16 * MIB
     """A quote that is still open after this many bytes is taken for a stray one."""
+
+    def __post_init__(self) -> None:
+        for name in _ABOVE_ZERO:
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                variable = next((variable for variable, field in ENVIRONMENT.items() if field == name), name)
+                raise OptionError(f"{variable} must be a number above 0, not {value!r}.", option=variable)
+
+    @property
+    def heartbeat_interval_seconds(self) -> float:
+        """Seconds from one sign of life to the next."""
+        return min(self.heartbeat_seconds, self.lease_seconds / _HEARTBEATS_PER_LEASE)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> EngineConfig:
         """Read the variables of `ENVIRONMENT`; overrides that are not None win.
 
         Raises:
-            OptionError: a variable holds something other than a number where one is needed.
+            OptionError: a variable holds something other than a number above 0 where one is needed.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
@@ -85,3 +103,19 @@ ENVIRONMENT: Mapping[str, str] = {
     "ROWMILL_RECOVERY_SECONDS": "recovery_interval_seconds",
     "ROWMILL_RESEND_SECONDS": "resend_after_seconds",
 }
+
+#: Fields of which zero, less, or no number at all makes no sense: a window of 0 would never send a chunk.
+_ABOVE_ZERO = (
+    "s3_max_attempts",
+    "s3_connect_timeout_seconds",
+    "s3_read_timeout_seconds",
+    "window",
+    "lease_seconds",
+    "heartbeat_seconds",
+    "resend_after_seconds",
+    "recovery_interval_seconds",
+    "progress_ttl_seconds",
+    "scan_block_bytes",
+    "max_chunk_bytes",
+    "max_record_bytes",
+)

@@ -10,7 +10,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import PurePosixPath
@@ -23,6 +23,7 @@ from engine.errors import (
     LedgerError,
     RowmillError,
     ServiceUnavailableError,
+    SourceTooLargeError,
     StatusTransitionError,
     StorageError,
 )
@@ -34,7 +35,7 @@ from engine.options import ImportOptions
 from engine.progress import ProgressStore
 from engine.results import PartKeys, ResultKind, header_cells, make_result_file
 from engine.staging import staged_key
-from engine.status import ChunkStatus, Phase, Status
+from engine.status import Phase, Status
 from engine.storage import join_url, open_storage
 from engine.table import TablePlanner, pin_source
 
@@ -143,41 +144,48 @@ class Coordinator:
 
     # Plan
 
-    def plan(self, job_id: str, *, on_chunks: Callable[[], None] = lambda: None) -> None:
+    def plan(
+        self,
+        job_id: str,
+        *,
+        on_chunks: Callable[[], None] = lambda: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Scan the source and write its chunks, then let the job be processed. A repeat makes the same chunks.
 
         Args:
             on_chunks: called whenever there are chunks that may be sent (`chunks_to_send`).
+            should_stop: asked after each block of the scan; True leaves the scan to whoever resumes the job.
 
         Raises:
             RowmillError: the source is not a table, has changed, or cannot be read; the job has
                 been marked failed.
         """
-        states: list[tuple[Status, Phase | None]] = [(Status.QUEUED, None), (Status.RUNNING, Phase.SCANNING)]
         started = self._ledger.job(job_id)
+        if (started.status, started.phase) not in ((Status.QUEUED, None), (Status.RUNNING, Phase.SCANNING)):
+            return  # planned already
         if started.phase is Phase.SCANNING and not self._owner_is_gone(started):
             return  # a copy of the message
         if not self._ledger.move_job(
             job_id,
-            expected=states,
-            expected_owner=started.owner,
+            expected=[(started.status, started.phase)],
+            expected_owner=started.owner or "",
             status=Status.RUNNING,
             phase=Phase.SCANNING,
             owner=self._owner,
             started_at=started.started_at or self._now(),
         ):
-            return  # planned already, or by someone else at this moment
-        job = self._told(job_id)
-        try:
-            with self._heartbeat(job_id):
-                self._scan(job, on_chunks)
-        except RowmillError as error:
-            self.fail(job_id, error)
-            raise
+            return  # by someone else at this moment
+        with self._in_charge(job_id, Phase.SCANNING, given_back_as=Phase.SCANNING):
+            self._scan(self._told(job_id), on_chunks, should_stop)
 
-    def _scan(self, job: Job, on_chunks: Callable[[], None]) -> None:
+    def _scan(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
         job_id = job.job_id
+        resolve_handler(job.handler_path)
         options = ImportOptions.from_mapping(job.options)
+        if not job.source.etag:
+            self._ledger.save_source(job_id, pin_source(job.source.url, self._config))
+            job = self._ledger.job(job_id)
         planner = TablePlanner(
             job.source,
             options,
@@ -190,11 +198,14 @@ class Coordinator:
             self._ledger.save_plan(job_id, plan)
         self._quietly(lambda: rebuild_progress(self._ledger, self._progress, job_id))
         for chunks in planner.chunks(plan):
+            self._check_rows(job, chunks[-1].first_row_index + chunks[-1].row_count - 1)
             self._ledger.add_chunks(job_id, chunks)
             if not options.count_total_first:
                 on_chunks()
             if self._ledger.job(job_id).cancel_requested:
                 break
+            if should_stop():
+                raise _Stopped
         else:
             if options.count_total_first:
                 self._ledger.save_plan(job_id, planner.settle_encoding(plan))
@@ -210,8 +221,16 @@ class Coordinator:
             )
             logger.info("job planned", extra={"job_id": job_id, "rows": total})
         if self._ledger.job(job_id).cancel_requested:
-            self._begin_cancel(job_id)
+            self._begin_cancel(job_id, scan_has_ended=True)
         on_chunks()
+
+    def _check_rows(self, job: Job, rows: int) -> None:
+        limit = self._config.max_rows
+        if limit is not None and rows > limit:
+            raise SourceTooLargeError(
+                f"{job.source.url} has more than the {limit:,} rows that are allowed. Split it and import the pieces.",
+                source=job.source.url,
+            )
 
     # Fan out
 
@@ -247,17 +266,14 @@ class Coordinator:
             job_id, expected=_WORKING, status=Status.RUNNING, phase=Phase.MERGING, owner=self._owner
         ):
             return False
-        return self._merge(job_id)
+        with self._in_charge(job_id, Phase.MERGING, given_back_as=Phase.PROCESSING):
+            return self._merge(self._told(job_id))
+        return False
 
-    def _merge(self, job_id: str) -> bool:
-        job = self._told(job_id)
-        try:
-            with self._heartbeat(job_id):
-                counts = self._checked_counts(job)
-                files = self._make_result_files(job)
-        except RowmillError as error:
-            self.fail(job_id, error)
-            raise
+    def _merge(self, job: Job) -> bool:
+        counts = self._checked_counts(job)
+        files = self._make_result_files(job)
+        job_id = job.job_id
         ended = self._ledger.move_job(
             job_id,
             expected=[(Status.RUNNING, Phase.MERGING)],
@@ -278,12 +294,9 @@ class Coordinator:
         planned, counts = 0, Counts()
         for state in self._ledger.chunk_states(job.job_id):
             planned += state.chunk.row_count
-            if state.outcome is not None:
-                counts = counts + state.outcome.counts
-                whole = state.outcome.counts.processed_rows == state.chunk.row_count
-            else:
-                whole = state.status is ChunkStatus.DROPPED
-            if not whole and not job.cancel_requested:
+            done = state.outcome.counts if state.outcome is not None else Counts()
+            counts = counts + done
+            if done.processed_rows != state.chunk.row_count and not job.cancel_requested:
                 raise InconsistentJobError(
                     f"Chunk {state.chunk.chunk_index} of job {job.job_id} is {state.status}, "
                     "and not each of its rows has an outcome.",
@@ -329,7 +342,17 @@ class Coordinator:
         for state in self._ledger.chunk_states(job.job_id):
             if state.outcome is None:
                 continue
-            part = state.outcome.success_part if kind == "success" else state.outcome.failed_part
+            counts, part = state.outcome.counts, state.outcome.failed_part
+            rows = counts.failure_count
+            if kind == "success":
+                part, rows = state.outcome.success_part, counts.success_count
+            if part is None and rows:
+                raise InconsistentJobError(
+                    f"Chunk {state.chunk.chunk_index} of job {job.job_id} ran without result files, which are now "
+                    "wanted. Resume the job without them, or import the source anew.",
+                    job_id=job.job_id,
+                    chunk_index=state.chunk.chunk_index,
+                )
             if part is not None:
                 yield Part(key=f"{below}/{part.key}", size_bytes=part.size_bytes)
 
@@ -350,13 +373,16 @@ class Coordinator:
         Raises:
             JobNotFoundError: there is no such job.
         """
-        self._ledger.request_cancel(job_id)
-        self._quietly(lambda: self._progress.request_cancel(job_id))
-        self._begin_cancel(job_id)
+        if self._ledger.request_cancel(job_id):
+            self._quietly(lambda: self._progress.request_cancel(job_id))
+            self._begin_cancel(job_id)
         return self._ledger.job(job_id)
 
-    def _begin_cancel(self, job_id: str) -> None:
-        """Take what nobody has begun out of the work; ends a job that had not started."""
+    def _begin_cancel(self, job_id: str, *, scan_has_ended: bool = False) -> None:
+        """Take what nobody has begun out of the work; ends a job that had not started.
+
+        While a job is scanned, its scan alone moves it on: it sees the flag at its next block.
+        """
         if self._ledger.move_job(
             job_id,
             expected=[(Status.QUEUED, None)],
@@ -369,35 +395,40 @@ class Coordinator:
         job = self._ledger.job(job_id)
         if job.status is not Status.RUNNING or job.phase is Phase.MERGING:
             return
-        self._ledger.drop_chunks(job_id)
-        if job.phase is Phase.PROCESSING or job.owner == self._owner:
-            # While another process scans, that one moves the job on when it sees the flag.
+        if job.phase is Phase.PROCESSING or (job.phase is Phase.SCANNING and scan_has_ended):
             self._ledger.move_job(
                 job_id,
-                expected=[(Status.RUNNING, Phase.PROCESSING), (Status.RUNNING, Phase.SCANNING)],
-                expected_owner=job.owner,
+                expected=[(Status.RUNNING, job.phase)],
+                expected_owner=job.owner or "",
                 status=Status.RUNNING,
                 phase=Phase.CANCELLING,
             )
-            self._ledger.drop_chunks(job_id)
+        self._ledger.drop_chunks(job_id)
 
-    def fail(self, job_id: str, error: RowmillError) -> None:
-        """End a job because of an error that is not a row's. What was done is kept, so that it can be resumed."""
-        for phase in (Phase.SCANNING, Phase.PROCESSING, Phase.CANCELLING, Phase.MERGING, None):
-            status = Status.RUNNING if phase else Status.QUEUED
-            if self._ledger.move_job(
-                job_id,
-                expected=[(status, phase)],
-                status=Status.FAILED,
-                phase=None,
-                counts=self._ledger.counts(job_id),
-                error_code=error.code,
-                error_message=error.message,
-                finished_at=self._now(),
-            ):
-                logger.error("job failed", extra={"job_id": job_id, "error_code": error.code})
-                self._told(job_id)
-                return
+    def fail(self, job_id: str, error: RowmillError, *, expected_owner: str | None = None) -> bool:
+        """End a job because of an error that is not a row's. What was done is kept, so that it can be resumed.
+
+        Args:
+            expected_owner: who must be scanning or merging at present; None for anyone.
+
+        Returns:
+            Whether this call ended the job; False when it has ended already, or is another owner's.
+        """
+        failed = self._ledger.move_job(
+            job_id,
+            expected=[(Status.QUEUED, None), *((Status.RUNNING, phase) for phase in Phase)],
+            expected_owner=expected_owner,
+            status=Status.FAILED,
+            phase=None,
+            counts=self._ledger.counts(job_id),
+            error_code=error.code,
+            error_message=error.message.encode(errors="backslashreplace").decode(),
+            finished_at=self._now(),
+        )
+        if failed:
+            logger.error("job failed", extra={"job_id": job_id, "error_code": error.code})
+            self._told(job_id)
+        return failed
 
     # Recover
 
@@ -405,11 +436,12 @@ class Coordinator:
         """Find what was lost in a running job and have it done again; safe at any time, anywhere."""
         job = self._ledger.job(job_id)
         config = self._config
+        owner_is_gone = self._owner_is_gone(job)
+        if job.cancel_requested and not job.status.is_final:
+            self._begin_cancel(job_id, scan_has_ended=owner_is_gone)
+            job = self._ledger.job(job_id)
         if job.status.is_final:
             return
-        if job.cancel_requested:
-            self._begin_cancel(job_id)
-        owner_is_gone = self._owner_is_gone(job)
         if job.status is Status.QUEUED or (job.phase is Phase.SCANNING and owner_is_gone):
             if job.status is Status.RUNNING or job.seconds_since_heartbeat > config.resend_after_seconds:
                 executor.send_plan(job_id)
@@ -472,11 +504,48 @@ class Coordinator:
             logger.warning("progress store away", exc_info=True)
 
     @contextmanager
+    def _in_charge(self, job_id: str, phase: Phase, *, given_back_as: Phase) -> Iterator[None]:
+        """While this process scans or merges: say so, mark the job failed on an error, give it back on an interrupt.
+
+        An error counts for nothing when the job has ended meanwhile, or is another process's by now.
+
+        Raises:
+            RowmillError: the job has been marked failed with it.
+        """
+        try:
+            with self._heartbeat(job_id):
+                yield
+        except Exception as error:
+            if isinstance(error, _Stopped):
+                self._give_back(job_id, phase, given_back_as)
+                return
+            told = error if isinstance(error, RowmillError) else _internal_error(error, str(phase), job_id)
+            if self.fail(job_id, told, expected_owner=self._owner):
+                if told is error:
+                    raise
+                raise told from error
+            logger.warning("error after the job was over", extra={"job_id": job_id}, exc_info=True)
+        except BaseException:
+            self._give_back(job_id, phase, given_back_as)
+            raise
+
+    def _give_back(self, job_id: str, phase: Phase, given_back_as: Phase) -> None:
+        """Let whoever resumes the job go on at once, instead of waiting for this process's silence."""
+        with suppress(LedgerError):  # then its silence has to do
+            self._ledger.move_job(
+                job_id,
+                expected=[(Status.RUNNING, phase)],
+                expected_owner=self._owner,
+                status=Status.RUNNING,
+                phase=given_back_as,
+            )
+
+    @contextmanager
     def _heartbeat(self, job_id: str) -> Iterator[None]:
         ended = threading.Event()
 
         def beat() -> None:
-            while not ended.wait(self._config.heartbeat_seconds):
+            while not ended.wait(self._config.heartbeat_interval_seconds):
                 try:
                     self._ledger.job_heartbeat(job_id, self._owner)
                 except LedgerError:
@@ -489,6 +558,15 @@ class Coordinator:
         finally:
             ended.set()
             thread.join()
+
+
+class _Stopped(Exception):
+    """The process is to end before the scan does."""
+
+
+def _internal_error(error: Exception, doing: str, job_id: str) -> RowmillError:
+    text = f"Internal error while {doing}: {type(error).__name__}: {error}"[:500]
+    return RowmillError(text, job_id=job_id)
 
 
 def result_key(job: Job, kind: ResultKind, output_format: str) -> str:

@@ -10,6 +10,7 @@
     │   ├── SourceEmptyError          no bytes, or nothing but blank lines
     │   ├── SourceBinaryError         not text: a picture, an archive, a program
     │   ├── SourceFormatError         text, but not the table that the options describe
+    │   ├── SourceTooLargeError       more rows than are allowed
     │   └── SourceChangedError        the source was replaced while the job ran
     ├── OutputNotWritableError    the folder or bucket for the result files refuses writes
     ├── StorageError
@@ -18,6 +19,7 @@
     │   └── StorageUnavailableError   the storage does not answer                    (transient)
     ├── ServiceUnavailableError   Redis or the broker does not answer                (transient)
     ├── LedgerError
+    │   ├── LedgerUnavailableError    its database does not answer                   (transient)
     │   ├── JobNotFoundError
     │   ├── StatusTransitionError     a move that the table in `status` does not have
     │   └── LeaseLostError            another attempt holds this chunk now
@@ -123,6 +125,13 @@ class SourceChangedError(SourceError):
     exit_code = 16
 
 
+class SourceTooLargeError(SourceError):
+    """The source has more rows than `EngineConfig.max_rows` allows."""
+
+    code = "source_too_large"
+    exit_code = 18
+
+
 class SourceObjectMissingError(SourceMissingError):
     """There is no such object in the bucket, or no such bucket."""
 
@@ -179,6 +188,14 @@ class LedgerError(RowmillError):
 
     code = "ledger_error"
     exit_code = 40
+
+
+class LedgerUnavailableError(LedgerError):
+    """The database of the ledger does not answer, or broke off."""
+
+    code = "ledger_unavailable"
+    exit_code = 44
+    transient = True
 
 
 class JobNotFoundError(LedgerError):

@@ -7,6 +7,7 @@ is not in it is a custom option: it goes to the handler as it came and nowhere e
 from __future__ import annotations
 
 import codecs
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -17,7 +18,7 @@ from engine.errors import OptionError
 
 #: Rows; the guide's default.
 DEFAULT_BATCH_SIZE = 500
-#: Characters that can separate cells; anything else is more likely a typing mistake.
+#: Of the custom options' JSON, which is kept with the job and copied for every chunk.
 MAX_CUSTOM_OPTIONS_BYTES = 64 * 1024
 
 
@@ -71,15 +72,16 @@ class ImportOptions:
             else:
                 known[name] = check(name, value)
         try:
-            custom_bytes = len(json.dumps(custom))
-        except (TypeError, ValueError) as error:
+            text = json.dumps(custom, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
             raise OptionError(f"A custom option is not JSON: {error}.", option="options") from error
-        if custom_bytes > MAX_CUSTOM_OPTIONS_BYTES:
+        if len(text) > MAX_CUSTOM_OPTIONS_BYTES:
             raise OptionError(
-                f"The custom options take {custom_bytes:,} bytes; {MAX_CUSTOM_OPTIONS_BYTES:,} are allowed.",
+                f"The custom options take {len(text):,} bytes; {MAX_CUSTOM_OPTIONS_BYTES:,} are allowed.",
                 option="options",
             )
-        options = cls(**known, custom=MappingProxyType(custom))
+        # As a ledger gives them back, so that a handler and a resumed run see the same (lists for tuples).
+        options = cls(**known, custom=MappingProxyType(json.loads(text)))
         if options.delimiter and options.delimiter == options.quote_char:
             raise OptionError("delimiter and quote_char must differ.", option="quote_char")
         return options
@@ -87,7 +89,7 @@ class ImportOptions:
     def for_handler(self) -> dict[str, Any]:
         """A fresh dict of what the handler sees: every known option, then the custom ones."""
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "custom"}
-        return {**known, **self.custom}
+        return {**known, **copy.deepcopy(dict(self.custom))}
 
 
 def _integer(low: int, high: int, *, or_none: bool = False) -> Any:
@@ -97,7 +99,8 @@ def _integer(low: int, high: int, *, or_none: bool = False) -> Any:
         if isinstance(value, bool) or not isinstance(value, int):
             raise OptionError(f"{name} must be a whole number, not {_show(value)}.", option=name)
         if not low <= value <= high:
-            raise OptionError(f"{name} must be from {low:,} to {high:,}, not {value:,}.", option=name)
+            shown = f"{value:,}" if abs(value) < 10**15 else "such a long number"
+            raise OptionError(f"{name} must be from {low:,} to {high:,}, not {shown}.", option=name)
         return value
 
     return check
@@ -147,6 +150,7 @@ def _encoding(name: str, value: Any) -> str | None:
         info = codecs.lookup(value)
         if not info._is_text_encoding:
             raise LookupError(value)
+        "a".encode(info.name)  # there is one, called "undefined", that cannot
         return info.name
     except (LookupError, TypeError, ValueError) as error:
         raise OptionError(
@@ -155,7 +159,10 @@ def _encoding(name: str, value: Any) -> str | None:
 
 
 def _show(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an object of the caller's, or a number with too many digits
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -47,13 +47,13 @@ class ChunkCutter:
         return self._row_index - 1 + self._rows
 
     def feed(
-        self, ends: npt.NDArray[np.int64], line_ends: npt.NDArray[np.int64], broken: npt.NDArray[np.bool_]
+        self, ends: npt.NDArray[np.int64], line_counts: npt.NDArray[np.int64], broken: npt.NDArray[np.bool_]
     ) -> Iterator[Chunk]:
         """Take in the next records and yield the chunks that are full.
 
         Args:
             ends: offsets behind each record, ascending.
-            line_ends: offsets behind each physical line of these records, ascending.
+            line_counts: physical lines of these records up to and with each one.
             broken: which records are broken.
         """
         taken, lines_taken = 0, 0
@@ -67,7 +67,7 @@ class ChunkCutter:
                 self._end = int(ends[stop - 1])
                 self._rows += stop - taken
                 self._broken = self._broken or bool(broken[taken:stop].any())
-                lines = int(np.searchsorted(line_ends, self._end, "right"))
+                lines = int(line_counts[stop - 1])
                 self._lines_in_chunk += lines - lines_taken
                 taken, lines_taken = stop, lines
             if self._rows == self._chunk_size or stop < len(ends):

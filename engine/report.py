@@ -20,12 +20,7 @@ class JobReport:
     @property
     def percentage(self) -> float | None:
         """Share of the rows that have an outcome, 0.0 to 100.0; None while the number of rows is unknown."""
-        total = self.job.total_rows
-        if total is None:
-            return None
-        if total == 0:
-            return 100.0 if self.job.status.is_final else 0.0
-        return min(100.0, round(100.0 * self.counts.processed_rows / total, 2))
+        return percentage(self.job.total_rows, self.counts.processed_rows, is_final=self.job.status.is_final)
 
     @property
     def succeeded(self) -> bool:
@@ -58,6 +53,16 @@ class JobReport:
             "error_code": job.error_code,
             "error_message": job.error_message,
         }
+
+
+def percentage(total_rows: int | None, processed_rows: int, *, is_final: bool) -> float | None:
+    """Share of the rows that have an outcome, 0.0 to 100.0; None while the number of rows is unknown."""
+    if total_rows is None:
+        return None
+    if total_rows == 0:
+        return 100.0 if is_final else 0.0
+    # Rounded down: 100 is said only when every row is through.
+    return min(100.0, 10_000 * processed_rows // total_rows / 100)
 
 
 def _iso(time: datetime | None) -> str | None:

@@ -1,34 +1,28 @@
-"""The Python API: run, inspect and read a source, ask for and cancel a job."""
+"""The Python API of jobs: run one, ask for it, cancel it."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from itertools import islice
 from typing import Any, Literal
 
 from engine.config import EngineConfig
 from engine.coordinator import WORKSPACE, Coordinator
-from engine.errors import JobNotFoundError, LedgerError, OptionError, SourceChangedError
+from engine.errors import JobNotFoundError, LedgerError, OptionError, SourceChangedError, error_of
 from engine.handlers import RowHandler, handler_path_of
 from engine.ledger import Ledger, open_ledger
 from engine.ledger.owner import this_process
-from engine.model import Counts, Job
+from engine.model import Job
 from engine.options import ImportOptions
 from engine.progress import MemoryProgress, ProgressStore, RedisProgress
-from engine.readers import BrokenRow
 from engine.report import JobReport
 from engine.runtime.local import LocalRun
 from engine.status import Status
-from engine.storage import open_location, open_storage
-from engine.table import Look, TablePlanner, pin_source, read_chunk
+from engine.storage import open_storage
+from engine.table import pin_source
 
 DEFAULT_OUTPUT_DIR = "rowmill-results"
-#: Rows shown by `inspect`.
-SAMPLE_ROWS = 5
 
 OnProgress = Callable[[JobReport], None]
 
@@ -45,7 +39,8 @@ def run(
     config: EngineConfig | None = None,
     on_progress: OnProgress = lambda _report: None,
     on_interrupt: Callable[[], None] = lambda: None,
-    **options: Any,
+    options: Mapping[str, Any] | None = None,
+    **more_options: Any,
 ) -> JobReport:
     """Import a source and wait for the end; every row is in exactly one of the two result files.
 
@@ -63,6 +58,7 @@ def run(
         on_progress: is given a report a few times a second.
         on_interrupt: is called when Ctrl-C was noticed and chunks in hand get a few seconds to end.
         options: the import options (`engine.options.KNOWN`); any other name goes to the handler.
+        more_options: the same, as keyword arguments.
 
     Returns:
         The ended job: succeeded or cancelled.
@@ -71,7 +67,7 @@ def run(
         RowmillError: see `engine.errors`. A job that exists by then is marked failed and can be resumed.
         InterruptedJobError: Ctrl-C; the job can be resumed.
     """
-    checked = ImportOptions.from_mapping(options)
+    checked = ImportOptions.from_mapping({**(options or {}), **more_options})
     handler_path = handler_path_of(handler)
     if workers is not None and workers < 1:
         raise OptionError(f"workers must be at least 1, not {workers}.", option="workers")
@@ -122,6 +118,9 @@ def run(
                 on_progress=lambda job, counts: on_progress(JobReport(job=job, counts=counts)),
             )
             ended = celery.run(job.job_id)
+        if ended.status is Status.FAILED:
+            # Seen in the ledger before the error itself arrived.
+            raise error_of(ended.error_code or "", ended.error_message or "The job failed.", job_id=ended.job_id)
         return JobReport(job=ended, counts=ended.counts)
     finally:
         books.close()
@@ -170,115 +169,6 @@ def cancel(
         return JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id))
     finally:
         books.close()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """What `inspect` found out about a source."""
-
-    source: str
-    size_bytes: int
-    encoding: str
-    has_byte_order_mark: bool
-    delimiter: str
-    quote_char: str | None
-    confidence: float
-    """Share of the sampled records that have the usual number of cells."""
-    header: list[str]
-    column_count: int
-    total_rows: int
-    chunk_count: int
-    """Chunks that a run with these options would have."""
-    broken_rows: int | None
-    """None where it takes reading the rows to tell."""
-    rows: list[list[str]]
-    """The first rows."""
-
-
-def inspect(source: str | os.PathLike[str], *, config: EngineConfig | None = None, **options: Any) -> Inspection:
-    """Look at a source as a run would, without running anything.
-
-    Raises:
-        SourceError: it cannot be read as a table.
-        OptionError: an option is wrong.
-    """
-    with _Table(source, options, config) as table:
-        rows = [row.cells if isinstance(row, BrokenRow) else row for row in islice(table.rows(), SAMPLE_ROWS)]
-        plan, look = table.plan, table.look
-        is_staged = plan.readable.url != table.source.url
-        return Inspection(
-            source=table.source.url,
-            size_bytes=table.source.size_bytes,
-            encoding=look.source_encoding if is_staged else plan.dialect.encoding,
-            has_byte_order_mark=look.mark_bytes > 0,
-            delimiter=plan.dialect.delimiter,
-            quote_char=plan.dialect.quote_char,
-            confidence=look.confidence,
-            header=list(plan.header),
-            column_count=plan.column_count,
-            total_rows=table.total_rows,
-            chunk_count=len(table.chunks),
-            broken_rows=None,
-            rows=rows,
-        )
-
-
-def read_rows(
-    source: str | os.PathLike[str], header_rows: int = 1, *, config: EngineConfig | None = None, **options: Any
-) -> Iterator[list[str]]:
-    """Yield the rows of a source exactly as a handler would get them; no process or server is started.
-
-    Rows that no handler would get, because their record is broken, are left out.
-
-    Args:
-        header_rows: records before the data, which are left out; with 0 every record is a row.
-        options: the import options.
-
-    Raises:
-        SourceError: it cannot be read as a table.
-        OptionError: an option is wrong.
-    """
-    with _Table(source, {**options, "header_rows": header_rows}, config) as table:
-        for row in table.rows():
-            if not isinstance(row, BrokenRow):
-                yield row
-
-
-class _Table:
-    """A source scanned in this process, its staged copy, if any, in a temporary folder."""
-
-    def __init__(self, source: str | os.PathLike[str], options: dict[str, Any], config: EngineConfig | None) -> None:
-        self._options = ImportOptions.from_mapping(options)
-        self._config = config or EngineConfig.from_env()
-        self._source_url = _url(source)
-
-    def __enter__(self) -> _Table:
-        self._folder = tempfile.TemporaryDirectory(prefix="rowmill-", dir=self._config.temp_dir)
-        try:
-            self.source = pin_source(self._source_url, self._config)
-            planner = TablePlanner(
-                self.source,
-                self._options,
-                self._config,
-                workspace=lambda: open_storage(self._folder.name, self._config),
-                job_id="read",
-            )
-            self.look: Look = planner.look()
-            self.chunks = [chunk for chunks in planner.chunks(self.look.plan) for chunk in chunks]
-            self.total_rows = planner.total_rows
-            self.plan = planner.settle_encoding(self.look.plan)
-        except BaseException:
-            self._folder.cleanup()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
-
-    def rows(self) -> Iterator[list[str] | BrokenRow]:
-        storage, key = open_location(self.plan.readable.url, self._config)
-        for chunk in self.chunks:
-            yield from read_chunk(storage, key, self.plan, chunk, self._config)
 
 
 def ledger_url_for(ledger: str | None, output_dir: str | os.PathLike[str], config: EngineConfig) -> str:
@@ -351,6 +241,3 @@ def _find_unfinished(
             )
         return coordinator.resume(job.job_id)
     return None
-
-
-__all__ = ["Counts", "Inspection", "cancel", "inspect", "read_rows", "run", "status"]

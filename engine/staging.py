@@ -14,6 +14,8 @@ from engine.storage import Storage
 #: Stands in the staged copy for what could not be decoded: never valid UTF-8, so that the rows
 #: concerned fail as undecodable when they are read, and no others.
 _UNDECODABLE = b"\xff"
+#: The same between decoding and encoding, where a text needs a character for it: a lone surrogate.
+_UNDECODABLE_CHARACTER = "\udcff"
 _HANDLER_NAME = "rowmill.mark_undecodable"
 
 
@@ -34,7 +36,7 @@ def stage_as_utf8(
         SourceChangedError: the source is no longer the pinned one.
         OutputNotWritableError: the target refuses writes.
     """
-    codecs.register_error(_HANDLER_NAME, lambda error: ("\udcff", getattr(error, "end")))  # noqa: B009
+    codecs.register_error(_HANDLER_NAME, _mark)
     decoder = codecs.getincrementaldecoder(encoding)(_HANDLER_NAME)
     at_start = True
     with target.open_writer(target_key) as writer:
@@ -42,11 +44,15 @@ def stage_as_utf8(
             text = decoder.decode(block)
             if at_start and text:
                 text, at_start = text.removeprefix("\ufeff"), False
-            writer.write(_encode(text))
-        writer.write(_encode(decoder.decode(b"", True)))
+            writer.write(text.encode("utf-8", _HANDLER_NAME))
+        writer.write(decoder.decode(b"", True).encode("utf-8", _HANDLER_NAME))
     info = target.stat(target_key)
     return Source(url=target.url_of(target_key), size_bytes=info.size_bytes, etag=info.etag)
 
 
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape") if "\udcff" in text else text.encode("utf-8", "surrogatepass")
+def _mark(error: UnicodeError) -> tuple[str | bytes, int]:
+    if isinstance(error, UnicodeDecodeError):
+        return _UNDECODABLE_CHARACTER, error.end
+    if isinstance(error, UnicodeEncodeError):  # that character, or another lone surrogate
+        return _UNDECODABLE, error.end
+    raise error

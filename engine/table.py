@@ -28,6 +28,7 @@ from engine.readers import (
     RecordScanner,
     Row,
     bytes_to_read,
+    count_lines,
     find_data_start,
     look,
     needs_transcoding,
@@ -39,6 +40,8 @@ from engine.storage import Storage, open_location
 #: How many places of a large source are sampled for its encoding when it is not scanned first.
 _SAMPLES = 8
 _SAMPLE_BYTES = 64 * 1024
+#: Bytes read from the end of a source to see whether it ends in blank lines.
+_TAIL_BYTES = 4 * 1024
 
 
 def pin_source(url: str, config: EngineConfig) -> Source:
@@ -101,7 +104,7 @@ class TablePlanner:
         self._config = config
         self._workspace = workspace
         self._job_id = job_id
-        self._evidence = EncodingEvidence()
+        self._evidence: EncodingEvidence | None = None
         self._total_rows: int | None = None
         self._has_mark = False
 
@@ -132,34 +135,43 @@ class TablePlanner:
         )
 
     def chunks(self, plan: Plan) -> Iterator[list[Chunk]]:
-        """Scan the source and yield its chunks in order, a few at a time. The source is read once, as a stream.
+        """Scan the source and yield its chunks in order, those of some megabytes at a time.
+
+        The source is read once, as a stream; blank lines at its very end belong to no chunk.
 
         Raises:
             SourceChangedError: the source is no longer the pinned one.
         """
         config, readable = self._config, plan.readable
         storage, key = open_location(readable.url, config)
-        scanner = RecordScanner(
-            plan.dialect,
-            max_record_bytes=config.max_record_bytes,
-            evidence=self._evidence if self._judges_encoding(plan) else None,
-        )
+        header = storage.read_range(key, 0, plan.data_start, etag=readable.etag)
         cutter = ChunkCutter(
             start=plan.data_start,
             chunk_size=self._options.chunk_size or DEFAULT_CHUNK_SIZE,
             max_chunk_bytes=config.max_chunk_bytes,
-            first_line_number=1 + self._lines_before(storage, key, plan),
+            first_line_number=1 + count_lines(header),
         )
         blocks = storage.read_blocks(
-            key, plan.data_start, readable.size_bytes, block_bytes=config.scan_block_bytes, etag=readable.etag
+            key,
+            plan.data_start,
+            self._data_end(storage, key, plan),
+            block_bytes=config.scan_block_bytes,
+            etag=readable.etag,
         )
+        if self._judges_encoding(plan):
+            self._evidence = EncodingEvidence()
+            self._evidence.add(header)
+            blocks = self._evidence.watch(blocks)
+        scanner = RecordScanner(plan.dialect, max_record_bytes=config.max_record_bytes)
+        ready: list[Chunk] = []
         for block in scanner.scan(blocks, plan.data_start):
-            chunks = list(cutter.feed(block.ends, block.line_ends, block.broken))
-            if chunks:
-                yield chunks
-        last = list(cutter.finish())
-        if last:
-            yield last
+            ready.extend(cutter.feed(block.ends, block.line_counts, block.broken))
+            if ready and ready[-1].byte_end - ready[0].byte_start >= config.scan_block_bytes:
+                yield ready
+                ready = []
+        ready.extend(cutter.finish())
+        if ready:
+            yield ready
         self._total_rows = cutter.total_rows
 
     @property
@@ -170,17 +182,16 @@ class TablePlanner:
 
     def settle_encoding(self, plan: Plan) -> Plan:
         """The plan with the encoding that the whole source speaks for, after `chunks` has ended."""
-        encoding = self._evidence.verdict()
-        if not self._judges_encoding(plan) or encoding == plan.dialect.encoding:
+        if self._evidence is None or self._evidence.verdict() == plan.dialect.encoding:
             return plan
         storage, key = open_location(plan.readable.url, self._config)
-        dialect = replace(plan.dialect, encoding=encoding)
-        start = self._data_start(storage, key, plan.readable, dialect, 0)
-        return _plan(dialect, start, plan.readable)
+        dialect = replace(plan.dialect, encoding=self._evidence.verdict())
+        return _plan(dialect, self._data_start(storage, key, plan.readable, dialect, 0), plan.readable)
 
     def _judges_encoding(self, plan: Plan) -> bool:
-        # A mark, a given name, or a sample that is plainly not UTF-8 leaves nothing to judge.
-        return self._options.encoding is None and plan.dialect.encoding == "utf-8" and not self._has_mark
+        # A given name, a mark or a staged copy leaves nothing to judge; chunks that run already leave no time to.
+        options, is_staged = self._options, plan.readable != self._source
+        return options.count_total_first and options.encoding is None and not self._has_mark and not is_staged
 
     def _look_at(self, storage: Storage, key: str) -> Head:
         source = self._source
@@ -209,9 +220,20 @@ class TablePlanner:
             max_record_bytes=self._config.max_record_bytes,
         )
 
-    def _lines_before(self, storage: Storage, key: str, plan: Plan) -> int:
-        data = storage.read_range(key, 0, plan.data_start, etag=plan.readable.etag)
-        return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+    def _data_end(self, storage: Storage, key: str, plan: Plan) -> int:
+        """Behind the last line that is not blank: blank lines at the very end are no rows."""
+        end, behind = plan.readable.size_bytes, b""
+        step = _TAIL_BYTES
+        while end > plan.data_start:
+            start = max(plan.data_start, end - step)
+            tail = storage.read_range(key, start, end, etag=plan.readable.etag)
+            filled = len(tail.rstrip(b"\r\n"))
+            if filled:
+                line_end = tail[filled : filled + 2] + behind
+                return start + filled + (2 if line_end.startswith(b"\r\n") else min(1, len(line_end)))
+            end, behind = start, tail[:2]
+            step = min(4 * step, self._config.scan_block_bytes)
+        return plan.data_start
 
 
 def _plan(dialect: Dialect, start: DataStart, readable: Source) -> Plan:

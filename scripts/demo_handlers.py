@@ -1,4 +1,3 @@
-# ruff: noqa: ARG001 - a handler is given more than it may need
 """The row handlers of `scripts/demo`."""
 
 from __future__ import annotations

@@ -46,23 +46,29 @@ class CeleryWorker:
 
 @contextmanager
 def celery_worker(
-    folder: Path, redis_url: str, *, concurrency: int, environment: Mapping[str, str] | None = None
+    folder: Path,
+    redis_url: str,
+    *,
+    concurrency: int,
+    environment: Mapping[str, str] | None = None,
+    app: str = "engine.runtime.celery_app",
 ) -> Iterator[CeleryWorker]:
     """A worker that has said it is ready; it is ended warmly, and killed if that takes too long.
 
     Args:
         folder: for its log.
         environment: variables beside REDIS_URL.
+        app: where the Celery app is.
     """
     log = folder / f"worker-{concurrency}-{time.monotonic_ns()}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and app
+        process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
                 "celery",
                 "-A",
-                "engine.runtime.celery_app",
+                app,
                 "worker",
                 "--concurrency",
                 str(concurrency),

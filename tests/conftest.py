@@ -88,3 +88,12 @@ def _service(start: Callable[[], Any]) -> Iterator[str]:
         yield address
     finally:
         context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server, shared by all tests: make a database of your own."""
+    from tests.postgres_server import start_postgres
+
+    with start_postgres() as url:
+        yield url

@@ -61,7 +61,14 @@ def start_valkey(*, own: bool = False) -> Iterator[str]:
     program = _valkey_program()
 
     def command(port: int, folder: Path) -> list[str]:
-        options = {"--port": port, "--bind": "127.0.0.1", "--dir": folder, "--save": "", "--appendonly": "no"}
+        options = {
+            "--port": port,
+            "--bind": "127.0.0.1",
+            "--dir": folder,
+            "--save": "",
+            "--appendonly": "no",
+            "--databases": 64,
+        }
         return [program, *(str(word) for option in options.items() for word in option)]
 
     with _server(command, _answers_ping) as port:
@@ -163,7 +170,7 @@ def _spawn(
     command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str] | None
 ) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -222,7 +229,7 @@ def _die_with_parent() -> None:
 
 
 def _run(command: Sequence[str], folder: Path) -> None:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command, cwd=folder, env={**os.environ, "HOME": str(folder)}, capture_output=True, timeout=_START_SECONDS
     )
     if done.returncode:

@@ -71,6 +71,12 @@ def details(report: JobReport, rate: Rate) -> str:
     return " · ".join(parts)
 
 
+def _measure(rate: Rate, now_seconds: float, report: JobReport) -> None:
+    """Count time from when rows can come, so that the scan does not make them look slow."""
+    if report.job.phase is Phase.PROCESSING or report.counts.processed_rows:
+        rate.add(now_seconds, report.counts.processed_rows)
+
+
 class BarDisplay:
     """One line that redraws itself and is gone at the end."""
 
@@ -97,9 +103,8 @@ class BarDisplay:
         self._progress.stop()
 
     def show(self, report: JobReport) -> None:
-        """Redraw; before anything has moved there is no rate."""
-        if report.counts.processed_rows:
-            self._rate.add(self._clock(), report.counts.processed_rows)
+        """Redraw."""
+        _measure(self._rate, self._clock(), report)
         self._progress.update(
             self._task,
             total=report.job.total_rows,
@@ -145,8 +150,7 @@ class LineDisplay:
     def show(self, report: JobReport) -> None:
         """Say where the job is, unless it was said a moment ago."""
         now = self._clock()
-        if report.counts.processed_rows:
-            self._rate.add(now, report.counts.processed_rows)
+        _measure(self._rate, now, report)
         if self._next_line is None:
             self.say(f"rowmill: job {report.job.job_id} has begun")
         elif now >= self._next_line:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,9 +14,9 @@ from engine.cli import arguments as flags
 from engine.cli.console import visible, write, write_json
 from engine.cli.summary import summary
 from engine.config import EngineConfig
-from engine.errors import EXIT_SUCCEEDED, OptionError
+from engine.errors import EXIT_SUCCEEDED
+from engine.inspection import Inspection, inspect
 from engine.report import JobReport
-from engine.runs import Inspection
 from engine.status import Status
 
 #: Characters of a cell that are shown.
@@ -29,11 +28,8 @@ _DEFAULT_WIDTH = 100
 def inspect_source(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
     """Print what a source is; returns the exit code."""
     options = flags.import_options(arguments, flags.READING_FLAGS)
-    taken = inspect.signature(runs.inspect).parameters.keys() & options.keys()
-    if taken:
-        raise OptionError(f"No option can be named {min(taken)}.", option=min(taken))
     config = EngineConfig.from_env(s3_endpoint_url=arguments.s3_endpoint_url)
-    inspection = runs.inspect(arguments.source, config=config, **options)
+    inspection = inspect(arguments.source, config=config, options=options)
     if arguments.json:
         write_json(asdict(inspection))
     else:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-#: Seconds that a rate is taken over: long enough to be calm, short enough to follow a change.
-WINDOW_SECONDS = 10.0
+#: Seconds that a rate is taken over: long enough for a slow handler's batches to even out, short enough to follow a
+#: change.
+WINDOW_SECONDS = 30.0
 
 
 class Rate:

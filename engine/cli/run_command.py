@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import os
 import shlex
 import shutil
@@ -78,7 +77,7 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
                 on_interrupt=lambda: display.say(
                     "rowmill: interrupted; chunks in hand get a few seconds to end (again Ctrl-C: none)"
                 ),
-                **given.options,
+                options=given.options,
             )
     except RowmillError as error:
         return _tell_failure(error, arguments, given, watch, words)
@@ -107,13 +106,6 @@ class _Given:
         self.source_url = arguments.source if "://" in arguments.source else os.path.abspath(arguments.source)
         if self.workers is not None and not isinstance(self.workers, int):
             raise OptionError(f"workers must be a whole number, not {self.workers!r}.", option="workers")
-        taken = inspect.signature(runs.run).parameters.keys() & self.options.keys()
-        if taken:
-            names = ", ".join(sorted(taken))
-            raise OptionError(
-                f"No option can be named {names}: rowmill uses the name itself. Choose another name.",
-                option=min(taken),
-            )
 
 
 def _hint_at_unfinished(given: _Given, say: Callable[[str], None]) -> None:
@@ -122,11 +114,11 @@ def _hint_at_unfinished(given: _Given, say: Callable[[str], None]) -> None:
         earlier = runs.status(output_dir=given.output_dir, ledger=given.ledger, config=given.config)
     except RowmillError:
         return
-    job = earlier.job
-    if job.source.url == given.source_url and job.status not in (Status.SUCCEEDED, Status.CANCELLED):
+    job, done = earlier.job, earlier.counts.processed_rows
+    if job.source.url == given.source_url and done and job.status not in (Status.SUCCEEDED, Status.CANCELLED):
         say(
-            f"rowmill: job {job.job_id} of the same source is {job.status} and has {earlier.counts.processed_rows:,} "
-            "rows done; --resume would go on with it, this begins a new job"
+            f"rowmill: job {job.job_id} of the same source is {job.status} and has {done:,} rows done; "
+            "--resume would go on with it, this begins a new job"
         )
 
 

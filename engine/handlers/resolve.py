@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
+import inspect
 from typing import Any
 
 from engine.errors import HandlerError
@@ -31,39 +31,64 @@ def resolve_handler(path: str) -> RowHandler:
                 f"cannot be loaded: there is no module {missing!r} on the Python path (the current folder is on it)",
             ) from error
         raise _error(path, f"cannot be loaded: its module imports {missing!r}, which is not installed") from error
-    except Exception as error:  # the module's own code ran, and may raise anything
-        raise _error(path, f"cannot be loaded: its module fails with {type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the module's own code ran, and may raise anything
+        raise _error(path, f"cannot be loaded: its module fails with {_named(error)}") from error
     handler: Any = module
     for name in attribute.split("."):
-        if not hasattr(handler, name):
-            near = difflib.get_close_matches(name, [n for n in vars(handler) if not n.startswith("_")], n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise _error(path, f"cannot be loaded: {module_name!r} has no {name!r}{hint}")
-        handler = getattr(handler, name)
+        handler = _attribute(handler, name, path, f"{module_name!r} has no {attribute!r}")
     if not callable(handler):
-        raise _error(path, f"is a {type(handler).__name__}, which cannot be called")
+        raise _error(path, f"is of type {type(handler).__name__}, which cannot be called")
+    if inspect.iscoroutinefunction(handler):
+        raise _error(path, "is an async function; a handler must be a plain one")
     result: RowHandler = handler
     return result
+
+
+def _attribute(owner: Any, name: str, path: str, missing: str) -> Any:
+    try:
+        return getattr(owner, name)
+    except AttributeError as error:
+        near = difflib.get_close_matches(name, [n for n in dir(owner) if not n.startswith("_")], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise _error(path, f"cannot be loaded: {missing}{hint}") from error
+    except Exception as error:  # as above
+        raise _error(path, f"cannot be loaded: its module fails with {_named(error)}") from error
+
+
+def _named(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def handler_path_of(handler: RowHandler | str) -> str:
     """The dotted path by which another process can import a handler.
 
     Raises:
-        HandlerError: the function has no such path: a lambda, a closure, or one of `__main__`.
+        HandlerError: it has no such path: a lambda, a closure, a method of an object, an object that
+            can be called, or a function of `__main__`.
     """
     if isinstance(handler, str):
         return handler
+    kind = type(handler).__name__
+    if not callable(handler):
+        raise _error(repr(handler)[:80], f"is of type {kind}, which cannot be called")
     module = getattr(handler, "__module__", None)
     name = getattr(handler, "__qualname__", None)
+    if module is None or name is None:
+        raise _error(repr(handler)[:80], f"is of type {kind}, which other processes cannot import by name")
     shown = f"{module}.{name}"
-    if module is None or name is None or "<" in name:
+    if "<" in name:
         raise _error(shown, "is a lambda or a nested function, which other processes cannot import")
     if module == "__main__":
         spec = getattr(importlib.import_module("__main__"), "__spec__", None)
         if spec is None or spec.name == "__main__":
             raise _error(shown, "stands in the script itself; put it into a module of its own")
-        module = spec.name.removesuffix(".__main__")
+        # Not compared with the handler: imported by its own name, the module is another one.
+        return f"{spec.name.removesuffix('.__main__')}:{name}"
+    if resolve_handler(f"{module}:{name}") != handler:
+        raise _error(shown, "names something else when it is imported: a method of an object, or a wrapped function")
     return f"{module}:{name}"
 
 

@@ -19,7 +19,7 @@ class _RefusedError(Exception):
 
 
 class RowAdapter:
-    """Runs one chunk's rows through a row handler; nothing a handler does ends more than its row.
+    """Runs one chunk's rows through a row handler; nothing a handler raises ends more than its row.
 
     KeyboardInterrupt alone passes through, since it comes from outside.
     """
@@ -56,7 +56,9 @@ class RowAdapter:
                     append(returned.get("result", _NOTHING))
                 else:
                     append(_judge(returned))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the team's code may raise anything
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - SystemExit, a cancelled asyncio task: the team's code
                 append(_crash(error))
         return outcomes
 
@@ -69,7 +71,9 @@ class RowAdapter:
                     raise _RefusedError
         except _RefusedError:
             pass
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as in run
             outcome = _crash(error)
         return outcome
 
@@ -99,8 +103,13 @@ def _judge(returned: Any) -> Any:
 
 
 def _crash(error: BaseException) -> RowFailure:
-    text = str(error).strip()
     name = type(error).__name__
+    try:
+        text = str(error).strip()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - the exception's class is the team's code, too
+        text = ""
     return RowFailure((f"{name}: {text}" if text else name)[:MAX_ERROR_CHARACTERS])
 
 

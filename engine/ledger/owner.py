@@ -11,30 +11,42 @@ import os
 import platform
 from pathlib import Path
 
+#: States of a process that has ended, though its parent has not asked for its exit code yet.
+_ENDED = ("Z", "X")
+
 
 def this_process() -> str:
     """The name of the calling process; another one after a fork."""
-    return f"{_place()}|{os.getpid()}|{_start_time(os.getpid()) or ''}"
+    state = _state(os.getpid())
+    return f"{_place()}|{os.getpid()}|{state[1] if state else ''}"
 
 
 def is_dead(owner: str) -> bool | None:
     """Whether that process is gone: True or False for certain, None where that cannot be told from here."""
-    place, _, rest = owner.rpartition("|")[0].rpartition("|")
-    started = owner.rpartition("|")[2]
-    if place != _place() or not rest.isdigit():
+    rest, _, started = owner.rpartition("|")
+    place, _, number = rest.rpartition("|")
+    if place != _place() or not number.isdecimal() or int(number) == 0:
         return None
-    pid = int(rest)
+    pid = int(number)
+    if not _exists(pid):
+        return True
+    state = _state(pid)
+    if state is not None:
+        return state[0] in _ENDED or state[1] != started
+    if not _exists(pid):
+        return True
+    # There is no /proc, so that alive is all we know; or it hides the processes of other users.
+    return None if started else False
+
+
+def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
         pass
-    now = _start_time(pid)
-    if now is None:
-        # No such entry where there was one before: it has just gone. Without /proc, alive is all we know.
-        return bool(started)
-    return now != started
+    return True
 
 
 def _place() -> str:
@@ -46,11 +58,10 @@ def _place() -> str:
     return f"{platform.node()}/{boot}/{namespace}"
 
 
-def _start_time(pid: int) -> str | None:
-    """Clock ticks after boot at which the process started; None for one that is gone, a zombie, or without /proc."""
+def _state(pid: int) -> tuple[str, str] | None:
+    """One letter for what the process is doing, and the clock tick after boot at which it started."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    # A zombie has ended, though its parent has not asked for its exit code yet.
-    return None if fields[0] in ("Z", "X") else fields[19]
+    return fields[0], fields[19]

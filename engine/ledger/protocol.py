@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source
 from engine.status import Phase, Status
 
 
 class ChunkWork(Protocol):
     """The transaction in which one attempt runs its rows, where the ledger has one."""
 
-    def row_guard(self) -> AbstractContextManager[None]:
-        """A savepoint around one row, so that a failed row leaves nothing in the handler's database."""
+    @property
+    def row_guard(self) -> Callable[[], AbstractContextManager[None]] | None:
+        """Makes a savepoint around one row, so that a failed row leaves nothing in the handler's database.
+
+        None where the ledger does not share a database with the handler.
+        """
 
     def commit(self, outcome: ChunkOutcome) -> None:
         """Mark the chunk done, exactly once.
@@ -58,7 +62,7 @@ class Ledger(Protocol):
         Args:
             expected: allowed present states.
             owner: who scans or merges from now on; its heartbeat starts now.
-            expected_owner: who must be scanning or merging at present; None for anyone.
+            expected_owner: who must be scanning or merging at present; "" for nobody, None for anyone.
             changes: of total_rows, started_at, finished_at, counts, result_files, error_code, error_message.
 
         Returns:
@@ -70,6 +74,9 @@ class Ledger(Protocol):
 
     def job_heartbeat(self, job_id: str, owner: str) -> None:
         """Say that the owner still scans or merges."""
+
+    def save_source(self, job_id: str, source: Source) -> None:
+        """Pin the source of a job that was created without a look at it."""
 
     def save_plan(self, job_id: str, plan: Plan) -> None:
         """Write what the first look found; a repeat overwrites."""
@@ -96,14 +103,27 @@ class Ledger(Protocol):
     def heartbeat(self, claim: Claim) -> bool:
         """Say that the attempt lives; False when the chunk is no longer its own."""
 
-    def watch_row(self, claim: Claim, row_index: int) -> None:
-        """Remember the row that is about to run, so that its process's death can be put down to it."""
+    def watch_row(self, claim: Claim, row_index: int | None) -> None:
+        """Remember the row that is about to run, so that its process's death can be put down to it; None for no row.
 
-    def work(self, claim: Claim) -> AbstractContextManager[ChunkWork]:
-        """The attempt's transaction; rolled back when the context ends by an exception."""
+        Raises:
+            LeaseLostError: the chunk is no longer this attempt's.
+        """
 
-    def release(self, claim: Claim) -> None:
-        """Give a chunk back unharmed, as if this attempt had not been."""
+    def work(self, claim: Claim, *, atomic: bool = True) -> AbstractContextManager[ChunkWork]:
+        """The attempt's transaction; rolled back when the context ends by an exception.
+
+        Args:
+            atomic: False for a handler whose effects lie elsewhere, so that no transaction is held
+                while its rows run (`engine.handlers.not_atomic`).
+        """
+
+    def release(self, claim: Claim, *, forget_deaths: bool = False) -> None:
+        """Give a chunk back unharmed, as if this attempt had not been. Nothing happens when it is another's by now.
+
+        Args:
+            forget_deaths: count deaths on it from zero again; rows found guilty stay so.
+        """
 
     def take_back(self, job_id: str, *, lease_seconds: float, resend_after_seconds: float) -> list[int]:
         """Find chunks whose owner is dead or silent, or whose message was never picked up, and mark them sent anew.

@@ -47,7 +47,8 @@ class Fate:
 
     def after_death(self) -> Fate:
         """One death more. A row is guilty when two processes died while it ran; one may be an accident."""
-        if self.watched_row is None:
+        if self.watched_row is None or self.watched_row in self.guilty_rows:
+            # No row ran: a guilty one is watched as well, but not run, so that this death has another cause.
             return dataclasses.replace(self, deaths=self.deaths + 1)
         if self.watched_row == self.suspect_row:
             return Fate(deaths=self.deaths + 1, guilty_rows=(*self.guilty_rows, self.watched_row))

@@ -8,27 +8,24 @@ hold the handler's own writes in its transaction, so handlers run at least once 
 from __future__ import annotations
 
 import os
-import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from importlib.resources import files
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
-from engine.errors import JobNotFoundError, LeaseLostError, LedgerError
+from engine.errors import JobNotFoundError, LeaseLostError
 from engine.ledger import owner as owners
 from engine.ledger import records
 from engine.ledger.protocol import ChunkWork
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan
+from engine.ledger.sqlite_file import SqliteFile
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source
 from engine.status import ChunkStatus, Phase, Status, check_transition
 
-#: How long a statement waits for another process's transaction; transactions here take milliseconds.
-_BUSY_SECONDS = 30.0
 #: A message that was not picked up is sent again after the given time, then after twice as long, and
 #: so on up to this factor, so that a long queue is not filled with copies.
 _MAX_RESEND_FACTOR = 16
+#: Chunks read at once, so that a job of a million chunks neither fills the memory nor holds a transaction open.
+_PAGE_CHUNKS = 1_000
 
 
 class SqliteLedger:
@@ -46,31 +43,16 @@ class SqliteLedger:
         Raises:
             LedgerError: the file cannot be opened, or is not a ledger.
         """
-        self._path = os.path.abspath(path)
         self._clock = clock
         self._is_dead = is_dead
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._process = os.getpid()
-        self._file: int | None = None
-        try:
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-            self._connection()
-        except (OSError, sqlite3.Error) as error:
-            self.close()
-            raise LedgerError(
-                f"The ledger {self._path} cannot be opened: {error}. Name another file with --ledger.", path=self._path
-            ) from error
+        self._file = SqliteFile(path)
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self._path}"
+        return f"sqlite:///{self._file.path}"
 
     def close(self) -> None:
-        for connection in self._connections:
-            connection.close()
-        self._connections.clear()
-        self._local = threading.local()
+        self._file.close()
 
     # Jobs
 
@@ -78,18 +60,18 @@ class SqliteLedger:
         columns = records.job_columns(job)
         names = ", ".join(columns)
         marks = ", ".join("?" * len(columns))
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608
 
     def job(self, job_id: str) -> Job:
-        row = self._connection().execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        if row is None:
+        rows = self._file.read("SELECT * FROM jobs WHERE job_id = ?", job_id)
+        if not rows:
             raise JobNotFoundError(f"There is no job {job_id} in {self.url}.", job_id=job_id)
-        return records.job_from_row(row, now=self._clock())
+        return records.job_from_row(rows[0], now=self._clock())
 
     def jobs(self, *, unfinished_only: bool = False) -> list[Job]:
         where = "WHERE status IN ('queued', 'running')" if unfinished_only else ""
-        rows = self._connection().execute(f"SELECT * FROM jobs {where} ORDER BY created_at DESC, rowid DESC")  # noqa: S608
+        rows = self._file.read(f"SELECT * FROM jobs {where} ORDER BY created_at DESC, rowid DESC")  # noqa: S608
         return [records.job_from_row(row, now=self._clock()) for row in rows]
 
     def move_job(
@@ -115,23 +97,31 @@ class SqliteLedger:
         assignments = ", ".join(f"{name} = ?" for name in columns)
         states = " OR ".join("(status = ? AND phase IS ?)" for _ in expected)
         values = [str(value) if value is not None else None for pair in expected for value in pair]
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             done = execute(
-                f"UPDATE jobs SET {assignments} WHERE job_id = ? AND ({states}) AND owner IS coalesce(?, owner)",  # noqa: S608
+                f"UPDATE jobs SET {assignments} WHERE job_id = ? AND ({states})"  # noqa: S608
+                " AND coalesce(owner, '') = coalesce(?, owner, '')",
                 (*columns.values(), job_id, *values, expected_owner),
             )
             return done.rowcount == 1
 
     def job_heartbeat(self, job_id: str, owner: str) -> None:
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             execute("UPDATE jobs SET heartbeat_at = ? WHERE job_id = ? AND owner = ?", (self._clock(), job_id, owner))
 
+    def save_source(self, job_id: str, source: Source) -> None:
+        with self._file.transaction() as execute:
+            execute(
+                "UPDATE jobs SET source_bytes = ?, source_etag = ? WHERE job_id = ?",
+                (source.size_bytes, source.etag, job_id),
+            )
+
     def save_plan(self, job_id: str, plan: Plan) -> None:
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             execute("UPDATE jobs SET plan = ? WHERE job_id = ?", (records.plan_json(plan), job_id))
 
     def request_cancel(self, job_id: str) -> bool:
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             done = execute(
                 "UPDATE jobs SET cancel_requested = 1 WHERE job_id = ? AND status IN ('queued', 'running')", (job_id,)
             )
@@ -144,7 +134,7 @@ class SqliteLedger:
     # Chunks
 
     def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             for chunk in chunks:
                 execute(
                     "INSERT OR IGNORE INTO chunks (job_id, chunk_index, byte_start, byte_end, first_row_index,"
@@ -153,7 +143,7 @@ class SqliteLedger:
                 )
 
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             (in_flight,) = execute(
                 "SELECT count(*) FROM chunks WHERE job_id = ? AND status IN ('sent', 'leased')", (job_id,)
             ).fetchone()
@@ -166,7 +156,7 @@ class SqliteLedger:
             return sorted(row["chunk_index"] for row in rows)
 
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             row = execute(
                 "SELECT c.* FROM chunks c JOIN jobs j USING (job_id) WHERE c.job_id = ? AND c.chunk_index = ?"
                 " AND j.status = 'running' AND j.phase IN ('scanning', 'processing') AND NOT j.cancel_requested",
@@ -199,23 +189,24 @@ class SqliteLedger:
     def heartbeat(self, claim: Claim) -> bool:
         return self._update_leased(claim, "changed_at = ?", self._clock())
 
-    def watch_row(self, claim: Claim, row_index: int) -> None:
+    def watch_row(self, claim: Claim, row_index: int | None) -> None:
         if not self._update_leased(claim, "watched_row = ?, changed_at = ?", row_index, self._clock()):
             raise _lease_lost(claim)
 
     @contextmanager
-    def work(self, claim: Claim) -> Iterator[ChunkWork]:
+    def work(self, claim: Claim, *, atomic: bool = True) -> Iterator[ChunkWork]:  # noqa: ARG002 - never atomic here
         yield _SqliteWork(self, claim)
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim, *, forget_deaths: bool = False) -> None:
+        forget = ", deaths = 0, suspect_row = NULL" if forget_deaths else ""
         self._update_leased(
-            claim, "status = 'planned', attempt = attempt - 1, token = NULL, owner = NULL, watched_row = NULL"
+            claim, "status = 'planned', attempt = attempt - 1, token = NULL, owner = NULL, watched_row = NULL" + forget
         )
 
     def take_back(self, job_id: str, *, lease_seconds: float, resend_after_seconds: float) -> list[int]:
         now = self._clock()
         found: list[int] = []
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             rows = execute(
                 "SELECT * FROM chunks WHERE job_id = ? AND status IN ('sent', 'leased') ORDER BY chunk_index", (job_id,)
             ).fetchall()
@@ -238,37 +229,40 @@ class SqliteLedger:
         return found
 
     def drop_chunks(self, job_id: str) -> None:
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             execute(
                 "UPDATE chunks SET status = 'dropped' WHERE job_id = ? AND status IN ('planned', 'sent')", (job_id,)
             )
 
     def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
-        now = self._clock()
-        query = "SELECT * FROM chunks WHERE job_id = ? ORDER BY chunk_index"
-        for row in self._connection().execute(query, (job_id,)):
-            yield records.chunk_state_from_row(row, now=now)
+        query = "SELECT * FROM chunks WHERE job_id = ? AND chunk_index > ? ORDER BY chunk_index LIMIT ?"
+        last = -1
+        while rows := self._file.read(query, job_id, last, _PAGE_CHUNKS):
+            now = self._clock()
+            for row in rows:
+                yield records.chunk_state_from_row(row, now=now)
+            last = rows[-1]["chunk_index"]
 
     def unfinished_chunks(self, job_id: str) -> int:
         query = "SELECT count(*) FROM chunks WHERE job_id = ? AND status NOT IN ('done', 'dropped')"
-        return int(self._connection().execute(query, (job_id,)).fetchone()[0])
+        return int(self._file.read(query, job_id)[0][0])
 
     def counts(self, job_id: str) -> Counts:
         query = (
             "SELECT total(success_count) AS success, total(failure_count) AS failure"
             " FROM chunks WHERE job_id = ? AND status = 'done'"
         )
-        row = self._connection().execute(query, (job_id,)).fetchone()
+        (row,) = self._file.read(query, job_id)
         return Counts(success_count=int(row["success"]), failure_count=int(row["failure"]))
 
     def counts_by_chunk(self, job_id: str) -> Mapping[int, Counts]:
         query = "SELECT chunk_index, success_count, failure_count FROM chunks WHERE job_id = ? AND status = 'done'"
         return {
             row["chunk_index"]: Counts(success_count=row["success_count"], failure_count=row["failure_count"])
-            for row in self._connection().execute(query, (job_id,))
+            for row in self._file.read(query, job_id)
         }
 
-    # Connections
+    # What the attempts of a chunk need
 
     def commit_chunk(self, claim: Claim, outcome: ChunkOutcome) -> None:
         """Mark the chunk done if the attempt still holds it. Raises LeaseLostError."""
@@ -288,7 +282,7 @@ class SqliteLedger:
             raise _lease_lost(claim)
 
     def _update_leased(self, claim: Claim, assignments: str, *values: Any) -> bool:
-        with self._transaction() as execute:
+        with self._file.transaction() as execute:
             done = execute(
                 f"UPDATE chunks SET {assignments}"  # noqa: S608
                 " WHERE job_id = ? AND chunk_index = ? AND status = 'leased' AND token = ?",
@@ -296,61 +290,15 @@ class SqliteLedger:
             )
             return done.rowcount == 1
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        connection = self._connection()
-        try:
-            # Immediate: two processes that both read first and write later would otherwise fail each other.
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection.execute
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise LedgerError(f"The ledger {self._path} cannot be written: {error}.", path=self._path) from error
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection to the file that the path names now."""
-        if self._process != os.getpid():
-            # SQLite forbids carrying a connection over a fork; the parent's are left alone, not closed.
-            self._connections, self._local, self._process = [], threading.local(), os.getpid()
-        elif self._file is not None and self._file != self._file_now():
-            # Somebody removed the file, and maybe a new run made another: what is open is nobody's any more.
-            self.close()
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._connections.append(connection)
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            if self._file != self._file_now():
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(files("engine.ledger").joinpath("schema.sql").read_text())
-                self._file = self._file_now()
-            self._local.connection = connection
-        return connection
-
-    def _file_now(self) -> int | None:
-        try:
-            return os.stat(self._path).st_ino
-        except FileNotFoundError:
-            return None
-
 
 class _SqliteWork:
     def __init__(self, ledger: SqliteLedger, claim: Claim) -> None:
         self._ledger = ledger
         self._claim = claim
 
-    def row_guard(self) -> nullcontext[None]:
-        return nullcontext()
+    @property
+    def row_guard(self) -> None:
+        return None
 
     def commit(self, outcome: ChunkOutcome) -> None:
         self._ledger.commit_chunk(self._claim, outcome)

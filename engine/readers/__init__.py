@@ -2,6 +2,7 @@
 
 from engine.readers.encoding import EncodingEvidence, needs_transcoding
 from engine.readers.head import HEAD_BYTES, DataStart, Head, find_data_start, look
+from engine.readers.records import count_lines
 from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
 from engine.readers.scan import RecordBlock, RecordScanner
 
@@ -15,6 +16,7 @@ __all__ = [
     "RecordScanner",
     "Row",
     "bytes_to_read",
+    "count_lines",
     "find_data_start",
     "look",
     "needs_transcoding",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 #: Longest first: UTF-32's mark begins with UTF-16's.
 _MARKS: tuple[tuple[bytes, str], ...] = (
@@ -13,8 +13,10 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-#: Bytes that the code page 1252 leaves undefined.
-_UNDEFINED_IN_CP1252 = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))
+#: Every byte but those that the code page 1252 leaves undefined.
+_DEFINED_IN_CP1252 = bytes(byte for byte in range(256) if byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D))
+#: Bytes decoded in one go: they stay in the processor's cache.
+_SLICE_BYTES = 256 * 1024
 
 
 def normalise(encoding: str) -> str:
@@ -23,13 +25,18 @@ def normalise(encoding: str) -> str:
     return "utf-8" if name == "utf-8-sig" else name
 
 
+def is_for_files(encoding: str) -> bool:
+    """Whether files come in it: not so the codecs of host names and of program text."""
+    return encoding.replace("_", "-") not in ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
+
+
 def needs_transcoding(encoding: str) -> bool:
-    """Whether delimiters and line ends cannot be found by looking at single bytes, as in UTF-16."""
+    """Whether delimiters and line ends cannot be found by looking at single bytes, as in UTF-16 and Shift JIS."""
     if encoding in ("utf-8", "ascii"):
         return False
-    all_bytes = bytes(range(256))
-    text = all_bytes.decode(encoding, "replace")
-    return len(text) != 256 or text[:128].encode("ascii", "replace") != all_bytes[:128]
+    # Byte by byte tells codecs that switch their tables by an escape sequence, as ISO-2022-JP does.
+    is_ascii = all(bytes([byte]).decode(encoding, "replace") == chr(byte) for byte in range(128))
+    return not is_ascii or len(bytes(range(256)).decode(encoding, "replace")) != 256
 
 
 def byte_order_mark(head: bytes) -> tuple[str, int] | None:
@@ -40,72 +47,97 @@ def byte_order_mark(head: bytes) -> tuple[str, int] | None:
     return None
 
 
-def mark_length(head: bytes, encoding: str) -> int:
-    """How many bytes of a byte order mark to skip when the encoding is given."""
-    found = byte_order_mark(head)
-    return found[1] if found is not None and found[0] == encoding else 0
-
-
 def wide_without_mark(head: bytes) -> str | None:
     """UTF-16 or UTF-32 told by where the zero bytes of ASCII characters stand; None for anything else."""
     head = head[: len(head) // 4 * 4]
-    if len(head) < 4 or 0 not in head:
-        return None
+    zeros = [head[lane::4].count(0) for lane in range(4)]
     quarter = len(head) // 4
-    zeros = [head[lane::4].count(0) / quarter for lane in range(4)]
-    if zeros[0] < 0.1 and min(zeros[1:]) > 0.9:
+    if not any(zeros):
+        return None
+    if zeros[3] == quarter and zeros[2] > 0.5 * quarter > zeros[0]:
         return "utf-32-le"
-    if zeros[3] < 0.1 and min(zeros[:3]) > 0.9:
+    if zeros[0] == quarter and zeros[1] > 0.5 * quarter > zeros[3]:
         return "utf-32-be"
-    if zeros[0] + zeros[2] < 0.1 and zeros[1] + zeros[3] > 1.4:
-        return "utf-16-le"
-    if zeros[1] + zeros[3] < 0.1 and zeros[0] + zeros[2] > 1.4:
-        return "utf-16-be"
-    return None
+    even, odd = zeros[0] + zeros[2], zeros[1] + zeros[3]
+    encoding = "utf-16-le" if odd > even else "utf-16-be"
+    is_dominant = max(even, odd) > 2 * min(even, odd)
+    return encoding if is_dominant and _is_utf_16(head.decode(encoding, "replace")) else None
+
+
+def _is_utf_16(text: str) -> bool:
+    """Whether this is the text, and not one of single bytes, some of them zero, taken two at a time."""
+    if any(c < " " and c not in "\t\r\n" for c in text):
+        return False
+    # Of text in other scripts only the delimiters, spaces and line ends have zero bytes.
+    if "\n" not in text and "\r" not in text and sum(c.isascii() for c in text) < 0.5 * len(text):
+        return False
+    others = [ord(c) for c in text if ord(c) > 0xFF]
+    two_letters = sum(0x20 <= code >> 8 < 0x7F and 0x20 <= code & 0xFF < 0x7F for code in others)
+    return two_letters <= 0.6 * len(others)
 
 
 class EncodingEvidence:
     """Tells UTF-8 from a single-byte code page by everything it was shown, in constant memory."""
 
     def __init__(self) -> None:
-        self._multibyte_characters = 0
-        self._undecodable_bytes = 0
+        self._tail = b""
+        self._multibyte = 0
+        self._undecodable = 0
         self._undefined_in_cp1252 = False
 
+    def watch(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same blocks, each shown on its way."""
+        for block in blocks:
+            self.add(block)
+            yield block
+
     def add(self, data: bytes) -> None:
-        """Show bytes that begin and end at a character's edge."""
-        if data.isascii():
+        """Show the next bytes of a stream, cut anywhere."""
+        if not self._tail and data.isascii():
             return
+        for start in range(0, len(data), _SLICE_BYTES):
+            self._add_slice(self._tail + data[start : start + _SLICE_BYTES])
+
+    def add_sample(self, data: bytes) -> None:
+        """Show bytes from elsewhere, whose first and last character may be cut."""
+        start = 0
+        while start < min(3, len(data)) and 0x80 <= data[start] < 0xC0:
+            start += 1
+        self.add(data[start:])
+        self._tail = b""
+
+    def verdict(self) -> str:
+        """UTF-8 unless most of what is not ASCII cannot be; then cp1252, or latin-1 where that cannot be either."""
+        if self._undecodable + len(self._tail) <= self._multibyte:
+            return "utf-8"
+        return "iso8859-1" if self._undefined_in_cp1252 else "cp1252"
+
+    def _add_slice(self, data: bytes) -> None:
+        cut = len(data) - _incomplete_bytes(data)
+        data, self._tail = data[:cut], data[cut:]
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             text = data.decode("utf-8", "ignore")
-            self._undecodable_bytes += len(data) - len(text.encode("utf-8"))
+            valid = text.encode("utf-8")
+            self._undecodable += len(data) - len(valid)
             if not self._undefined_in_cp1252:
-                self._undefined_in_cp1252 = any(byte in data for byte in _UNDEFINED_IN_CP1252)
-            self._multibyte_characters += sum(not character.isascii() for character in text)
-        else:
-            self._multibyte_characters += 1  # at least; exact numbers matter only where both kinds occur
+                undefined = data.translate(None, _DEFINED_IN_CP1252)
+                self._undefined_in_cp1252 = undefined != valid.translate(None, _DEFINED_IN_CP1252)
+            data = valid
+        self._multibyte += len(data) - len(text)
 
-    def add_cut(self, data: bytes) -> None:
-        """Show bytes that may begin and end inside a character, such as a sample from the middle."""
-        head = 0
-        while head < min(3, len(data)) and 0x80 <= data[head] < 0xC0:
-            head += 1
-        tail = len(data)
-        for back in range(1, min(4, len(data) - head) + 1):
-            if data[-back] >= 0xC0:
-                tail = len(data) - back
-                break
-            if data[-back] < 0x80:
-                break
-        self.add(data[head:tail])
 
-    def verdict(self) -> str:
-        """UTF-8 unless most of what is not ASCII cannot be; then cp1252, or latin-1 where that cannot be either."""
-        if self._undecodable_bytes <= self._multibyte_characters:
-            return "utf-8"
-        return "iso8859-1" if self._undefined_in_cp1252 else "cp1252"
+def _incomplete_bytes(data: bytes) -> int:
+    """How many bytes at the end begin a UTF-8 character that is not whole."""
+    for back in range(1, min(3, len(data)) + 1):
+        byte = data[-back]
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return back if back < length else 0
+        if byte < 0x80:
+            break
+    return 0
 
 
 def detect_encoding(head: bytes, samples: Sequence[bytes] = ()) -> tuple[str, int]:
@@ -122,7 +154,6 @@ def detect_encoding(head: bytes, samples: Sequence[bytes] = ()) -> tuple[str, in
     if wide is not None:
         return wide, 0
     evidence = EncodingEvidence()
-    evidence.add_cut(head)
-    for sample in samples:
-        evidence.add_cut(sample)
+    for sample in (head, *samples):
+        evidence.add_sample(sample)
     return evidence.verdict(), 0

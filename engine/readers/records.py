@@ -4,29 +4,37 @@ The rule is that of Python's `csv.reader` (a quote opens a quoted cell only at t
 text after a closing quote belongs to the cell), with one addition: a quote that never closes, or
 that closes on a later line in the middle of text, is a stray one. Its record is *broken* and ends
 with the physical line on which the quote stands, so that the following lines are rows again. A
-record longer than the limit is broken in the same way.
+record longer than the limit is broken too, and ends with the line on which its last cell within
+the limit begins.
 
-The fast scan (`scan`) needs this room only where quoting is unusual.
+What a record is depends on its own bytes only, and at most on the limit's worth of bytes behind
+its start: neither on where the bytes were cut nor on what else stands in the source. The fast scan
+(`scan`) needs this room only where quoting is unusual.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.model import Dialect
 
 
-@dataclass(frozen=True, slots=True)
-class RecordSpan:
+class RecordSpan(NamedTuple):
     """One record, as a half-open range of the bytes it was found in."""
 
     start: int
     end: int
     """Behind the line end."""
-    broken_quote: int | None = None
-    """Offset of the stray quote (or, in a record that is too long, of its last cell); None for a good record."""
+    broken_cell: int | None = None
+    """Offset of the cell that breaks it: with the stray quote, or the last one within the limit; None if good."""
+
+
+def count_lines(data: bytes, start: int = 0, end: int | None = None) -> int:
+    """Physical line ends (LF, CRLF and lone CR) in `data[start:end]`."""
+    returns = data.count(b"\r", start, end)
+    return data.count(b"\n", start, end) + (returns and returns - data.count(b"\r\n", start, end))
 
 
 class RecordSplitter:
@@ -41,7 +49,7 @@ class RecordSplitter:
         delimiter = re.escape(dialect.delimiter.encode("ascii"))
         if dialect.quote_char is None:
             cell = b"[^%b\\r\\n]*+" % delimiter
-            self._prefix: re.Pattern[bytes] | None = None
+            self._quoted: re.Pattern[bytes] | None = None
         else:
             quote = re.escape(dialect.quote_char.encode("ascii"))
             facts = {b"d": delimiter, b"q": quote}
@@ -51,10 +59,9 @@ class RecordSplitter:
             # that its closing quote is in truth the opening one of a later cell.
             many_lines = b"%(q)b(?:[^%(q)b]++|%(q)b%(q)b)*+%(q)b(?=[%(d)b\\r\\n]|\\Z)" % facts
             cell = b"(?:%b|%b|%b)" % (plain, one_line, many_lines)
-            self._prefix = re.compile(b"(?:%b%b)*+" % (cell, delimiter))
             self._quoted = re.compile(b"%(q)b(?:[^%(q)b]++|%(q)b%(q)b)*+%(q)b" % facts)
-        body = b"%b(?:%b%b)*+" % (cell, delimiter, cell)
-        self._record = re.compile(body + b"(?:\\r\\n|\\n|\\r|\\Z)")
+        self._cells = re.compile(b"(?:%b%b)*+" % (cell, delimiter))
+        self._record = re.compile(b"%b(?:%b%b)*+(?:\\r\\n|\\n|\\r|\\Z)" % (cell, delimiter, cell))
         self._line = re.compile(b"[^\\r\\n]*+(?:\\r\\n|\\n|\\r|\\Z)")
 
     def split(self, data: bytes, *, is_last: bool) -> Iterator[RecordSpan]:
@@ -66,38 +73,35 @@ class RecordSplitter:
                 reaches the end is left out, since the next bytes may belong to it.
         """
         position, size = 0, len(data)
+        match, max_record_bytes = self._record.match, self._max_record_bytes
+        # A record at the end is settled by a LF only: a lone CR may be half a CRLF, a closing quote half a doubled one.
+        is_settled = is_last or data.endswith(b"\n")
         while position < size:
-            found = self._record.match(data, position)
-            if found is not None and found.end() - position <= self._max_record_bytes:
-                end = found.end()
-                if end == size and not is_last and not data.endswith(b"\n"):
-                    return  # a lone CR may be half a CRLF, a closing quote half a doubled one
-                yield RecordSpan(position, end)
-                position = end
-                continue
-            if found is None and not is_last and self._may_close_later(data, position):
+            # One byte more than a record may have, so that what is too long shows and costs no more than that.
+            found = match(data, position, min(size, position + max_record_bytes + 1))
+            end = found.end() if found is not None else size
+            if found is not None and end - position <= max_record_bytes:
+                span = RecordSpan(position, end)
+            elif found is None and not is_last and self._may_close_later(data, position):
                 return
-            span = self.broken_at(data, position)
-            if span.end == size and not is_last and not data.endswith(b"\n"):
-                return  # its line goes on
+            else:
+                cell = self._last_cell(data, position)
+                line = self._line.match(data, cell)
+                end = line.end() if line is not None else size
+                span = RecordSpan(position, end, cell)
+            if end == size and not is_settled:
+                return
             yield span
-            position = span.end
+            position = end
 
-    def broken_at(self, data: bytes, position: int) -> RecordSpan:
-        """The broken record at `position`: up to the end of the line on which its stray quote stands."""
-        quote = self._stray_quote(data, position)
-        line = self._line.match(data, quote)
-        return RecordSpan(position, line.end() if line else len(data), broken_quote=quote)
-
-    def _stray_quote(self, data: bytes, position: int) -> int:
-        if self._prefix is None:
-            return position
-        found = self._prefix.match(data, position, min(len(data), position + self._max_record_bytes))
-        return found.end() if found else position
+    def _last_cell(self, data: bytes, position: int) -> int:
+        """Where the first cell starts that is not whole within the limit, or whose quote is a stray one."""
+        found = self._cells.match(data, position, min(len(data), position + self._max_record_bytes))
+        return position if found is None else found.end()
 
     def _may_close_later(self, data: bytes, position: int) -> bool:
         """Whether more bytes could still make the record at `position` a good one."""
-        if len(data) - position > self._max_record_bytes:
+        if self._quoted is None or len(data) - position > self._max_record_bytes:
             return False
-        closed = self._quoted.match(data, self._stray_quote(data, position))
+        closed = self._quoted.match(data, self._last_cell(data, position))
         return closed is None or closed.end() == len(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator
@@ -9,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.model import Chunk, Dialect
-from engine.readers.records import RecordSplitter
+from engine.readers.records import RecordSpan, RecordSplitter, count_lines
 
-#: Characters kept of a parser's message, since some parsers put the data into it.
-MAX_MESSAGE_CHARACTERS = 500
 #: Bytes of an overlong record that are kept for the failed file.
 MAX_BROKEN_BYTES = 64 * 1024
+#: What `staging` puts for bytes that it cannot decode; never valid UTF-8.
+_UNDECODABLE_MARK = b"\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def bytes_to_read(chunk: Chunk, *, max_record_bytes: int) -> int:
     """How many bytes of the chunk its reader needs: all, but of a single overlong record only the start."""
     size = chunk.byte_end - chunk.byte_start
     if chunk.row_count == 1 and chunk.irregular and size > max_record_bytes:
-        return MAX_BROKEN_BYTES
+        return min(size, MAX_BROKEN_BYTES)
     return size
 
 
@@ -53,75 +54,72 @@ def read_rows(data: bytes, chunk: Chunk, dialect: Dialect, *, max_record_bytes: 
     """
     allow_long_cells(max_record_bytes)
     if len(data) < chunk.byte_end - chunk.byte_start:
-        return iter((_overlong(data, chunk, dialect),))
+        size = chunk.byte_end - chunk.byte_start
+        return iter((_overlong_row(data, size, chunk.first_line_number, dialect),))
     if chunk.irregular or not _decodes(data, dialect.encoding):
         return _exact_rows(data, chunk, dialect, max_record_bytes)
     return _plain_rows(data, dialect)
 
 
-def reader_options(dialect: Dialect) -> dict[str, Any]:
-    """Keyword arguments of `csv.reader` for a dialect."""
-    if dialect.quote_char is None:
-        return {"delimiter": dialect.delimiter, "quoting": csv.QUOTE_NONE, "quotechar": None}
-    return {"delimiter": dialect.delimiter, "quotechar": dialect.quote_char}
+def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialect, *, max_record_bytes: int) -> Row:
+    """One record as a row, or as what is wrong with it.
+
+    Args:
+        data: bytes of the source.
+        span: where in them the record stands.
+        line_number: 1-based physical line on which it starts.
+    """
+    size = span.end - span.start
+    if size > max_record_bytes:
+        start = data[span.start : span.start + min(size, MAX_BROKEN_BYTES)]
+        return _overlong_row(start, size, line_number, dialect)
+    record = data[span.start : span.end]
+    try:
+        text, undecodable = record.decode(dialect.encoding), None
+    except UnicodeDecodeError as error:
+        text, undecodable = record.decode(dialect.encoding, "backslashreplace"), error
+    if span.broken_cell is not None:
+        line = line_number + count_lines(data, span.start, span.broken_cell)
+        quote = dialect.quote_char
+        return BrokenRow(
+            _lenient_cells(text, dialect),
+            f"Line {line}: the cell that begins with {quote} has no closing {quote}. "
+            "Close the quote, or double it if it belongs to the text.",
+        )
+    row = next(csv.reader(io.StringIO(text, newline=""), **_reader_options(dialect)), [])
+    if undecodable is None:
+        return row
+    line = line_number + count_lines(record, 0, undecodable.start)
+    bad = record[undecodable.start : undecodable.end][:4]
+    what = f"the bytes {bad.hex(' ').upper()} are not {dialect.encoding} text"
+    if bad == _UNDECODABLE_MARK:
+        what = "some of its bytes are not text in the encoding of the source"
+    return BrokenRow(
+        row, f"Line {line}: {what}. Save the file as UTF-8, or name the encoding it has with the option encoding."
+    )
 
 
 def _plain_rows(data: bytes, dialect: Dialect) -> Iterator[Row]:
     # TextIOWrapper decodes piece by piece: a StringIO would hold the text at four bytes a character.
     lines = io.TextIOWrapper(io.BytesIO(data), encoding=dialect.encoding, newline="")
-    return csv.reader(lines, **reader_options(dialect))
+    return csv.reader(lines, **_reader_options(dialect))
 
 
 def _exact_rows(data: bytes, chunk: Chunk, dialect: Dialect, max_record_bytes: int) -> Iterator[Row]:
     splitter = RecordSplitter(dialect, max_record_bytes=max_record_bytes)
     line_number = chunk.first_line_number
     for span in splitter.split(data, is_last=True):
-        record = data[span.start : span.end]
-        quote = None if span.broken_quote is None else span.broken_quote - span.start
-        yield _exact_row(record, line_number, dialect, quote, max_record_bytes)
-        line_number += _count_lines(record)
+        yield read_record(data, span, line_number, dialect, max_record_bytes=max_record_bytes)
+        line_number += count_lines(data, span.start, span.end)
 
 
-def _exact_row(
-    record: bytes, line_number: int, dialect: Dialect, broken_quote: int | None, max_record_bytes: int
-) -> Row:
-    try:
-        text, undecodable = record.decode(dialect.encoding), None
-    except UnicodeDecodeError as error:
-        text, undecodable = record.decode(dialect.encoding, "backslashreplace"), error
-    if broken_quote is not None:
-        line = line_number + _count_lines(record[:broken_quote])
-        if record[broken_quote : broken_quote + 1] == (dialect.quote_char or "").encode():
-            reason = (
-                f"Line {line}: the cell that begins with {dialect.quote_char} has no closing {dialect.quote_char}. "
-                "Close the quote, or double it if it belongs to the text."
-            )
-        else:
-            reason = f"Line {line_number}: the record is longer than {max_record_bytes:,} bytes."
-        return BrokenRow(_lenient_cells(text, dialect), reason)
-    try:
-        row = next(csv.reader(io.StringIO(text, newline=""), **reader_options(dialect)), [])
-    except csv.Error as error:
-        reason = f"Line {line_number}: {error}"[:MAX_MESSAGE_CHARACTERS]
-        return BrokenRow(_lenient_cells(text, dialect), reason)
-    if undecodable is not None:
-        line = line_number + _count_lines(record[: undecodable.start])
-        bad = " ".join(f"{byte:02X}" for byte in record[undecodable.start : undecodable.end][:4])
-        return BrokenRow(
-            row,
-            f"Line {line}: the bytes {bad} are not {dialect.encoding} text. "
-            "Save the file in that encoding, or name the one it has with the option encoding.",
-        )
-    return row
-
-
-def _overlong(data: bytes, chunk: Chunk, dialect: Dialect) -> BrokenRow:
-    size = chunk.byte_end - chunk.byte_start
-    text = data.decode(dialect.encoding, "backslashreplace")
+def _overlong_row(data: bytes, size: int, line_number: int, dialect: Dialect) -> BrokenRow:
+    # An incremental decoder leaves out the character that the cut went through.
+    text = codecs.getincrementaldecoder(dialect.encoding)("backslashreplace").decode(data, len(data) == size)
+    kept = "" if len(data) == size else f"; its first {len(data):,} bytes are kept here"
     return BrokenRow(
         _lenient_cells(text, dialect),
-        f"Line {chunk.first_line_number}: the record is {size:,} bytes long, which is too long for a row; "
-        f"its first {len(data):,} bytes are kept here.",
+        f"Line {line_number}: the record is {size:,} bytes long, which is too long for a row{kept}.",
     )
 
 
@@ -130,8 +128,11 @@ def _lenient_cells(text: str, dialect: Dialect) -> list[str]:
     return text.rstrip("\r\n").split(dialect.delimiter)
 
 
-def _count_lines(data: bytes) -> int:
-    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+def _reader_options(dialect: Dialect) -> dict[str, Any]:
+    """Keyword arguments of `csv.reader` for a dialect."""
+    if dialect.quote_char is None:
+        return {"delimiter": dialect.delimiter, "quoting": csv.QUOTE_NONE, "quotechar": None}
+    return {"delimiter": dialect.delimiter, "quotechar": dialect.quote_char}
 
 
 def _decodes(data: bytes, encoding: str) -> bool:

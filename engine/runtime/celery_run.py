@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from celery import Celery
+
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator
 from engine.errors import InterruptedJobError, error_of
 from engine.ledger import Ledger
 from engine.model import Counts, Job
-from engine.runtime.celery_app import app
-from engine.runtime.celery_settings import broker_url
+from engine.runtime.celery_settings import recommended_settings
 from engine.runtime.celery_tasks import CeleryExecutor
 from engine.runtime.ledger_registry import LedgerRegistry
 from engine.status import Phase, Status
@@ -35,7 +36,9 @@ class CeleryRun:
         Args:
             on_progress: called a few times a second with the job and its live counts.
         """
-        app.conf.broker_url = broker_url(config.redis_url)
+        # An app of its own: Celery keeps the connections of an app, also when its broker_url changes.
+        app = Celery("rowmill", set_as_current=False)
+        app.conf.update(recommended_settings(config))
         self._coordinator = coordinator
         self._ledger = ledger
         self._config = config

@@ -18,11 +18,12 @@ from kombu.exceptions import OperationalError
 from engine.chunk_runner import ChunkRunner
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator
-from engine.errors import JobNotFoundError, RowmillError, ServiceUnavailableError
+from engine.errors import RowmillError, ServiceUnavailableError
 from engine.ledger import Ledger, open_ledger
 from engine.ledger.owner import this_process
 from engine.progress import RedisProgress, url_without_secrets
 from engine.runtime.celery_settings import CHUNK_QUEUE, CONTROL_QUEUE
+from engine.runtime.job_steps import JobSteps
 from engine.runtime.ledger_registry import LedgerRegistry
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,8 @@ class ProcessParts:
         owner = this_process()
         self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner)
         self.executor = CeleryExecutor(app, ledger_url)
-        self.runner = ChunkRunner(self.ledger, self.progress, config, owner=owner)
+        runner = ChunkRunner(self.ledger, self.progress, config, owner=owner)
+        self.steps = JobSteps(self.coordinator, runner, self.executor)
         self.registry = LedgerRegistry(config)
 
 
@@ -86,63 +88,38 @@ def _parts(ledger_url: str, pid: int) -> ProcessParts:
     return ProcessParts(ledger_url, current_app._get_current_object())
 
 
-@shared_task(name="rowmill.plan_job", ignore_result=True, acks_late=True, reject_on_worker_lost=True)
+_OPTIONS = {"ignore_result": True, "acks_late": True, "reject_on_worker_lost": True}
+
+
+@shared_task(name="rowmill.plan_job", **_OPTIONS)
 def plan_job(ledger_url: str, job_id: str) -> None:
     """Scan a job's source and send its first chunks. A copy does nothing; after a crash it starts over."""
     parts = process_parts(ledger_url)
     parts.registry.register(ledger_url)
-    try:
-        parts.coordinator.plan(job_id, on_chunks=lambda: _send_next(parts, job_id))
-    except RowmillError as error:
-        # The job has been marked failed where that is the end of it; whoever asks for it is told.
-        logger.error("planning failed", extra={"job_id": job_id, "error_code": error.code})
-        return
-    _finish_if_ready(parts, job_id)
+    parts.steps.plan(job_id)
 
 
-@shared_task(name="rowmill.run_chunk", ignore_result=True, acks_late=True, reject_on_worker_lost=True)
+@shared_task(name="rowmill.run_chunk", **_OPTIONS)
 def run_chunk(ledger_url: str, job_id: str, chunk_index: int) -> None:
     """Run one chunk, then send the next of its job. A copy does nothing."""
     parts = process_parts(ledger_url)
     parts.registry.register(ledger_url)
-    try:
-        parts.runner.run(job_id, chunk_index)
-    except JobNotFoundError:
-        return  # its ledger was removed; nobody waits for it
-    except RowmillError as error:
-        logger.error("chunk failed", extra={"job_id": job_id, "chunk_index": chunk_index, "error_code": error.code})
-        parts.coordinator.fail(job_id, error)
-        return
-    except Exception as error:
-        # A defect would come back in every worker: it ends the job, and stands in this worker's log.
-        text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
-        parts.coordinator.fail(job_id, RowmillError(text, job_id=job_id, chunk_index=chunk_index))
-        raise
-    _send_next(parts, job_id)
-    _finish_if_ready(parts, job_id)
+    parts.steps.chunk(job_id, chunk_index)
 
 
-@shared_task(name="rowmill.finish_job", ignore_result=True, acks_late=True, reject_on_worker_lost=True)
+@shared_task(name="rowmill.finish_job", **_OPTIONS)
 def finish_job(ledger_url: str, job_id: str) -> None:
     """Merge a job's parts and end it; of several copies one does it."""
-    parts = process_parts(ledger_url)
-    try:
-        parts.coordinator.finish(job_id)
-    except RowmillError as error:
-        logger.error("finishing failed", extra={"job_id": job_id, "error_code": error.code})
+    process_parts(ledger_url).steps.finish(job_id)
 
 
-def _send_next(parts: ProcessParts, job_id: str) -> None:
-    try:
-        parts.executor.send_chunks(job_id, parts.coordinator.chunks_to_send(job_id))
-    except ServiceUnavailableError:  # they are marked sent, so that recovery sends them again
-        logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
-
-
-def _finish_if_ready(parts: ProcessParts, job_id: str) -> None:
-    """Have the job merged once its last chunk is through."""
-    if parts.coordinator.is_ready_to_finish(job_id):
+def recover_all(registry: LedgerRegistry) -> None:
+    """Recover every unfinished job of every known ledger once. Safe anywhere, at any time, several at once."""
+    for ledger_url in registry.ledgers():
         try:
-            parts.executor.send_finish(job_id)
-        except ServiceUnavailableError:
-            logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+            parts = process_parts(ledger_url)
+            for job in parts.ledger.jobs(unfinished_only=True):
+                registry.register(ledger_url)
+                parts.coordinator.recover(job.job_id, parts.executor)
+        except RowmillError:
+            logger.warning("recovery put off", extra={"ledger": ledger_url}, exc_info=True)

@@ -7,68 +7,36 @@ never forks, and do not import the caller's `__main__`.
 
 from __future__ import annotations
 
-import json
 import logging
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection, wait
+from contextlib import suppress
+from multiprocessing.connection import wait
 from typing import Any
 
+from engine.chunk_runner import Ran
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator
-from engine.errors import InterruptedJobError, RowmillError, WorkerLostError
+from engine.errors import InterruptedJobError, LedgerError, RowmillError, WorkerLostError, error_of
 from engine.ledger import Ledger
 from engine.model import Counts, Job
 from engine.progress import MemoryProgress
+from engine.runtime.local_process import WorkerProcess
+from engine.status import Status
 
 logger = logging.getLogger(__name__)
 
-#: What a worker runs first: no Ctrl-C of its own (the parent decides), then the parent's import path.
-_BOOT = (
-    "import signal, sys, json; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    "sys.path[:] = json.loads(sys.argv[2]); "
-    "from engine.runtime.local_worker import main; main(int(sys.argv[1]))"
-)
 #: Chunks a worker has been given at most: one to run, one to begin with at once afterwards.
 _CHUNKS_PER_WORKER = 2
 #: Seconds between two looks at the ledger for cancels, lost chunks and the end of the scan.
 _LOOK_SECONDS = 0.25
 #: Seconds that chunks in hand get to end after Ctrl-C before they are given back unfinished.
 _GRACE_SECONDS = 5.0
-#: Workers that die before they have run anything, in a row, until the pool is given up.
+#: Seconds after which a worker that has not begun to work is taken for stuck, however busy the machine is.
+_START_SECONDS = 120.0
+#: Workers that die before they have begun to work, while no other gets anything done, until none is started any more.
 _MAX_FAILED_STARTS = 5
-
-
-class _Worker:
-    """One worker process and what it has been given."""
-
-    def __init__(self, ledger_url: str, config: EngineConfig) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own code
-                [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # what a handler prints must not mix with what the command prints
-            )
-        self.connection = Connection(ours.detach())
-        self.chunks: list[int] = []
-        self.is_ready = False
-        self.send(ledger_url, config)
-
-    def send(self, *message: Any) -> None:
-        try:
-            self.connection.send(message)
-        except OSError:  # it has died; the loop will see that
-            logger.debug("worker does not listen", extra={"pid": self.process.pid})
-
-    def close(self) -> None:
-        self.connection.close()
-        self.process.wait()
 
 
 class LocalRun:
@@ -96,17 +64,22 @@ class LocalRun:
         self._progress = progress
         self._config = config
         self._worker_count = workers
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
         self._failed_starts = 0
         self._on_progress = on_progress
         self._on_interrupt = on_interrupt
         self._planner: threading.Thread | None = None
         self._plan_error: Exception | None = None
+        self._is_ending = threading.Event()
         self._wants_finish = False
         self._queue: list[int] = []
+        self._looked_at = time.time()
+        self._trusts_silence_after = 0.0
 
     def run(self, job_id: str) -> Job:
-        """Bring the job to its end, whether it is new or was interrupted. One such run per job at a time.
+        """Bring the job to its end, whether it is new or was interrupted. To be called once.
+
+        Several runs, of this process or another, may have the same job: each chunk is run by one of them.
 
         Returns:
             The ended job: succeeded or cancelled.
@@ -117,31 +90,43 @@ class LocalRun:
         """
         try:
             return self._loop(job_id)
-        except RowmillError as error:
-            self._coordinator.fail(job_id, error)
-            raise
         except KeyboardInterrupt:
+            self._is_ending.set()
             self._drain()
+            job = self._ledger.job(job_id)
+            if job.status.is_final and job.status is not Status.FAILED:
+                return job
             raise InterruptedJobError(f"Job {job_id} was interrupted.", job_id=job_id) from None
+        except Exception as error:
+            self._end()
+            # The counts that the failed job keeps include what the workers have just committed.
+            with suppress(LedgerError):  # the first error is the one to tell
+                self._coordinator.fail(job_id, _told(error))
+            raise
         finally:
-            self._end_workers()
+            self._end()
 
     # The executor that the coordinator talks to
 
     def send_chunks(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
         """Queue chunks for the workers of this run, but those that a living worker has already."""
         del job_id
-        held = {index for worker in self._workers for index in worker.chunks}
-        self._queue.extend(index for index in chunk_indexes if index not in held and index not in self._queue)
+        for worker in self._workers:
+            patience = self._config.lease_seconds if worker.is_ready else _START_SECONDS
+            if worker.busy_seconds >= patience and worker.chunks[0] in chunk_indexes:
+                # Taken back although a worker has had it all the time: that one is stopped, or stuck.
+                logger.warning("worker is silent", extra={"pid": worker.pid})
+                worker.kill()
+        self._enqueue(chunk_indexes)
 
     def send_plan(self, job_id: str) -> None:
         """Scan in a thread, so that chunks can run and counts be shown meanwhile."""
-        if self._planner is not None:
+        if self._is_planning():
             return
 
         def plan() -> None:
             try:
-                self._coordinator.plan(job_id)
+                self._coordinator.plan(job_id, should_stop=self._is_ending.is_set)
             except Exception as error:  # noqa: BLE001 - carried to the loop, which raises it
                 self._plan_error = error
 
@@ -158,12 +143,14 @@ class LocalRun:
     def _loop(self, job_id: str) -> Job:
         job = self._ledger.job(job_id)
         if job.status.is_final:
-            return job
+            return self._ended(job)
         self._progress.begin(job_id, total_rows=job.total_rows, done=self._ledger.counts_by_chunk(job_id))
         # The scan takes longer than a worker's start, so both begin together.
         if job.phase is None:
             self.send_plan(job_id)
-        self._workers = [self._new_worker() for _ in range(self._worker_count)]
+        self._staff()
+        # Chunks that an earlier run had sent and nobody has begun are waited for by nobody but this run.
+        self._enqueue(self._ledger.take_back(job_id, lease_seconds=self._config.lease_seconds, resend_after_seconds=0))
         next_look = 0.0
         while True:
             now = time.monotonic()
@@ -171,14 +158,14 @@ class LocalRun:
                 next_look = now + _LOOK_SECONDS
                 job = self._look(job_id)
                 if job.status.is_final:
-                    return job
+                    return self._ended(job)
             self._fill(job_id)
             if self._wants_finish or (not self._has_work() and self._coordinator.is_ready_to_finish(job_id)):
                 self._wants_finish = False
                 self._finish(job_id)
                 next_look = 0.0
                 continue
-            self._hear(timeout=0.02 if self._is_planning() else _LOOK_SECONDS)
+            self._hear(job_id, timeout=0.02 if self._is_planning() else _LOOK_SECONDS)
 
     def _look(self, job_id: str) -> Job:
         """What cannot be heard from the workers: the scan's end, cancels, chunks held by a dead earlier run."""
@@ -187,25 +174,41 @@ class LocalRun:
         job = self._ledger.job(job_id)
         if job.cancel_requested:
             for worker in self._workers:
-                worker.send("cancel", job_id)
+                worker.cancel(job_id)
             self._queue.clear()
-        if not self._is_planning():
+        for worker in list(self._workers):
+            if worker.exit_code is not None and not worker.connection.poll():
+                # A child of its own keeps the socket open, so that its end would never be heard.
+                self._bury(job_id, worker)
+        self._staff()
+        if not self._is_planning() and self._was_awake():
             self._coordinator.recover(job_id, self)
         self._on_progress(job, self._coordinator.counts(job))
         return self._ledger.job(job_id)
+
+    def _was_awake(self) -> bool:
+        """False for a moment after this process, and so maybe the machine, has slept.
+
+        Workers that slept as well must be heard before their silence is held against them.
+        """
+        now = time.time()
+        if now - self._looked_at > self._config.lease_seconds / 2:
+            self._trusts_silence_after = now + 2 * self._config.heartbeat_interval_seconds
+        self._looked_at = now
+        return now >= self._trusts_silence_after
 
     def _fill(self, job_id: str) -> None:
         room = sum(_CHUNKS_PER_WORKER - len(worker.chunks) for worker in self._workers)
         if room > len(self._queue):
             window = self._worker_count * _CHUNKS_PER_WORKER
-            self._queue.extend(self._coordinator.chunks_to_send(job_id, window=window))
-        for worker in sorted(self._workers, key=lambda worker: len(worker.chunks)):
-            while self._queue and len(worker.chunks) < _CHUNKS_PER_WORKER:
-                index = self._queue.pop(0)
-                worker.chunks.append(index)
-                worker.send("run", job_id, index)
+            self._enqueue(self._coordinator.chunks_to_send(job_id, window=window))
+        while self._queue:
+            worker = min(self._workers, key=lambda worker: len(worker.chunks))
+            if len(worker.chunks) >= _CHUNKS_PER_WORKER:
+                return
+            worker.run_chunk(job_id, self._queue.pop(0))
 
-    def _hear(self, *, timeout: float) -> None:
+    def _hear(self, job_id: str, *, timeout: float) -> None:
         """Wait for messages and deaths, and take in all there are."""
         by_connection = {worker.connection: worker for worker in self._workers}
         for ready in wait(list(by_connection), timeout):
@@ -214,62 +217,97 @@ class LocalRun:
                 while worker.connection.poll():
                     self._take(worker, worker.connection.recv())
             except (EOFError, OSError):
-                self._bury(worker)
+                self._bury(job_id, worker)
 
-    def _take(self, worker: _Worker, message: Any) -> None:
+    def _take(self, worker: WorkerProcess, message: Any) -> None:
         match message:
             case ("counts", job_id, chunk_index, attempt, counts, done):
                 self._progress.record(job_id, chunk_index, attempt, counts, done=done)
             case ("ready",):
                 worker.is_ready, self._failed_starts = True, 0
-            case ("ran", chunk_index, _):
-                worker.chunks.remove(chunk_index)
+            case ("ran", chunk_index, ran):
+                self._failed_starts = 0
+                worker.chunk_ended(chunk_index)
+                if ran is Ran.LOST:
+                    # Taken back and not sent again, since this worker had it.
+                    self._enqueue([chunk_index])
             case ("error", chunk_index, error):
-                worker.chunks.remove(chunk_index)
+                worker.chunk_ended(chunk_index)
                 raise error
 
-    def _bury(self, worker: _Worker) -> None:
-        """A worker died: put another in its place; its chunks are taken back by the ledger, which sees it dead."""
-        worker.close()
-        logger.warning("worker died", extra={"pid": worker.process.pid, "exit_code": worker.process.returncode})
-        if not worker.is_ready:
-            self._failed_starts += 1
-            if self._failed_starts >= _MAX_FAILED_STARTS:
-                raise WorkerLostError(
-                    f"Worker processes end as soon as they start (exit code {worker.process.returncode}); see above."
-                )
-        self._workers[self._workers.index(worker)] = self._new_worker()
+    def _bury(self, job_id: str, worker: WorkerProcess) -> None:
+        """A worker died: have its chunks run by another; the ledger sees that it is dead."""
+        worker.end()
+        logger.warning("worker died", extra={"pid": worker.pid, "exit_code": worker.exit_code})
+        self._failed_starts = 0 if worker.is_ready else self._failed_starts + 1
+        self._workers.remove(worker)
         # Not begun by the dead worker, or leased by it: either way to be run by another one.
-        self._queue[:0] = worker.chunks
+        self._enqueue(worker.chunks, first=True)
+        # What it had counted and not committed falls back; what it had committed and not told is counted.
+        total = self._ledger.job(job_id).total_rows
+        self._progress.begin(job_id, total_rows=total, done=self._ledger.counts_by_chunk(job_id))
+        self._staff(f"Worker processes end as soon as they start (exit code {worker.exit_code}); see above.")
+
+    def _staff(self, trouble: str = "") -> None:
+        """Start the workers that are missing; while new ones keep dying, those that there are go on alone.
+
+        Raises:
+            WorkerLostError: there are none; says the trouble.
+        """
+        while len(self._workers) < self._worker_count:
+            if self._failed_starts >= _MAX_FAILED_STARTS:
+                if any(worker.is_ready for worker in self._workers):
+                    return
+                raise WorkerLostError(trouble)
+            try:
+                self._workers.append(WorkerProcess(self._ledger.url, self._config))
+            except WorkerLostError as error:
+                self._failed_starts, trouble = _MAX_FAILED_STARTS, error.message
+
+    def _enqueue(self, chunk_indexes: Sequence[int], *, first: bool = False) -> None:
+        held = {index for worker in self._workers for index in worker.chunks}.union(self._queue)
+        new = [index for index in chunk_indexes if index not in held]
+        self._queue[:] = [*new, *self._queue] if first else [*self._queue, *new]
 
     def _finish(self, job_id: str) -> None:
-        self._on_progress(self._ledger.job(job_id), self._coordinator.counts(self._ledger.job(job_id)))
+        job = self._ledger.job(job_id)
+        self._on_progress(job, self._coordinator.counts(job))
         self._coordinator.finish(job_id)
+
+    def _ended(self, job: Job) -> Job:
+        if job.status is Status.FAILED:  # by another run of the same job
+            raise error_of(job.error_code or "", job.error_message or "The job failed.", job_id=job.job_id)
+        return job
+
+    # The end
 
     def _drain(self) -> None:
         """After Ctrl-C: let the chunks in hand end for a short while; a second Ctrl-C ends the wait."""
         self._on_interrupt()
-        try:
-            self._await_ends("drain", _GRACE_SECONDS)
-        except KeyboardInterrupt:
-            logger.debug("drain ended early")
+        for worker in self._workers:
+            worker.drain()
+        with suppress(KeyboardInterrupt):
+            self._await_ends(_GRACE_SECONDS)
 
-    def _end_workers(self) -> None:
-        """Have every worker give back what it holds and end; kill those that do not."""
+    def _end(self) -> None:
+        """Have every worker give back what it holds and end; kill those that do not. A repeat does nothing."""
+        self._is_ending.set()
+        for worker in self._workers:
+            worker.stop()
         try:
-            self._await_ends("stop", _GRACE_SECONDS)
+            with suppress(KeyboardInterrupt):  # somebody is in a hurry
+                self._await_ends(_GRACE_SECONDS)
+                if self._planner is not None:
+                    self._planner.join(_GRACE_SECONDS)
         finally:
             for worker in self._workers:
-                worker.process.kill()
-                worker.close()
+                worker.end()
             self._workers = []
 
-    def _await_ends(self, order: str, seconds: float) -> None:
-        """Tell the workers to end and read what they still have to say, so that none blocks on a full socket."""
+    def _await_ends(self, seconds: float) -> None:
+        """Read what the workers still have to say until they have ended, so that none blocks on a full socket."""
         deadline = time.monotonic() + seconds
-        living = {worker.connection: worker for worker in self._workers}
-        for worker in self._workers:
-            worker.send(order)
+        living = {worker.connection: worker for worker in self._workers if not worker.connection.closed}
         while living and time.monotonic() < deadline:
             for ready in wait(list(living), 0.05):
                 try:
@@ -277,11 +315,14 @@ class LocalRun:
                 except (EOFError, OSError):
                     del living[ready]  # type: ignore[arg-type]
 
-    def _new_worker(self) -> _Worker:
-        return _Worker(self._ledger.url, self._config)
-
     def _has_work(self) -> bool:
         return bool(self._queue) or any(worker.chunks for worker in self._workers)
 
     def _is_planning(self) -> bool:
         return self._planner is not None and self._planner.is_alive()
+
+
+def _told(error: Exception) -> RowmillError:
+    if isinstance(error, RowmillError):
+        return error
+    return RowmillError(f"Internal error: {type(error).__name__}: {error}"[:500])

@@ -35,8 +35,9 @@ class LocalWorker:
         self._is_stopping = False
         self._is_draining = False
         self._is_orphan = False
+        self._ledger = open_ledger(ledger_url)
         self._runner = ChunkRunner(
-            open_ledger(ledger_url),
+            self._ledger,
             PipeProgress(self._send_counts, self._read_cancelled),
             config,
             owner=this_process(),
@@ -47,18 +48,25 @@ class LocalWorker:
         """Run chunks in the order they were named; returns when told to, or when the parent has died."""
         self._send("ready")
         while True:
-            self._receive(block=not self._orders)
-            if self._is_stopping or self._is_draining or self._is_orphan:
+            # The order to end may have come while the last chunk ran: then there is nothing to wait for.
+            self._receive(block=not self._orders and not self._is_ending())
+            if self._is_ending():
+                self._ledger.close()
                 return
             job_id, chunk_index = self._orders.popleft()
             try:
                 self._send("ran", chunk_index, self._runner.run(job_id, chunk_index))
             except RowmillError as error:
                 self._send("error", chunk_index, error)
-            except Exception as error:  # a defect, which would come back in every worker: end the job with it
+            except BaseException as error:
+                # A defect, or a handler's KeyboardInterrupt (Ctrl-C does not reach a worker): it would come back in
+                # every worker, so it ends the job.
                 logger.exception("internal error", extra={"job_id": job_id, "chunk_index": chunk_index})
                 text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
                 self._send("error", chunk_index, RowmillError(text, job_id=job_id, chunk_index=chunk_index))
+
+    def _is_ending(self) -> bool:
+        return self._is_stopping or self._is_draining or self._is_orphan
 
     def _send_counts(self, job_id: str, chunk_index: int, attempt: int, counts: Counts, done: bool) -> None:
         self._send("counts", job_id, chunk_index, attempt, counts, done)

@@ -38,6 +38,7 @@ from engine.storage.s3_errors import (
     translate,
     translated,
 )
+from engine.storage.s3_presign import S3Presigner
 from engine.storage.s3_read import ObjectReader, plain_etag
 from engine.storage.s3_upload import MultipartUpload, ObjectWriter, multipart_upload
 
@@ -184,6 +185,11 @@ class S3Storage:
                 f"Objects can be written to {self.url} but not deleted, so parts would stay. Allow s3:DeleteObject.",
                 output=self.url,
             ) from error
+
+    @property
+    def presigner(self) -> S3Presigner:
+        """Links for others to read and write objects of this storage directly."""
+        return S3Presigner(self._client, self._place, self._full_key)
 
     @property
     def _attempts(self) -> int:

@@ -1,4 +1,3 @@
-# ruff: noqa: S603 - our own program
 """The `rowmill` command as a process of its own, as a user starts it."""
 
 from __future__ import annotations

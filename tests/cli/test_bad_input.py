@@ -103,7 +103,6 @@ def test_a_handler_that_does_not_load(tmp_path: Path, handler: str, fragment: st
         (["--option", "no equals sign"], "--option"),
         (["--option", "batch_size=5", "--batch-size", "5"], "batch_size"),
         (["--option", "a=1", "--option", "a=2"], "a is given twice"),
-        (["--option", "workers=3"], "workers"),
         (["--no-such-flag"], "--no-such-flag"),
         (["--batch", "5"], "--batch"),
     ],

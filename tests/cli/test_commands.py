@@ -1,4 +1,4 @@
-# ruff: noqa: S603, S607 - our own program
+# ruff: noqa: S607 - our own program
 """What `rowmill run`, `inspect` and `status` print, to people and to programs."""
 
 from __future__ import annotations
@@ -214,13 +214,6 @@ def test_a_terminal_gets_a_bar_with_rate_time_left_and_failures(tmp_path: Path) 
     for fragment in ("processing", "━", "/600 rows", "rows/s", " left", " failed"):
         assert fragment in text
     assert text.endswith("\x1b[?25h\r\x1b[1A\x1b[2K"), "the bar is gone and the cursor back"
-
-
-def test_a_hint_names_an_earlier_job_of_the_same_source(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").touch()
-    words = ["run", "t.csv", "--handler", f"{HANDLERS}.accept"]
-    assert rowmill(*words, cwd=tmp_path).returncode == 13
-    assert "--resume would go on with it" in rowmill(*words, cwd=tmp_path).stderr
 
 
 def test_a_defect_is_told_in_a_sentence_and_with_a_traceback_on_demand(tmp_path: Path) -> None:

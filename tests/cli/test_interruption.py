@@ -1,4 +1,4 @@
-# ruff: noqa: S311, S603, S607 - our own program, and numbers that only spread the moments
+# ruff: noqa: S311, S607 - our own program, and numbers that only spread the moments
 """A run that is killed, interrupted or cancelled loses nothing and doubles nothing."""
 
 from __future__ import annotations
@@ -109,6 +109,17 @@ def test_json_of_an_interrupted_run_has_the_job_as_it_was_left(tmp_path: Path) -
     assert (report["status"], report["error_code"]) == ("running", "interrupted")
     assert 100 <= report["processed_rows"] < ROWS
     assert the_object(rowmill("status", "--json", cwd=tmp_path).stdout)["processed_rows"] == report["processed_rows"]
+
+
+def test_a_new_job_hints_at_the_one_that_was_left(tmp_path: Path) -> None:
+    write_table(tmp_path / "my table.csv", ROWS)
+    process = start(*SLOW, cwd=tmp_path)
+    wait_for_rows(tmp_path / "rowmill-results", 100, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = rowmill(*SLOW[:4], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "--resume would go on with it" in done.stderr.splitlines()[0]
 
 
 def test_a_cancel_from_another_process_ends_the_run_with_exact_files(tmp_path: Path) -> None:

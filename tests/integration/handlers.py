@@ -1,4 +1,3 @@
-# ruff: noqa: ARG001 - the arguments are the contract
 """Handlers that the integration tests name by path; worker processes import them."""
 
 from __future__ import annotations
@@ -38,3 +37,8 @@ def has_arrived_slowly(row_index: int, row: list[str], import_job_id: str, optio
     if row_index % 100 == 0:
         time.sleep(options["seconds_per_100_rows"])
     return has_arrived(row_index, row, import_job_id, options)
+
+
+def accept(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Every row is fine."""
+    return {"ok": True, "result": {"row": row_index}}

@@ -118,7 +118,7 @@ def test_scripts_that_the_server_forgot_are_sent_again(
 @contextmanager
 def valkey_at(port: int, executable: str) -> Iterator[None]:
     command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         yield
     finally:

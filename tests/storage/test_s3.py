@@ -85,7 +85,7 @@ def test_without_boto3_the_message_names_the_extra() -> None:
         "try: open_storage('s3://bucket', EngineConfig())\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("StorageError")
     assert "rowmill[s3]" in done.stdout
 
@@ -98,7 +98,7 @@ def test_local_storage_does_not_load_boto3() -> None:
         "open_storage('/tmp', EngineConfig()).url\n"
         "sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 # Broken connections
@@ -297,7 +297,7 @@ def test_a_server_that_ignores_if_match_is_caught_by_its_etag(
     storage.write("a", b"new data")
     get_object = storage._client.get_object
 
-    def ignore_condition(*, IfMatch: str, **request: Any) -> Any:  # noqa: ARG001
+    def ignore_condition(*, IfMatch: str, **request: Any) -> Any:
         return get_object(**request)
 
     monkeypatch.setattr(storage._client, "get_object", ignore_condition)
@@ -309,7 +309,7 @@ def test_a_server_that_ignores_ranges_is_caught(storage: S3Storage, monkeypatch:
     storage.write("a", b"0123456789")
     get_object = storage._client.get_object
 
-    def ignore_range(*, Range: str, **request: Any) -> Any:  # noqa: ARG001
+    def ignore_range(*, Range: str, **request: Any) -> Any:
         return get_object(**request)
 
     monkeypatch.setattr(storage._client, "get_object", ignore_range)
@@ -324,7 +324,7 @@ def test_a_server_that_accepts_copies_and_stores_nothing_is_caught(
 ) -> None:
     part = Part(key="part", size_bytes=storage.write("part", DATA * 2).size_bytes)
 
-    def copy_nothing(*, CopySource: object, **request: Any) -> Any:  # noqa: ARG001
+    def copy_nothing(*, CopySource: object, **request: Any) -> Any:
         etag = storage._client.upload_part(**request, Body=b"")["ETag"]
         return {"CopyPartResult": {"ETag": etag}}
 

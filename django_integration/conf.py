@@ -1,0 +1,154 @@
+"""Every setting of the integration, typed, with its default; the only place that reads Django's settings.
+
+    from django_integration.conf import import_settings, file_settings
+
+Both are read when they are used, so `override_settings` works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportSettings:
+    """`IMPORT_…`: one setting a field, named as the field in capitals."""
+
+    default_batch_size: int = 500
+    """Rows between two updates of progress, where a request does not say."""
+    default_chunk_size: int | None = None
+    """Rows of a chunk, at most; None: 10,000, with SQLite 2,000."""
+    progress_db_flush_every_n_batches: int = 5
+    """Batches after which a worker writes the job's counts to the database."""
+    temp_dir: str | None = None
+    """Where result files are put together; None: the system's folder."""
+    result_presign_expires: int = 3600
+    """Seconds that a download link lives."""
+    s3_prefix: str = "uploads/imports/"
+    """What the keys of result files begin with, on any storage."""
+    enable_result_files: bool = True
+    """Whether success and failure files are made."""
+    escape_formulae: bool = False
+    """Whether cells of CSV results that a spreadsheet would run are marked with an apostrophe."""
+    allowed_handlers: Sequence[str] = ()
+    """Dotted paths that `options.handler_path` of a request may name, beside those a view names."""
+    redis_url: str | None = None
+    """Live counters; None: CELERY_BROKER_URL where that is a Redis, else redis://127.0.0.1:6379/0."""
+    database: str = "default"
+    """The alias whose transactions hold both the ledger and the handlers' writes."""
+    window: int = 16
+    """Chunks of one job in flight at most."""
+    lease_seconds: float = 20.0
+    """A chunk whose worker has been silent for this long is taken back."""
+    resend_after_seconds: float = 15.0
+    """A chunk that no worker picked up in this time is sent again."""
+    recovery_interval_seconds: float = 10.0
+    """Between two looks of a worker for lost jobs and chunks."""
+    idle_transaction_seconds: int = 300
+    """PostgreSQL: how long a worker may hold a chunk's lock without a statement."""
+    max_running_jobs_per_user: int | None = 10
+    """Queued and running jobs of one user; None: no limit."""
+    max_file_bytes_per_job: int | None = None
+    """Size of a source; None: no limit."""
+    max_bytes_per_user_per_day: int | None = None
+    """Sum of the sizes of the sources that one user starts within 24 hours; None: no limit."""
+    max_rows_per_job: int | None = None
+    """Rows of a source; a job with more fails once they are counted. None: no limit."""
+    preview_rows: int = 20
+    """Rows that the preview of a source shows at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSettings:
+    """`FILES_…`: one setting a field, named as the field in capitals."""
+
+    storage_url: str | None = None
+    """`s3://bucket[/prefix]` or a folder; None: MEDIA_ROOT."""
+    s3_endpoint_url: str | None = None
+    """None: Amazon's, or what boto3 finds in its own configuration."""
+    s3_region: str = "us-east-1"
+    purposes: Mapping[str, Mapping[str, Any]] | None = None
+    """Purpose → limits (`max_bytes`, `extensions`, `content_types`), each optional. None: any purpose."""
+    max_bytes: int = 5 * 1024 * GIB
+    """Size of a file where its purpose names none; S3 holds no more."""
+    extensions: Sequence[str] = (".csv", ".tsv", ".txt")
+    """Endings of file names where the purpose names none."""
+    content_types: Sequence[str] | None = None
+    """Content types where the purpose names none; None: any."""
+    upload_expires: int = 900
+    """Seconds that an upload link lives; at most 900."""
+    upload_prefix: str = "uploads/files/"
+    """What the keys of uploaded files begin with."""
+    multipart_threshold_bytes: int = 1 * GIB
+    """An upload announced as larger gets the links of a multipart upload; at most 5 GiB, S3's limit of one PUT."""
+    multipart_part_bytes: int = 64 * MIB
+    """Size of its parts, but the last; larger where 10,000 parts would not do."""
+    max_unconfirmed_per_user: int | None = 100
+    """Uploads of one user that wait for their confirmation; None: no limit."""
+
+
+Settings = TypeVar("Settings", ImportSettings, FileSettings)
+
+
+def _read(kind: type[Settings], prefix: str) -> Settings:
+    given = {}
+    for each in fields(kind):
+        name = prefix + each.name.upper()
+        if hasattr(settings, name):
+            given[each.name] = getattr(settings, name)
+    return kind(**given)
+
+
+@cache
+def import_settings() -> ImportSettings:
+    """The `IMPORT_…` settings as they are now."""
+    return _read(ImportSettings, "IMPORT_")
+
+
+@cache
+def file_settings() -> FileSettings:
+    """The `FILES_…` settings as they are now."""
+    return _read(FileSettings, "FILES_")
+
+
+def storage_root() -> str:
+    """Where uploaded and result files are: `s3://bucket[/prefix]` or an absolute folder.
+
+    Raises:
+        ImproperlyConfigured: neither FILES_STORAGE_URL nor MEDIA_ROOT says so.
+    """
+    url = file_settings().storage_url or str(settings.MEDIA_ROOT or "")
+    if not url:
+        raise ImproperlyConfigured("Set FILES_STORAGE_URL to s3://bucket or a folder, or set MEDIA_ROOT.")
+    return url if "://" in url else str(Path(url).absolute())
+
+
+def redis_url() -> str:
+    """The Redis of the live counters."""
+    chosen = import_settings().redis_url
+    broker = getattr(settings, "CELERY_BROKER_URL", None) or ""
+    if chosen:
+        return chosen
+    return broker if broker.startswith(("redis://", "rediss://", "redis+socket://")) else "redis://127.0.0.1:6379/0"
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting.startswith(("IMPORT_", "FILES_", "MEDIA_ROOT", "CELERY_BROKER_URL")):
+        import_settings.cache_clear()
+        file_settings.cache_clear()
+
+
+setting_changed.connect(_forget)
+
+__all__ = ["FileSettings", "ImportSettings", "file_settings", "import_settings", "redis_url", "storage_root"]

@@ -1,0 +1,155 @@
+"""What a process of the project needs to run the engine: the only room here that puts its parts together."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from celery import current_app
+from django.db import close_old_connections, transaction
+from kombu.exceptions import OperationalError
+
+from django_integration.conf import import_settings, redis_url
+from django_integration.files.storage import engine_config
+from django_integration.imports import signals
+from django_integration.imports.ledger import DjangoLedger
+from django_integration.imports.models import ImportJob
+from django_integration.imports.progress_flush import FlushingProgress
+from engine.chunk_runner import ChunkRunner
+from engine.coordinator import Coordinator
+from engine.errors import ServiceUnavailableError
+from engine.ledger.owner import this_process
+from engine.model import Job
+from engine.progress import ProgressSnapshot, RedisProgress
+from engine.runtime.job_steps import JobSteps
+from engine.status import Status
+
+logger = logging.getLogger(__name__)
+
+PLAN_TASK = "rowmill.imports.plan"
+CHUNK_TASK = "rowmill.imports.chunk"
+FINISH_TASK = "rowmill.imports.finish"
+
+_SIGNALS = {
+    Status.SUCCEEDED: signals.import_finished,
+    Status.FAILED: signals.import_failed,
+    Status.CANCELLED: signals.import_cancelled,
+}
+
+
+class TaskExecutor:
+    """The coordinator's Executor by the project's own Celery app."""
+
+    def send_chunks(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
+        """Send a message per chunk. Raises ServiceUnavailableError when the broker takes none."""
+        for chunk_index in chunk_indexes:
+            _send(CHUNK_TASK, job_id, chunk_index)
+
+    def send_plan(self, job_id: str) -> None:
+        """Send the order to scan, once the transaction at hand is committed. Raises as `send_chunks`."""
+        _send(PLAN_TASK, job_id)
+
+    def send_finish(self, job_id: str) -> None:
+        """Send the order to merge. Raises as `send_chunks`."""
+        _send(FINISH_TASK, job_id)
+
+
+class SignalListener:
+    """Tells the project of a job's end once it is committed."""
+
+    def job_changed(self, job: Job) -> None:
+        """See `engine.coordinator.JobListener`; a receiver that raises is logged."""
+        signal = _SIGNALS.get(job.status)
+        if signal is None:
+            return
+
+        def tell() -> None:
+            row = ImportJob.objects.select_related("file", "created_by").filter(pk=job.job_id).first()
+            for receiver, answer in signal.send_robust(sender=ImportJob, job=row) if row else ():
+                if isinstance(answer, Exception):
+                    logger.error(
+                        "signal receiver failed",
+                        extra={"job_id": job.job_id, "receiver": repr(receiver)},
+                        exc_info=answer,
+                    )
+
+        transaction.on_commit(tell)
+
+
+class ProcessParts:
+    """Ledger, counters, coordinator and runner of this process."""
+
+    def __init__(self) -> None:
+        settings = import_settings()
+        config = engine_config()
+        self.config = config
+        self.ledger = DjangoLedger()
+        self.progress = FlushingProgress(
+            RedisProgress.from_url(redis_url(), config),
+            every_n_batches=settings.progress_db_flush_every_n_batches,
+            using=settings.database,
+            batch_size_of=lambda job_id: self.ledger.job(job_id).options["batch_size"],
+        )
+        owner = this_process()
+        self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner, listener=SignalListener())
+        self.executor = TaskExecutor()
+        self.steps = JobSteps(
+            self.coordinator, ChunkRunner(self.ledger, self.progress, config, owner=owner), self.executor
+        )
+
+
+def process_parts() -> ProcessParts:
+    """The parts of this process; a forked child makes its own."""
+    return _parts(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _parts(pid: int) -> ProcessParts:
+    del pid
+    return ProcessParts()
+
+
+def forget_parts() -> None:
+    """Have the parts made anew, after settings changed."""
+    _parts.cache_clear()
+
+
+def recover_all() -> None:
+    """Look after every unfinished job once; safe anywhere, at any time, several at once."""
+    parts = process_parts()
+    try:
+        for job in parts.ledger.jobs(unfinished_only=True):
+            parts.coordinator.recover(job.job_id, parts.executor)
+    finally:
+        close_old_connections()
+
+
+def live_snapshot(job_id: str) -> ProgressSnapshot | None:
+    """The live counters; None where there are none, or Redis does not answer."""
+    try:
+        return process_parts().progress.snapshot(job_id)
+    except ServiceUnavailableError:
+        logger.warning("live counters away", extra={"job_id": job_id})
+        return None
+
+
+def _send(task: str, *arguments: Any, task_id: str | None = None) -> None:
+    try:
+        current_app.send_task(task, args=arguments, task_id=task_id, ignore_result=True)
+    except OperationalError as error:
+        raise ServiceUnavailableError(f"The message broker takes no messages: {error}.", service="broker") from error
+
+
+def send_plan(job_id: str, task_id: str) -> None:
+    """Send the first order of a new job, under the task id that its user was told.
+
+    A broker that is away is no error here: the job is queued in the database, and the recovery loop
+    of the workers sends the order again.
+    """
+    try:
+        _send(PLAN_TASK, job_id, task_id=task_id)
+    except ServiceUnavailableError:
+        logger.warning("broker away; the job waits for recovery", extra={"job_id": job_id})

@@ -1,0 +1,443 @@
+"""The ledger on the Django database: the handlers' writes and the chunk's commit in one transaction.
+
+On PostgreSQL the row lock of a chunk, held while its rows run, is the lease: a dead owner's lock is
+gone at once, so nobody has to wait for a timeout. SQLite has no row locks; there a dead process is
+told by its name (`engine.ledger.owner`), and all workers share one machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
+
+from django_integration.conf import import_settings
+from django_integration.imports import result_records
+from django_integration.imports.models import ImportChunk, ImportJob
+from django_integration.imports.savepoints import RowSavepoints
+from django_integration.imports.watched_rows import WatchedRows
+from engine.errors import JobNotFoundError, LeaseLostError, LedgerError, LedgerUnavailableError
+from engine.ledger import owner as owners
+from engine.ledger.protocol import ChunkWork
+from engine.ledger.records import Fate
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Part, Plan, Source
+from engine.status import ChunkStatus, Phase, Status, check_transition
+
+_UNFINISHED = (ChunkStatus.PLANNED, ChunkStatus.SENT, ChunkStatus.LEASED)
+#: Longer than the longest wait between two tries of SQLite to get a lock (100 ms).
+_SQLITE_PAUSE_SECONDS = 0.12
+_Row = TypeVar("_Row", ImportJob, ImportChunk)
+#: As in the SQLite ledger: a message is sent again after the given time, then twice that, up to this factor.
+_MAX_RESEND_FACTOR = 16
+#: Seconds between claiming a chunk and locking it for the work; an unlocked lease is a dead one only after them.
+_CLAIM_GRACE_SECONDS = 5.0
+
+
+class DjangoLedger:
+    """See `engine.ledger.protocol.Ledger`. Connections are Django's own, one per thread."""
+
+    def __init__(self, using: str | None = None) -> None:
+        """
+        Args:
+            using: the database alias; None for IMPORT_DATABASE.
+        """
+        self._using = using or import_settings().database
+        self._watched = WatchedRows(self._using)
+        self._locked: set[str] = set()  # tokens of attempts whose row lock is their lease
+
+    @property
+    def url(self) -> str:
+        """For messages only: every process of the project opens the same database."""
+        return f"django:///{self._using}"
+
+    # Jobs
+
+    def create_job(self, job: Job) -> None:
+        raise NotImplementedError("jobs are made by django_integration.imports.services.start")
+
+    def job(self, job_id: str) -> Job:
+        row = self._jobs.select_related("file").filter(pk=job_id).first()
+        if row is None:
+            raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
+        return result_records.engine_job(row)
+
+    def jobs(self, *, unfinished_only: bool = False) -> list[Job]:
+        found = self._jobs.select_related("file")
+        if unfinished_only:
+            found = found.filter(status__in=(Status.QUEUED, Status.RUNNING))
+        return [result_records.engine_job(row) for row in found]
+
+    def move_job(
+        self,
+        job_id: str,
+        *,
+        expected: Sequence[tuple[Status, Phase | None]],
+        status: Status,
+        phase: Phase | None,
+        owner: str | None = None,
+        expected_owner: str | None = None,
+        **changes: Any,
+    ) -> bool:
+        for old, _ in expected:
+            check_transition(job_id, old, status)
+        states = Q()
+        for old, old_phase in expected:
+            states |= Q(status=str(old), phase=str(old_phase or ""))
+        if expected_owner == "":
+            states &= Q(owner__isnull=True) | Q(owner="")
+        elif expected_owner is not None:
+            states &= Q(owner=expected_owner)
+        with transaction.atomic(using=self._using):
+            row = self._lock(self._jobs.filter(states, pk=job_id), wait=True).first()
+            if row is None:
+                return False
+            row.status, row.phase, row.owner = str(status), str(phase or ""), owner
+            row.heartbeat_at = timezone.now()
+            result_records.apply_changes(row, changes, using=self._using)
+            row.save(using=self._using)
+            return True
+
+    def job_heartbeat(self, job_id: str, owner: str) -> None:
+        self._jobs.filter(pk=job_id, owner=owner).update(heartbeat_at=timezone.now())
+        self._close_in_side_thread()
+
+    def save_plan(self, job_id: str, plan: Plan) -> None:
+        self._jobs.filter(pk=job_id).update(plan=dataclasses.asdict(plan))
+
+    def save_source(self, job_id: str, source: Source) -> None:
+        self._jobs.filter(pk=job_id).update(source_size=source.size_bytes, source_etag=source.etag)
+
+    def request_cancel(self, job_id: str) -> bool:
+        running = self._jobs.filter(pk=job_id, status__in=(Status.QUEUED, Status.RUNNING))
+        if running.update(cancel_requested=True):
+            return True
+        if not self._jobs.filter(pk=job_id).exists():
+            raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
+        return False
+
+    # Chunks
+
+    def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
+        rows = [ImportChunk(job_id=job_id, **_chunk_columns(chunk)) for chunk in chunks]
+        ImportChunk.objects.using(self._using).bulk_create(rows, batch_size=1_000, ignore_conflicts=True)
+
+    def send_chunks(self, job_id: str, *, window: int) -> list[int]:
+        if connections[self._using].vendor == "sqlite":
+            window = 1  # it has one writer; a second chunk would only wait for the first
+        with transaction.atomic(using=self._using):
+            # The job's row serialises the senders, so that the window holds.
+            if self._lock(self._jobs.filter(pk=job_id), wait=True).first() is None:
+                return []
+            in_flight = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).count()
+            room = max(0, window - in_flight)
+            planned = self._of(job_id).filter(status=ChunkStatus.PLANNED).order_by("chunk_index")
+            found = list(planned.values_list("chunk_index", flat=True)[:room])
+            if found:
+                self._of(job_id).filter(chunk_index__in=found, status=ChunkStatus.PLANNED).update(
+                    status=ChunkStatus.SENT, changed_at=timezone.now(), sendings=1
+                )
+            return found
+
+    def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
+        with transaction.atomic(using=self._using):
+            takes_work = self._jobs.filter(
+                pk=job_id,
+                status=Status.RUNNING,
+                phase__in=(Phase.SCANNING, Phase.PROCESSING),
+                cancel_requested=False,
+            )
+            # A row that is locked belongs to a living attempt, which this must not wait for.
+            row = self._lock(self._of(job_id).filter(chunk_index=chunk_index, status__in=_UNFINISHED)).first()
+            if row is None or not takes_work.exists():
+                return None
+            fate = self._fate(row)
+            if row.status == ChunkStatus.LEASED:
+                if not self._is_abandoned(row, grace_seconds=_CLAIM_GRACE_SECONDS):
+                    return None
+                fate = fate.after_death()
+            row.status, row.token, row.owner = ChunkStatus.LEASED, token, owner
+            row.attempt += 1
+            row.sendings = 0
+            self._set_fate(row, fate)
+            row.save(using=self._using)
+            return Claim(
+                job_id=str(job_id),
+                chunk=_chunk(row),
+                attempt=row.attempt,
+                token=token,
+                deaths=fate.deaths,
+                suspect_row=fate.suspect_row,
+                guilty_rows=fate.guilty_rows,
+            )
+
+    def heartbeat(self, claim: Claim) -> bool:
+        """See the protocol. An attempt that holds its row's lock needs none, and would wait for itself."""
+        if claim.token in self._locked:
+            return True
+        lives = bool(self._leased(claim).update(changed_at=timezone.now()))
+        self._close_in_side_thread()
+        return lives
+
+    def watch_row(self, claim: Claim, row_index: int | None) -> None:
+        self._watched.write(claim.job_id, claim.chunk.chunk_index, row_index)
+
+    @contextmanager
+    def work(self, claim: Claim, *, atomic: bool = True) -> Iterator[ChunkWork]:
+        if not atomic:
+            yield _PlainWork(self, claim)
+            return
+        if connections[self._using].vendor == "sqlite":
+            # Its writers do not queue: without a pause, those of the web server would hardly ever get their turn.
+            time.sleep(_SQLITE_PAUSE_SECONDS)
+        work = _AtomicWork(self, claim, RowSavepoints(self._using))
+        self._locked.add(claim.token)
+        try:
+            with transaction.atomic(using=self._using, durable=True):
+                self._prepare_session()
+                if self._lock(self._leased(claim), wait=True).first() is None:
+                    raise lease_lost(claim)
+                with work.row_guard.watching():
+                    yield work
+        except DatabaseError as error:
+            # An error out of COMMIT leaves its outcome unknown: only a new connection can tell.
+            connections[self._using].close()
+            if not (work.is_marked and self._is_committed(claim)):
+                facts = {"job_id": claim.job_id, "chunk_index": claim.chunk.chunk_index}
+                if isinstance(error, OperationalError | InterfaceError):
+                    raise LedgerUnavailableError(f"The database does not answer: {error}", **facts) from error
+                raise LedgerError(f"The database refuses a statement of the engine: {error}", **facts) from error
+        finally:
+            self._locked.discard(claim.token)
+
+    def release(self, claim: Claim, *, forget_deaths: bool = False) -> None:
+        forget: dict[str, Any] = {"deaths": 0, "suspect_row": None} if forget_deaths else {}
+        self._leased(claim).update(
+            status=ChunkStatus.PLANNED, attempt=claim.attempt - 1, token=None, owner=None, **forget
+        )
+        self._watched.write(claim.job_id, claim.chunk.chunk_index, None)
+
+    def take_back(self, job_id: str, *, lease_seconds: float, resend_after_seconds: float) -> list[int]:
+        found: list[int] = []
+        now = timezone.now()
+        with transaction.atomic(using=self._using):
+            rows = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
+            for row in self._lock(rows):
+                fate = self._fate(row)
+                if row.status == ChunkStatus.LEASED:
+                    if not self._is_abandoned(row, grace_seconds=lease_seconds):
+                        continue
+                    fate = fate.after_death()
+                else:
+                    factor = min(2 ** max(0, row.sendings - 1), _MAX_RESEND_FACTOR)
+                    if now - _changed_at(row) < timedelta(seconds=resend_after_seconds * factor):
+                        continue
+                row.status, row.token, row.owner = ChunkStatus.SENT, None, None
+                row.sendings += 1
+                self._set_fate(row, fate)
+                row.save(using=self._using)
+                found.append(row.chunk_index)
+        return found
+
+    def drop_chunks(self, job_id: str) -> None:
+        waiting = self._of(job_id).filter(status__in=(ChunkStatus.PLANNED, ChunkStatus.SENT))
+        waiting.update(status=ChunkStatus.DROPPED)
+
+    def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
+        now = timezone.now()
+        for row in self._of(job_id).order_by("chunk_index").iterator(chunk_size=1_000):
+            yield ChunkState(
+                chunk=_chunk(row),
+                status=ChunkStatus(row.status),
+                attempt=row.attempt,
+                owner=row.owner,
+                seconds_since_change=max(0.0, (now - _changed_at(row)).total_seconds()),
+                outcome=_outcome(row) if row.status == ChunkStatus.DONE else None,
+            )
+
+    def unfinished_chunks(self, job_id: str) -> int:
+        return self._of(job_id).filter(status__in=_UNFINISHED).count()
+
+    def counts(self, job_id: str) -> Counts:
+        sums = (
+            self._of(job_id).filter(status=ChunkStatus.DONE).aggregate(ok=Sum("success_count"), no=Sum("failure_count"))
+        )
+        return Counts(success_count=sums["ok"] or 0, failure_count=sums["no"] or 0)
+
+    def counts_by_chunk(self, job_id: str) -> Mapping[int, Counts]:
+        done = self._of(job_id).filter(status=ChunkStatus.DONE)
+        return {
+            index: Counts(success_count=success, failure_count=failure)
+            for index, success, failure in done.values_list("chunk_index", "success_count", "failure_count")
+        }
+
+    def close(self) -> None:
+        connections[self._using].close()
+
+    # What the attempts of a chunk need
+
+    def mark_done(self, claim: Claim, outcome: ChunkOutcome) -> None:
+        """Mark the chunk done in the present transaction. Raises LeaseLostError."""
+        success, failed = outcome.success_part, outcome.failed_part
+        done = self._leased(claim).update(
+            status=ChunkStatus.DONE,
+            owner=None,
+            changed_at=timezone.now(),
+            success_count=outcome.counts.success_count,
+            failure_count=outcome.counts.failure_count,
+            success_part=success and success.key,
+            success_bytes=success and success.size_bytes,
+            failed_part=failed and failed.key,
+            failed_bytes=failed and failed.size_bytes,
+        )
+        if done != 1:
+            raise lease_lost(claim)
+
+    # Small things
+
+    @property
+    def _jobs(self) -> QuerySet[ImportJob]:
+        return ImportJob.objects.using(self._using)
+
+    def _of(self, job_id: str) -> QuerySet[ImportChunk]:
+        return ImportChunk.objects.using(self._using).filter(job_id=UUID(job_id))
+
+    def _leased(self, claim: Claim) -> QuerySet[ImportChunk]:
+        mine = self._of(claim.job_id).filter(chunk_index=claim.chunk.chunk_index, token=claim.token)
+        return mine.filter(status=ChunkStatus.LEASED)
+
+    def _lock(self, rows: QuerySet[_Row], *, wait: bool = False) -> QuerySet[_Row]:
+        """Lock rows where the database can; those that others hold are waited for, or left out.
+
+        Not their keys: rows of handlers and of `WatchedRow` may point at them meanwhile.
+        """
+        features = connections[self._using].features
+        return rows.select_for_update(
+            of=("self",) if features.has_select_for_update_of else (),
+            skip_locked=features.has_select_for_update_skip_locked and not wait,
+            no_key=features.has_select_for_no_key_update,
+        )
+
+    def _is_abandoned(self, row: ImportChunk, *, grace_seconds: float) -> bool:
+        """Whether a leased chunk, whose row is not locked, has no living owner."""
+        dead = owners.is_dead(row.owner) if row.owner else True
+        if dead:
+            return True
+        silent = timezone.now() - _changed_at(row) > timedelta(seconds=grace_seconds)
+        if connections[self._using].features.has_select_for_update:
+            # Unlocked for so long: it never began its work, or its session was ended by the server.
+            return silent
+        return dead is None and silent
+
+    def _fate(self, row: ImportChunk) -> Fate:
+        return Fate(
+            deaths=row.deaths,
+            watched_row=self._watched.read(str(row.job_id), row.chunk_index) if row.deaths else None,
+            suspect_row=row.suspect_row,
+            guilty_rows=tuple(row.guilty_rows),
+        )
+
+    def _set_fate(self, row: ImportChunk, fate: Fate) -> None:
+        row.deaths, row.suspect_row, row.guilty_rows = fate.deaths, fate.suspect_row, list(fate.guilty_rows)
+        row.changed_at = timezone.now()
+        if fate.deaths:
+            self._watched.write(str(row.job_id), row.chunk_index, None)
+
+    def _is_committed(self, claim: Claim) -> bool:
+        return (
+            self._of(claim.job_id)
+            .filter(chunk_index=claim.chunk.chunk_index, token=claim.token, status=ChunkStatus.DONE)
+            .exists()
+        )
+
+    def _prepare_session(self) -> None:
+        connection = connections[self._using]
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                # A stopped process must not hold its chunk for ever, a dead client be noticed during a statement.
+                seconds = import_settings().idle_transaction_seconds
+                cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {int(seconds) * 1000}")
+
+    def _close_in_side_thread(self) -> None:
+        """Threads of the engine end soon; their connections must not stay behind."""
+        if threading.current_thread() is not threading.main_thread():
+            connections[self._using].close()
+
+
+class _PlainWork:
+    """Rows without a transaction, for handlers whose effects lie elsewhere: they run at least once."""
+
+    row_guard = None
+
+    def __init__(self, ledger: DjangoLedger, claim: Claim) -> None:
+        self._ledger = ledger
+        self._claim = claim
+
+    def commit(self, outcome: ChunkOutcome) -> None:
+        """Mark the chunk done in a transaction of its own."""
+        self._ledger.mark_done(self._claim, outcome)
+
+
+class _AtomicWork:
+    """Rows inside the transaction that also commits their chunk."""
+
+    def __init__(self, ledger: DjangoLedger, claim: Claim, row_guard: RowSavepoints) -> None:
+        self._ledger = ledger
+        self._claim = claim
+        self.row_guard = row_guard
+        self.is_marked = False
+
+    def commit(self, outcome: ChunkOutcome) -> None:
+        """Mark the chunk done; the transaction ends with the work's context."""
+        self._ledger.mark_done(self._claim, outcome)
+        self.is_marked = True
+
+
+def lease_lost(claim: Claim) -> LeaseLostError:
+    """The error of an attempt whose chunk is another's."""
+    return LeaseLostError(
+        f"Attempt {claim.attempt} of chunk {claim.chunk.chunk_index} of job {claim.job_id} lost its lease.",
+        job_id=claim.job_id,
+        chunk_index=claim.chunk.chunk_index,
+        attempt=claim.attempt,
+    )
+
+
+def _changed_at(row: ImportChunk) -> datetime:
+    return row.changed_at or row.job.created_at
+
+
+def _chunk_columns(chunk: Chunk) -> dict[str, Any]:
+    return dataclasses.asdict(chunk)
+
+
+def _chunk(row: ImportChunk) -> Chunk:
+    return Chunk(
+        chunk_index=row.chunk_index,
+        byte_start=row.byte_start,
+        byte_end=row.byte_end,
+        first_row_index=row.first_row_index,
+        row_count=row.row_count,
+        first_line_number=row.first_line_number,
+        irregular=row.irregular,
+    )
+
+
+def _outcome(row: ImportChunk) -> ChunkOutcome:
+    def part(key: str | None, size_bytes: int | None) -> Part | None:
+        return None if key is None or size_bytes is None else Part(key=key, size_bytes=size_bytes)
+
+    return ChunkOutcome(
+        counts=Counts(success_count=row.success_count, failure_count=row.failure_count),
+        success_part=part(row.success_part, row.success_bytes),
+        failed_part=part(row.failed_part, row.failed_bytes),
+    )

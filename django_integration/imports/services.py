@@ -1,0 +1,262 @@
+"""Starting, finding and cancelling import jobs. Views translate; the engine works."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import IntegrityError, connections, transaction
+from django.db.models import QuerySet, Sum
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_integration.conf import import_settings
+from django_integration.files.models import FileModel
+from django_integration.imports import bridge
+from django_integration.imports.models import ImportJob
+from engine.errors import OptionError
+from engine.model import Counts
+from engine.options import ImportOptions
+from engine.report import percentage
+
+User = AbstractBaseUser | AnonymousUser
+
+MANAGE_PERMISSION = "rowmill_imports.manage_importjobs"
+#: Rows of a chunk where the database is SQLite: its one writer should not keep others waiting for long.
+_SQLITE_CHUNK_SIZE = 2_000
+
+
+class RequestRefusedError(Exception):
+    """A request that cannot be met, with the field that is to blame."""
+
+    def __init__(self, field: str, message: str, *, code: str = "invalid", option: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+        self.code = code
+        self.option = option
+        """The import option within `options`, where it is one."""
+
+
+class IdempotencyConflictError(Exception):
+    """The same Idempotency-Key came with another request before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """What a start is made of."""
+
+    user: User
+    file_id: int
+    options: Mapping[str, Any]
+    handler_path: str
+    """The view's choice."""
+    view_handlers: Sequence[str] = ()
+    """Other handlers that the view names, which `options.handler_path` may choose."""
+    purposes: Sequence[str] | None = None
+    """Purposes that the view takes; None for any."""
+    idempotency_key: str | None = None
+
+
+def start(request: StartRequest, *, send: Callable[[str, str], None] | None = None) -> tuple[ImportJob, bool]:
+    """Check a request and write a queued job; its first message goes out once the transaction is committed.
+
+    Args:
+        send: takes the job's id and its Celery task's in place of `bridge.send_plan`.
+
+    Returns:
+        The job, and whether this call made it: a repeat under the same idempotency key gives the first one's.
+
+    Raises:
+        RequestRefusedError: the file or an option is not acceptable, or a quota is used up.
+        IdempotencyConflictError: see there.
+    """
+    file = _importable_file(request)
+    options = checked_options(request.options)
+    handler_path = _allowed_handler(request, options)
+    digest = _digest(request, options, handler_path)
+    earlier = _earlier(request, digest)
+    if earlier is not None:
+        return earlier, False
+    _check_quotas(request.user, file)
+    job = ImportJob(
+        id=uuid.uuid4(),
+        file=file,
+        created_by_id=request.user.pk,
+        celery_task_id=str(uuid.uuid4()),
+        handler_path=handler_path,
+        options=options.for_handler(),
+        source_size=file.size or 0,
+        source_etag=file.etag,
+        idempotency_key=request.idempotency_key,
+        request_digest=digest,
+    )
+    try:
+        with transaction.atomic(using=import_settings().database):
+            job.save(using=import_settings().database, force_insert=True)
+    except IntegrityError:
+        # Another request with the same key was quicker.
+        earlier = _earlier(request, digest)
+        if earlier is None:
+            raise
+        return earlier, False
+    first_message = partial(send or bridge.send_plan, str(job.id), job.celery_task_id)
+    transaction.on_commit(first_message, using=import_settings().database)
+    return job, True
+
+
+def checked_options(given: Mapping[str, Any]) -> ImportOptions:
+    """The import options of a request, with the project's defaults. Raises RequestRefusedError."""
+    settings = import_settings()
+    defaults: dict[str, Any] = {"batch_size": settings.default_batch_size}
+    chunk_size = settings.default_chunk_size
+    if chunk_size is None and connections[settings.database].vendor == "sqlite":
+        chunk_size = _SQLITE_CHUNK_SIZE
+    if chunk_size is not None:
+        defaults["chunk_size"] = chunk_size
+    try:
+        return ImportOptions.from_mapping({**defaults, **given})
+    except OptionError as error:
+        raise RequestRefusedError("options", error.message, option=error.facts.get("option")) from error
+
+
+def cancel(job: ImportJob) -> ImportJob:
+    """Ask for the end of a job; repeating it, or cancelling one that has ended, changes nothing."""
+    bridge.process_parts().coordinator.cancel(str(job.id))
+    job.refresh_from_db()
+    return job
+
+
+def may_manage(user: User) -> bool:
+    """Whether the user may see and cancel everybody's jobs; a user model without permissions may not."""
+    has_permission = getattr(user, "has_perm", None)
+    return bool(user.is_authenticated and has_permission and has_permission(MANAGE_PERMISSION))
+
+
+def visible_jobs(user: User) -> QuerySet[ImportJob]:
+    """The jobs that a user may see and cancel: their own, or everybody's by permission."""
+    jobs = ImportJob.objects.select_related("file", "success_file", "failed_file")
+    if may_manage(user):
+        return jobs
+    return jobs.filter(created_by_id=user.pk) if user.is_authenticated else jobs.none()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveProgress:
+    """How far a job is at this moment."""
+
+    total_rows: int | None
+    counts: Counts
+    percentage: float | None
+
+
+def live_progress(job: ImportJob) -> LiveProgress:
+    """From the live counters while the job runs; from its row when it has ended, or Redis is away."""
+    total, counts = job.total_rows, Counts(success_count=job.success_count, failure_count=job.failure_count)
+    is_final = job.status not in (ImportJob.Status.QUEUED, ImportJob.Status.RUNNING)
+    snapshot = None if is_final else bridge.live_snapshot(str(job.id))
+    if snapshot is not None:
+        counts = snapshot.counts
+        total = total if snapshot.total_rows is None else snapshot.total_rows
+    return LiveProgress(
+        total_rows=total, counts=counts, percentage=percentage(total, counts.processed_rows, is_final=is_final)
+    )
+
+
+def _importable_file(request: StartRequest) -> FileModel:
+    files = FileModel.objects.all()
+    user = request.user
+    if not may_manage(user):
+        files = files.filter(uploaded_by_id=user.pk)
+    file = files.filter(pk=request.file_id).first()
+    if file is None:
+        raise RequestRefusedError("file_id", _("There is no file %(id)s.") % {"id": request.file_id}, code="not_found")
+    if not file.is_confirmed:
+        raise RequestRefusedError(
+            "file_id",
+            _("File %(id)s is not confirmed. Upload and confirm it first.") % {"id": file.pk},
+            code="unconfirmed",
+        )
+    if request.purposes is not None and file.purpose not in request.purposes:
+        raise RequestRefusedError(
+            "file_id",
+            _('File %(id)s was uploaded for "%(purpose)s"; this import takes: %(allowed)s.')
+            % {"id": file.pk, "purpose": file.purpose, "allowed": ", ".join(request.purposes)},
+            code="wrong_purpose",
+        )
+    return file
+
+
+def _allowed_handler(request: StartRequest, options: ImportOptions) -> str:
+    wanted = options.handler_path
+    if wanted is None or wanted == request.handler_path:
+        return request.handler_path
+    if wanted in request.view_handlers or wanted in import_settings().allowed_handlers:
+        return wanted
+    raise RequestRefusedError(
+        "options", _("handler_path does not name a handler that may be used here."), option="handler_path"
+    )
+
+
+def _check_quotas(user: User, file: FileModel) -> None:
+    settings = import_settings()
+    size = file.size or 0
+    mine = ImportJob.objects.filter(created_by_id=user.pk)
+    running = settings.max_running_jobs_per_user
+    if running is not None:
+        unfinished = mine.filter(status__in=(ImportJob.Status.QUEUED, ImportJob.Status.RUNNING)).count()
+        if unfinished >= running:
+            raise RequestRefusedError(
+                "non_field_errors",
+                ngettext(
+                    "You have %(count)d import that has not ended; wait for it, or cancel it.",
+                    "You have %(count)d imports that have not ended; wait for one, or cancel one.",
+                    unfinished,
+                )
+                % {"count": unfinished},
+                code="quota_jobs",
+            )
+    if settings.max_file_bytes_per_job is not None and size > settings.max_file_bytes_per_job:
+        raise RequestRefusedError(
+            "file_id",
+            _("File %(id)s has %(size)s bytes; an import takes %(limit)s at most.")
+            % {"id": file.pk, "size": size, "limit": settings.max_file_bytes_per_job},
+            code="quota_bytes",
+        )
+    if settings.max_bytes_per_user_per_day is not None:
+        since = timezone.now() - timedelta(days=1)
+        used = mine.filter(created_at__gte=since).aggregate(bytes=Sum("source_size"))["bytes"] or 0
+        if used + size > settings.max_bytes_per_user_per_day:
+            raise RequestRefusedError(
+                "file_id",
+                _("Your imports of the last 24 hours have %(used)s bytes of %(limit)s; this one has %(size)s.")
+                % {"used": used, "size": size, "limit": settings.max_bytes_per_user_per_day},
+                code="quota_bytes_per_day",
+            )
+
+
+def _digest(request: StartRequest, options: ImportOptions, handler_path: str) -> str:
+    text = json.dumps([request.file_id, options.for_handler(), handler_path], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _earlier(request: StartRequest, digest: str) -> ImportJob | None:
+    if not request.idempotency_key:
+        return None
+    job = ImportJob.objects.filter(created_by_id=request.user.pk, idempotency_key=request.idempotency_key).first()
+    if job is not None and job.request_digest != digest:
+        raise IdempotencyConflictError
+    return job
+
+
+def committed_failures(job: ImportJob) -> int:
+    """Refused rows of the chunks that are through."""
+    return bridge.process_parts().ledger.counts(str(job.pk)).failure_count

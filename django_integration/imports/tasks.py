@@ -1,0 +1,36 @@
+"""The Celery tasks; the project's workers find them by `app.autodiscover_tasks()`.
+
+A message is a hint (job id, chunk index); what is to be done says the database, so a copy is
+harmless and a lost one is sent again by the recovery loop that starts with every worker.
+"""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from django_integration.conf import import_settings
+from django_integration.imports import bridge
+from engine.runtime.recovery_loop import install_in_workers
+
+_OPTIONS = {"ignore_result": True, "acks_late": True, "reject_on_worker_lost": True}
+
+
+@shared_task(name=bridge.PLAN_TASK, **_OPTIONS)
+def plan(job_id: str) -> None:
+    """Scan a job's source and send its first chunks. A copy does nothing; after a crash it starts over."""
+    bridge.process_parts().steps.plan(job_id)
+
+
+@shared_task(name=bridge.CHUNK_TASK, **_OPTIONS)
+def chunk(job_id: str, chunk_index: int) -> None:
+    """Run one chunk, then send the next of its job. A copy does nothing."""
+    bridge.process_parts().steps.chunk(job_id, chunk_index)
+
+
+@shared_task(name=bridge.FINISH_TASK, **_OPTIONS)
+def finish(job_id: str) -> None:
+    """Merge a job's parts and end it; of several copies one does it."""
+    bridge.process_parts().steps.finish(job_id)
+
+
+install_in_workers(bridge.recover_all, lambda: import_settings().recovery_interval_seconds)

@@ -1,0 +1,86 @@
+"""A process of the tests' project on a real database: makes a job, waits for its end, tells what became of it.
+
+`python -m tests.django_integration.drive`, the request as JSON on standard input, the answer on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import django
+
+from tests.django_integration.celery_app import app
+
+
+def main() -> None:
+    """Read the request, answer it."""
+    app.set_current()
+    django.setup()
+    from django.core.management import call_command
+
+    request = json.load(sys.stdin)
+    if request["do"] == "migrate":
+        call_command("migrate", verbosity=0)
+        # Tables of apps without migrations, such as the tests' own.
+        call_command("migrate", run_syncdb=True, verbosity=0)
+        answer: Any = {}
+    else:
+        answer = import_file(**request["import"])
+    json.dump(answer, sys.stdout)
+
+
+def import_file(path: str, handler: str, options: dict[str, Any], timeout_seconds: float, cancel_at: int | None) -> Any:
+    """Import a file of the media folder; what its job, its rows in the database and its files say at the end."""
+    from django.contrib.auth.models import User
+    from django.db import transaction
+
+    from django_integration.conf import storage_root
+    from django_integration.files.models import FileModel
+    from django_integration.imports import services
+    from django_integration.imports.models import ImportJob
+    from tests.django_integration.myapp.models import SeenRow
+
+    user, _ = User.objects.get_or_create(username="driver")
+    file, _ = FileModel.objects.get_or_create(
+        file_path=path, defaults={"purpose": "test", "file_name": "t.csv", "is_confirmed": True, "uploaded_by": user}
+    )
+    with transaction.atomic():
+        job, _ = services.start(
+            services.StartRequest(
+                user=user,
+                file_id=file.pk,
+                options=options,
+                handler_path=f"tests.django_integration.myapp.handlers.{handler}",
+            )
+        )
+    seen, deadline = [], time.monotonic() + timeout_seconds
+    while job.status in (ImportJob.Status.QUEUED, ImportJob.Status.RUNNING) and time.monotonic() < deadline:
+        progress = services.live_progress(job)
+        seen.append([progress.counts.processed_rows, job.processed_rows])
+        if cancel_at is not None and progress.counts.processed_rows >= cancel_at and not job.cancel_requested:
+            services.cancel(job)
+        time.sleep(0.05)
+        job.refresh_from_db()
+    rows = SeenRow.objects.filter(job=str(job.pk)).order_by("row_index").values_list("row_index", flat=True)
+    return {
+        "status": job.status,
+        "error": job.error_message,
+        "total_rows": job.total_rows,
+        "success_count": job.success_count,
+        "failure_count": job.failure_count,
+        "seen": seen,
+        "attempts": list(job.chunks.order_by("chunk_index").values_list("attempt", flat=True)),
+        "written_rows": list(rows),
+        "files": [
+            (Path(storage_root()) / key).read_bytes().decode() if key else None
+            for key in (job.success_key, job.failed_key)
+        ],
+    }
+
+
+if __name__ == "__main__":
+    main()

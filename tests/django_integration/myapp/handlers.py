@@ -1,0 +1,67 @@
+"""Handlers that tests name by path."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from engine import not_atomic
+from tests.django_integration.myapp.models import SeenRow
+
+Answer = dict[str, Any]
+
+
+def accept(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """Every row is fine."""
+    return {"ok": True, "result": {"row": row_index}}
+
+
+def refuse_odd(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """Every other row is fine."""
+    return {"ok": True, "result": {}} if row_index % 2 == 0 else {"ok": False, "error": "odd"}
+
+
+def write(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """Writes a record for every row, then refuses those of `options["refused"]`."""
+    SeenRow.objects.create(job=import_job_id, row_index=row_index)
+    if row_index in options.get("refused", ()):
+        return {"ok": False, "error": "refused after writing"}
+    if row_index in options.get("raising", ()):
+        raise ValueError("raised after writing")
+    return {"ok": True, "result": {}}
+
+
+def write_or_die(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """As `write`, and kills its own process the first time it comes to each row of `options["dies_on"]`."""
+    answer = write(row_index, row, import_job_id, options)
+    if row_index in options["dies_on"]:
+        mark = Path(options["marks"]) / str(row_index)
+        if options.get("always") or not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+
+
+def write_slowly(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """As `write`, taking its time."""
+    time.sleep(options.get("seconds_per_row", 0.001))
+    return write(row_index, row, import_job_id, options)
+
+
+def swallow(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """Calls a row good after a statement of it has failed, as a careless handler does."""
+    try:
+        SeenRow.objects.create(job=import_job_id, row_index=None)
+    except Exception as error:  # noqa: BLE001
+        if row_index % 2:
+            return {"ok": False, "error": type(error).__name__}
+    return {"ok": True, "result": {}}
+
+
+@not_atomic
+def write_outside(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """As `write`, with effects that no transaction undoes."""
+    return write(row_index, row, import_job_id, options)

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import asyncio
+from collections import UserDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from engine.handlers import RowAdapter, RowFailure
+from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS
+
+
+class Guard:
+    """Counts savepoints kept and rolled back."""
+
+    def __init__(self) -> None:
+        self.kept: list[int] = []
+        self.undone: list[int] = []
+        self._number = 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        self._number += 1
+        number = self._number
+        try:
+            yield
+        except BaseException:
+            self.undone.append(number)
+            raise
+        self.kept.append(number)
+
+
+def run(handler: Callable[..., Any], *rows: list[str], guard: Any = None, options: Any = None) -> list[Any]:
+    return RowAdapter(handler, "job", {} if options is None else options, guard=guard).run(1, rows or [["a"]])
+
+
+def returning(value: Any) -> Callable[..., Any]:
+    return lambda *_: value
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def handler(*_: Any) -> None:
+        raise error
+
+    return handler
+
+
+@pytest.fixture(params=["plain", "guarded"])
+def guard(request: pytest.FixtureRequest) -> Guard | None:
+    """Every behaviour is the same with savepoints and without."""
+    return Guard() if request.param == "guarded" else None
+
+
+def test_a_handler_is_given_index_row_job_and_options(guard: Guard | None) -> None:
+    seen: list[Any] = []
+
+    def handler(*arguments: Any) -> dict[str, Any]:
+        seen.append(arguments)
+        return {"ok": True, "result": len(seen)}
+
+    options = {"a": 1}
+    found = RowAdapter(handler, "job-1", options, guard=guard).run(41, [["x"], [], ["y", "z"]])
+    assert found == [1, 2, 3]
+    assert seen == [(41, ["x"], "job-1", options), (42, [], "job-1", options), (43, ["y", "z"], "job-1", options)]
+
+
+@pytest.mark.parametrize(
+    ("returned", "outcome"),
+    [
+        ({"ok": True, "result": {"id": 7}}, {"id": 7}),
+        ({"ok": True, "result": None}, None),
+        ({"ok": True, "result": "text"}, "text"),
+        ({"ok": True}, {}),
+        ({"ok": True, "error": "ignored", "result": 1}, 1),
+        (UserDict({"ok": True, "result": 1}), 1),
+        (MappingProxyType({"ok": True, "result": 1}), 1),
+        ({"ok": False, "error": "no email"}, RowFailure("no email")),
+        ({"ok": False, "error": "", "result": 1}, RowFailure("The handler refused the row without saying why.")),
+        ({"ok": False, "error": None}, RowFailure("The handler refused the row without saying why.")),
+        ({"ok": False}, RowFailure("The handler refused the row without saying why.")),
+        ({"ok": False, "error": 404}, RowFailure("404")),
+        ({"ok": False, "error": 0}, RowFailure("0")),
+        ({"ok": False, "error": ["a", "b"]}, RowFailure("['a', 'b']")),
+        ({"ok": False, "error": {"email": "taken"}}, RowFailure("{'email': 'taken'}")),
+        ({"ok": False, "error": 'é\n😀,"'}, RowFailure('é\n😀,"')),
+    ],
+)
+def test_a_return_of_the_guides_form_is_an_outcome(guard: Guard | None, returned: Any, outcome: Any) -> None:
+    assert run(returning(returned), guard=guard) == [outcome]
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (True, "returned bool True, not a dict"),
+        (None, "returned None, not a dict"),
+        ("ok", "returned str 'ok', not a dict"),
+        ((True, {}), "returned tuple (True, {}), not a dict"),
+        ([("ok", True)], "returned list [('ok', True)], not a dict"),
+        ({}, 'a dict without "ok"'),
+        ({"success": True}, 'a dict without "ok"'),
+        ({"OK": True}, 'a dict without "ok"'),
+        ({"ok": 1}, '"ok" as int 1'),
+        ({"ok": 0}, '"ok" as int 0'),
+        ({"ok": "true"}, "\"ok\" as str 'true'"),
+        ({"ok": None}, '"ok" as None'),
+        ({"ok": []}, '"ok" as list []'),
+    ],
+)
+def test_another_return_fails_the_row_and_says_what_it_was(guard: Guard | None, returned: Any, says: str) -> None:
+    (failure,) = run(returning(returned), guard=guard)
+    assert isinstance(failure, RowFailure)
+    assert says in failure.message
+
+
+def test_what_is_shown_of_a_wrong_return_is_short(guard: Guard | None) -> None:
+    (failure,) = run(returning("x" * 1_000_000), guard=guard)
+    assert len(failure.message) < 250
+
+
+def test_a_very_long_error_is_cut_to_what_a_spreadsheet_cell_holds(guard: Guard | None) -> None:
+    for handler in (returning({"ok": False, "error": "x" * 100_000}), raising(ValueError("y" * 100_000))):
+        (failure,) = run(handler, guard=guard)
+        assert len(failure.message) == MAX_ERROR_CHARACTERS
+
+
+def endless() -> Any:
+    return endless()
+
+
+def too_much() -> Any:
+    raise MemoryError
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text for this")
+
+
+class Endless(Exception):
+    def __str__(self) -> str:
+        return str(self)
+
+
+class NoText(Exception):
+    def __str__(self) -> str:
+        return 5  # type: ignore[return-value]
+
+
+class Hostile:
+    """A value of which nothing can be asked."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("no truth")
+
+    def __eq__(self, _other: object) -> bool:
+        raise RuntimeError("no equality")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class HostileMapping(UserDict[str, Any]):
+    def get(self, *_: Any) -> Any:
+        raise LookupError("cannot be asked")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("bad email"), "ValueError: bad email"),
+        (ValueError(), "ValueError"),
+        (ValueError("  \n"), "ValueError"),
+        (KeyError("email"), "KeyError: 'email'"),
+        (SystemExit(3), "SystemExit: 3"),
+        (SystemExit(), "SystemExit"),
+        (GeneratorExit(), "GeneratorExit"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (BaseExceptionGroup("several", [KeyError("a")]), "ExceptionGroup: several (1 sub-exception)"),
+        (Unspeakable(), "Unspeakable"),
+        (Endless(), "Endless"),
+        (NoText(), "NoText"),
+        (MemoryError(), "MemoryError"),
+        (StopIteration(5), "StopIteration: 5"),
+    ],
+)
+def test_an_exception_is_a_failure_of_its_row(guard: Guard | None, error: BaseException, message: str) -> None:
+    handlers = iter([returning({"ok": True, "result": 1}), raising(error), returning({"ok": True, "result": 3})])
+    found = run(lambda *arguments: next(handlers)(*arguments), ["a"], ["b"], ["c"], guard=guard)
+    assert found == [1, RowFailure(message), 3]
+
+
+def test_a_handler_that_calls_itself_without_end_fails_its_row(guard: Guard | None) -> None:
+    (failure,) = run(lambda *_: endless(), guard=guard)
+    assert failure.message.startswith("RecursionError: maximum recursion depth exceeded")
+
+
+@pytest.mark.parametrize(
+    "returned", [Hostile(), {"ok": Hostile()}, {"ok": False, "error": Hostile()}, HostileMapping(ok=True)]
+)
+def test_values_of_which_nothing_can_be_asked_fail_their_row(guard: Guard | None, returned: Any) -> None:
+    (failure,) = run(returning(returned), guard=guard)
+    assert isinstance(failure, RowFailure)
+    assert failure.message
+
+
+def test_an_interrupt_comes_from_outside_and_passes_through(guard: Guard | None) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(raising(KeyboardInterrupt()), guard=guard)
+
+
+def test_a_handler_of_other_arguments_fails_its_rows(guard: Guard | None) -> None:
+    (failure,) = run(lambda row: row, guard=guard)
+    assert failure.message.startswith("TypeError: ")
+    assert "takes 1 positional argument but 4 were given" in failure.message
+
+
+def test_options_changed_by_a_handler_stay_so_for_the_chunk(guard: Guard | None) -> None:
+    def handler(_row_index: int, _row: list[str], _job: str, options: dict[str, Any]) -> dict[str, Any]:
+        options["seen"] = options.get("seen", 0) + 1
+        return {"ok": True, "result": options["seen"]}
+
+    assert run(handler, ["a"], ["b"], guard=guard, options={}) == [1, 2]
+
+
+# Savepoints
+
+
+def test_only_accepted_rows_keep_their_savepoint() -> None:
+    guard = Guard()
+    returns = iter([{"ok": True}, {"ok": False, "error": "no"}, None, {"ok": 1}, ValueError("x"), {"ok": True}])
+
+    def handler(*_: Any) -> Any:
+        value = next(returns)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    run(handler, *[["a"]] * 6, guard=guard)
+    assert (guard.kept, guard.undone) == ([1, 6], [2, 3, 4, 5])
+
+
+def test_a_savepoint_that_cannot_be_kept_fails_its_row() -> None:
+    @contextmanager
+    def guard() -> Iterator[None]:
+        yield
+        raise RuntimeError("deferred constraint")
+
+    assert run(returning({"ok": True}), guard=guard) == [RowFailure("RuntimeError: deferred constraint")]
+
+
+def test_a_savepoint_that_cannot_be_made_fails_its_row_without_the_handler() -> None:
+    calls: list[Any] = []
+
+    @contextmanager
+    def guard() -> Iterator[None]:
+        raise RuntimeError("connection lost")
+        yield
+
+    assert run(lambda *_: calls.append(1), guard=guard) == [RowFailure("RuntimeError: connection lost")]
+    assert calls == []

@@ -1,0 +1,279 @@
+"""Any order of calls, by living, dead and silent owners, gives what a plain model gives."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from engine.errors import LeaseLostError
+from engine.ledger import Ledger, SqliteLedger
+from engine.model import Claim, Counts
+from engine.status import ChunkStatus, Phase, Status
+from tests.ledger.builders import LEASE_SECONDS, RESEND_SECONDS, Clock, Deaths, chunks, job, outcome, take_back
+
+ROWS = 10
+CHUNKS = 4
+OWNERS = st.sampled_from(["a", "b", "far"])
+INDEXES = st.integers(0, CHUNKS - 1)
+#: Which of two handles on the books is used.
+HANDLES = st.integers(0, 1)
+
+
+@dataclass
+class ChunkModel:
+    status: ChunkStatus = ChunkStatus.PLANNED
+    attempt: int = 0
+    token: str | None = None
+    owner: str | None = None
+    changed_at: float = 0.0
+    sendings: int = 0
+    watched: int | None = None
+    suspect: int | None = None
+    guilty: list[int] = field(default_factory=list)
+    deaths: int = 0
+    counts: Counts | None = None
+    commits: int = 0
+
+    def die(self) -> None:
+        self.deaths += 1
+        if self.watched is not None and self.watched not in self.guilty:
+            if self.watched == self.suspect:
+                self.guilty.append(self.watched)
+                self.suspect = None
+            else:
+                self.suspect = self.watched
+        self.watched = None
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    open_ledger: Callable[[Path, Clock, Deaths], Ledger]
+    claims = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="rowmill-test-"))
+        self.clock, self.deaths = Clock(), Deaths()
+        self.deaths.unknown.add("far")
+        self.ledgers = [type(self).open_ledger(self.folder, self.clock, self.deaths) for _ in range(2)]
+        self.chunks: list[ChunkModel] = []
+        self.takes_work = True
+        self.cancel_requested = False
+        self.tokens = 0
+        self.generation = 0
+
+    def teardown(self) -> None:
+        for ledger in self.ledgers:
+            ledger.close()
+        shutil.rmtree(self.folder)
+
+    @initialize()
+    def create(self) -> None:
+        new = job()
+        self.job_id = new.job_id
+        self.ledgers[0].create_job(new)
+        assert self.ledgers[0].move_job(
+            self.job_id, expected=[(Status.QUEUED, None)], status=Status.RUNNING, phase=Phase.PROCESSING
+        )
+
+    @rule(ledger=HANDLES)
+    def plan(self, ledger: int) -> None:
+        """Scanning again makes the same chunks."""
+        self.ledgers[ledger].add_chunks(self.job_id, chunks(CHUNKS, row_count=ROWS))
+        self.chunks = self.chunks or [ChunkModel() for _ in range(CHUNKS)]
+
+    @rule(ledger=HANDLES, window=st.integers(0, CHUNKS + 1))
+    def send(self, ledger: int, window: int) -> None:
+        in_flight = [c for c in self.chunks if c.status in (ChunkStatus.SENT, ChunkStatus.LEASED)]
+        planned = [index for index, c in enumerate(self.chunks) if c.status is ChunkStatus.PLANNED]
+        expected = planned[: max(0, window - len(in_flight))]
+        assert self.ledgers[ledger].send_chunks(self.job_id, window=window) == expected
+        for index in expected:
+            chunk = self.chunks[index]
+            chunk.status, chunk.sendings, chunk.changed_at = ChunkStatus.SENT, 1, self.clock.now
+
+    @rule(target=claims, ledger=HANDLES, index=INDEXES, owner=OWNERS, again=st.booleans())
+    def claim(self, ledger: int, index: int, owner: str, again: bool) -> Claim | None:
+        """A message arrives, maybe twice."""
+        owner = f"{owner}{self.generation}" if owner != "far" else owner
+        self.tokens += 1
+        token = f"t{self.tokens}"
+        found = self.ledgers[ledger].claim(self.job_id, index, owner=owner, token=token)
+        chunk = self.chunks[index] if self.chunks else ChunkModel(status=ChunkStatus.DONE)
+        is_dead = chunk.status is ChunkStatus.LEASED and chunk.owner in self.deaths.dead
+        may = self.takes_work and not self.cancel_requested
+        may = may and (chunk.status in (ChunkStatus.PLANNED, ChunkStatus.SENT) or is_dead)
+        assert (found is not None) is may
+        if found is None:
+            return None
+        if is_dead:
+            chunk.die()
+        chunk.status, chunk.token, chunk.owner, chunk.sendings = ChunkStatus.LEASED, token, owner, 0
+        chunk.attempt, chunk.changed_at, chunk.watched = chunk.attempt + 1, self.clock.now, None
+        assert found == Claim(
+            job_id=self.job_id,
+            chunk=chunks(CHUNKS, row_count=ROWS)[index],
+            attempt=chunk.attempt,
+            token=token,
+            deaths=chunk.deaths,
+            suspect_row=chunk.suspect,
+            guilty_rows=tuple(chunk.guilty),
+        )
+        if again:
+            assert self.ledgers[ledger].claim(self.job_id, index, owner=owner, token=f"{token}-copy") is None
+        return found
+
+    def is_mine(self, claim: Claim) -> bool:
+        chunk = self.chunks[claim.chunk.chunk_index]
+        return chunk.status is ChunkStatus.LEASED and chunk.token == claim.token
+
+    @rule(ledger=HANDLES, claim=claims)
+    def heartbeat(self, ledger: int, claim: Claim | None) -> None:
+        if claim is not None:
+            assert self.ledgers[ledger].heartbeat(claim) is self.is_mine(claim)
+            if self.is_mine(claim):
+                self.chunks[claim.chunk.chunk_index].changed_at = self.clock.now
+
+    @rule(ledger=HANDLES, claim=claims, offset=st.none() | st.integers(0, 2))
+    def watch_row(self, ledger: int, claim: Claim | None, offset: int | None) -> None:
+        if claim is None:
+            return
+        row_index = None if offset is None else claim.chunk.first_row_index + offset
+        if self.is_mine(claim):
+            self.ledgers[ledger].watch_row(claim, row_index)
+            chunk = self.chunks[claim.chunk.chunk_index]
+            chunk.watched, chunk.changed_at = row_index, self.clock.now
+        else:
+            with pytest.raises(LeaseLostError):
+                self.ledgers[ledger].watch_row(claim, row_index)
+
+    @rule(ledger=HANDLES, claim=claims, success=st.integers(0, ROWS))
+    def commit(self, ledger: int, claim: Claim | None, success: int) -> None:
+        """By right, or by an attempt that lost its lease and does not know."""
+        if claim is None:
+            return
+        done = outcome(success, ROWS - success)
+        if self.is_mine(claim):
+            with self.ledgers[ledger].work(claim) as work:
+                work.commit(done)
+            chunk = self.chunks[claim.chunk.chunk_index]
+            chunk.status, chunk.owner, chunk.counts = ChunkStatus.DONE, None, done.counts
+            chunk.commits += 1
+            assert chunk.commits == 1
+        else:
+            with pytest.raises(LeaseLostError), self.ledgers[ledger].work(claim) as work:
+                work.commit(done)
+
+    @rule(ledger=HANDLES, claim=consumes(claims), forget=st.booleans())
+    def release(self, ledger: int, claim: Claim | None, forget: bool) -> None:
+        if claim is None:
+            return
+        self.ledgers[ledger].release(claim, forget_deaths=forget)
+        if self.is_mine(claim):
+            chunk = self.chunks[claim.chunk.chunk_index]
+            chunk.status, chunk.token, chunk.owner, chunk.watched = ChunkStatus.PLANNED, None, None, None
+            chunk.attempt -= 1
+            if forget:
+                chunk.deaths, chunk.suspect = 0, None
+
+    @rule(seconds=st.sampled_from([1.0, RESEND_SECONDS, LEASE_SECONDS, 4 * LEASE_SECONDS]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def owners_die(self) -> None:
+        """All that are near; those who come after them have other names."""
+        self.deaths.dead |= {f"{name}{self.generation}" for name in "ab"}
+        self.generation += 1
+
+    @rule(ledger=HANDLES)
+    def take_back(self, ledger: int) -> None:
+        expected = []
+        for index, chunk in enumerate(self.chunks):
+            idle = self.clock.now - chunk.changed_at
+            if chunk.status is ChunkStatus.LEASED and (chunk.owner in self.deaths.dead or idle >= LEASE_SECONDS):
+                chunk.die()
+            elif not (
+                chunk.status is ChunkStatus.SENT and idle >= RESEND_SECONDS * min(16, 2 ** max(0, chunk.sendings - 1))
+            ):
+                continue
+            chunk.status, chunk.token, chunk.owner = ChunkStatus.SENT, None, None
+            chunk.sendings, chunk.changed_at = chunk.sendings + 1, self.clock.now
+            expected.append(index)
+        assert take_back(self.ledgers[ledger], self.job_id) == expected
+
+    @rule(ledger=HANDLES)
+    def request_cancel(self, ledger: int) -> None:
+        assert self.ledgers[ledger].request_cancel(self.job_id)
+        self.cancel_requested = True
+
+    @precondition(lambda self: self.cancel_requested)
+    @rule(ledger=HANDLES)
+    def drop_chunks(self, ledger: int) -> None:
+        self.ledgers[ledger].drop_chunks(self.job_id)
+        for chunk in self.chunks:
+            if chunk.status in (ChunkStatus.PLANNED, ChunkStatus.SENT):
+                chunk.status = ChunkStatus.DROPPED
+
+    @precondition(lambda self: self.chunks)
+    @rule()
+    def finish_by_two(self) -> None:
+        if self.ledgers[0].unfinished_chunks(self.job_id):
+            return
+        won = [
+            ledger.move_job(
+                self.job_id,
+                expected=[(Status.RUNNING, Phase.PROCESSING), (Status.RUNNING, Phase.CANCELLING)],
+                status=Status.RUNNING,
+                phase=Phase.MERGING,
+                owner=f"caller-{number}",
+            )
+            for number, ledger in enumerate(self.ledgers)
+        ]
+        assert won == [self.takes_work, False]
+        self.takes_work = False
+
+    @invariant()
+    def the_books_say_what_the_model_says(self) -> None:
+        for ledger in self.ledgers if hasattr(self, "job_id") else []:
+            states = list(ledger.chunk_states(self.job_id))
+            assert [(state.status, state.attempt, state.owner) for state in states] == [
+                (chunk.status, chunk.attempt, chunk.owner) for chunk in self.chunks
+            ]
+            done = {index: chunk.counts for index, chunk in enumerate(self.chunks) if chunk.counts is not None}
+            assert ledger.counts_by_chunk(self.job_id) == done
+            assert ledger.counts(self.job_id) == sum(done.values(), Counts())
+            assert [state.outcome and state.outcome.counts for state in states] == [c.counts for c in self.chunks]
+            unfinished = [c for c in self.chunks if c.status not in (ChunkStatus.DONE, ChunkStatus.DROPPED)]
+            assert ledger.unfinished_chunks(self.job_id) == len(unfinished)
+            assert ledger.job(self.job_id).cancel_requested is self.cancel_requested
+
+
+def run(open_ledger: Callable[[Path, Clock, Deaths], Ledger]) -> None:
+    machine = type("Machine", (LedgerMachine,), {"open_ledger": staticmethod(open_ledger)})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        ),
+    )
+
+
+def test_the_sqlite_ledger_follows_the_model() -> None:
+    run(lambda folder, clock, deaths: SqliteLedger(folder / "ledger.sqlite3", clock=clock, is_dead=deaths))

@@ -1,0 +1,26 @@
+"""Whether a piece of work takes time in proportion to its input."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+#: Seconds that do not count: what a call costs before it has done anything.
+_FIXED_SECONDS = 0.02
+
+
+def seconds(work: Callable[[], object], *, tries: int = 3) -> float:
+    """Processor time of the fastest try, so that a busy machine does not matter."""
+    spent = []
+    for _ in range(tries):
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return min(spent)
+
+
+def assert_linear(work: Callable[[bytes], object], data: bytes) -> None:
+    """Four times the input may take twice four times as long; what grows with its square takes sixteen times."""
+    small = seconds(lambda: work(data))
+    large = seconds(lambda: work(data * 4), tries=2)
+    assert large < 8 * (small + _FIXED_SECONDS), f"{len(data):,} bytes: {small:.3f} s, four times: {large:.3f} s"

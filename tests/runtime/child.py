@@ -1,0 +1,26 @@
+"""`engine.run` for tests that interrupt, stop or kill the process in which it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import engine
+from engine.config import EngineConfig
+from engine.errors import RowmillError
+from engine.runtime import local
+
+
+def main() -> None:
+    arguments = json.loads(sys.argv[1])
+    local._GRACE_SECONDS = arguments.pop("grace_seconds", local._GRACE_SECONDS)
+    config = EngineConfig(**arguments.pop("config"))
+    try:
+        report = engine.run(arguments.pop("source"), arguments.pop("handler"), config=config, **arguments)
+        print(json.dumps({"status": str(report.job.status), "processed": report.counts.processed_rows}))
+    except RowmillError as error:
+        print(json.dumps({"code": error.code, "message": error.message}))
+
+
+if __name__ == "__main__":
+    main()
