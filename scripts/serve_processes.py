@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "scripts" / "example"
@@ -199,8 +200,13 @@ class Processes:
             raise ServeError(f"{name} failed:\n{tail(self._logs / f'{name}.log')}")
         self._forget(name)
 
-    def watch(self) -> None:
-        """Return never. Raises ServeError when a process ended by itself, StopRequestedError when told to stop."""
+    def watch(self) -> NoReturn:
+        """Look after the processes until something is wrong.
+
+        Raises:
+            ServeError: a process ended by itself.
+            StopRequestedError: Ctrl-C or SIGTERM came.
+        """
         while True:
             self._stop.wait(4 * _LOOK_SECONDS)
             self._check()

@@ -496,6 +496,16 @@ def test_counters_are_rebuilt_from_the_committed_chunks(here: InProcess) -> None
     assert live(here) == counts(9)
 
 
+def test_the_last_word_on_a_chunk_is_told_at_once(tmp_path: Path) -> None:
+    here = InProcess(tmp_path, EngineConfig(progress_interval_seconds=1_000))
+    here.plan(numbered(9), chunk_size=9, batch_size=2)
+    here.run_chunk()
+    assert live(here) == counts(9)
+    here.progress.record(here.job_id, 0, 99, counts(1))
+    assert live(here) == counts(9)
+    here.close()
+
+
 def test_an_error_of_the_heartbeat_is_no_error_of_the_chunk(
     tmp_path: Path, handle: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -212,13 +212,17 @@ def test_of_two_planners_one_scans(here: InProcess, monkeypatch: pytest.MonkeyPa
     assert state(here.job()) == (Status.RUNNING, Phase.PROCESSING)
 
 
-def test_of_two_planners_that_saw_the_same_queued_job_one_scans(
-    here: InProcess, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("before", ["queued", "resumed"])
+def test_of_two_planners_that_saw_the_same_job_one_scans(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
-    """The second has read the job as queued before the first one moved it."""
-    queued = here.create(numbered(5))
+    """The second has read the job before the first one moved it."""
+    here.create(numbered(5))
+    if before == "resumed":
+        here.coordinator().fail(here.job_id, StorageError("away"))
+        here.coordinator().resume(here.job_id)
     first, second = here.coordinator("first"), here.coordinator("second")
-    seen = iter([queued])
+    seen = iter([here.job()])
     ledger_job = here.ledger.job
     scans: list[str] = []
     monkeypatch.setattr(second, "_scan", lambda *_: scans.append("second"))
@@ -476,6 +480,23 @@ def test_a_merge_in_other_hands_is_not_failed_by_the_slower_one(
     assert (state(here.job()), here.job().owner) == ((Status.RUNNING, Phase.MERGING), "quick")
 
 
+def test_a_merge_that_ends_in_other_hands_does_not_end_the_job(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.plan(numbered(5))
+    here.run_all()
+    make = Coordinator._make_result_files
+
+    def taken_over(coordinator: Coordinator, job: Job) -> Any:
+        tamper(here, "UPDATE jobs SET owner = 'quick'")
+        return make(coordinator, job)
+
+    monkeypatch.setattr(Coordinator, "_make_result_files", taken_over)
+    assert not here.coordinator("slow").finish(here.job_id)
+    assert (state(here.job()), here.job().owner) == ((Status.RUNNING, Phase.MERGING), "quick")
+    assert here.parts() != []
+
+
 @pytest.mark.parametrize(
     ("statement", "says"),
     [
@@ -638,6 +659,9 @@ def test_a_cancel_of_a_failed_job_is_not_held_against_its_resumption(here: InPro
     here.plan(numbered(20), chunk_size=10, batch_size=1)
     here.coordinator().fail(here.job_id, StorageError("full"))
     assert here.coordinator().cancel(here.job_id).status is Status.FAILED
+    snapshot = here.progress.snapshot(here.job_id)
+    assert snapshot is not None
+    assert not snapshot.cancel_requested
     here.coordinator().resume(here.job_id)
     here.run_all()
     assert (here.finish().status, here.job().counts.processed_rows) == (Status.SUCCEEDED, 20)

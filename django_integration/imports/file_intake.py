@@ -48,7 +48,7 @@ def take_in(path: Path, *, purpose: str | None, user: AbstractBaseUser | None) -
     digest = hashlib.sha256()
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-        refusal = why_refused(head, extension) if head else _("The file is empty.")
+        refusal = why_refused(head, path.name) if head else _("The file is empty.")
         if refusal:
             raise ValidationError({"path": refusal})
         file.seek(0)

@@ -91,6 +91,7 @@ class SqliteFile:
         for ended in [thread for thread in self._connections if not thread.is_alive()]:
             self._connections.pop(ended).close()
         if not self._connections:
+            # A file that nobody has open may have given its inode to another one.
             self._inode = None
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -110,8 +111,6 @@ class SqliteFile:
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
-        # A file that nobody has open any more may give its inode to another one.
-        self._inode = None
 
     def _leave_parents_connections(self) -> None:
         if self._process != os.getpid():

@@ -32,6 +32,9 @@ def result_json(result: Any) -> str:
     # Huge integers, odd keys, lone surrogates, cycles: rare, so this way may be slow.
     try:
         return _dump(result, 0)
+    except RecursionError:
+        # Python's versions differ in how deep a str() goes; the same value must give the same text.
+        return _dump_text(f"<{type(result).__qualname__}>")
     except Exception:  # noqa: BLE001
         return _dump_text(_text(result))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import subprocess
 import sys
 import time
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from engine.config import EngineConfig
@@ -16,12 +18,22 @@ from engine.errors import WorkerLostError
 
 logger = logging.getLogger(__name__)
 
-#: What a worker runs first: no Ctrl-C of its own (the parent decides), then the parent's import path.
+#: What a worker runs first: no Ctrl-C of its own (the parent decides), then the engine, and only then the
+#: parent's import path: a `csv.py` that lies beside the user's handlers must not be taken for Python's.
 _BOOT = (
     "import signal, sys, json; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "sys.path[:] = json.loads(sys.argv[2]); "
-    "from engine.runtime.local_worker import main; main(int(sys.argv[1]))"
+    "from engine.runtime.local_worker import main; "
+    "sys.path[:] = json.loads(sys.argv[3]); main(int(sys.argv[1]))"
 )
+_ENGINE_FOLDER = str(Path(__file__).parents[2])
+
+
+def _import_paths() -> tuple[list[str], list[str]]:
+    """Where a worker finds the engine and what it needs, without the current folder; and the parent's whole path."""
+    whole = [str(entry) for entry in sys.path]
+    here = os.path.realpath(".")
+    return [*(entry for entry in whole if os.path.realpath(entry) != here), _ENGINE_FOLDER], whole
 
 
 class WorkerProcess:
@@ -37,7 +49,7 @@ class WorkerProcess:
         try:
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own code
-                    [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps([*map(str, sys.path)])],
+                    [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), *map(json.dumps, _import_paths())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=2,  # what a handler prints must not mix with what the command prints

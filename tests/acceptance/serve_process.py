@@ -29,7 +29,8 @@ class Serving:
 
     def descendants(self) -> list[psutil.Process]:
         """All processes that it has started, and those that these have."""
-        return psutil.Process(self.process.pid).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return found
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; returns the exit code."""

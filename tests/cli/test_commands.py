@@ -229,3 +229,13 @@ def test_a_defect_is_told_in_a_sentence_and_with_a_traceback_on_demand(tmp_path:
     assert "Traceback" not in done.stderr
     assert the_object(done.stdout)["error_code"] == "internal_error"
     assert "Traceback" in rowmill(*words, "--debug", cwd=tmp_path, PYTHONPATH=str(tmp_path)).stderr
+
+
+def test_modules_of_the_standard_librarys_names_beside_the_handler_do_no_harm(tmp_path: Path) -> None:
+    for name in ("csv.py", "json.py", "engine/__init__.py", "numpy.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "mine.py").write_text("def accept(*_): return {'ok': True}\n")
+    write_table(tmp_path / "t.csv", 3)
+    done = rowmill("run", "t.csv", "--handler", "mine.accept", "--json", cwd=tmp_path)
+    assert the_object(done.stdout)["success_count"] == 3, done.stderr

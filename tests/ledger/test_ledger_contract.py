@@ -529,6 +529,15 @@ def test_a_death_between_rows_is_no_rows_fault(ledger: Ledger, deaths: Deaths) -
     assert seen(claim(ledger, job_id)) == (4, None, ())
 
 
+def test_a_death_before_the_first_row_is_not_the_fault_of_an_earlier_attempts_row(
+    ledger: Ledger, deaths: Deaths
+) -> None:
+    job_id = start(ledger)
+    found = [seen(die(ledger, deaths, job_id, at_row=row, number=number)) for number, row in enumerate([5, None, 5])]
+    assert found == [(0, None, ()), (1, 5, ()), (2, 5, ())]
+    assert seen(claim(ledger, job_id)) == (3, None, (5,))
+
+
 def test_a_release_keeps_what_is_known_of_deaths_unless_told_to_forget(ledger: Ledger, deaths: Deaths) -> None:
     job_id = start(ledger)
     for number, row in enumerate([5, 5, 6]):

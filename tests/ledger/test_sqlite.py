@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,13 @@ def test_a_closed_ledger_opens_again_when_it_is_asked(tmp_path: Path) -> None:
     ledger.close()
     assert ledger.job(job_id).job_id == job_id
     ledger.close()
+
+
+def test_readers_and_writers_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    SqliteLedger(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_writer_waits_for_another(tmp_path: Path) -> None:
@@ -289,6 +297,12 @@ def test_a_ledger_that_was_overwritten_is_a_ledger_error(tmp_path: Path) -> None
     ledger.close()
 
 
+def descriptors(ledger: SqliteLedger) -> int:
+    """How often this process has the file open."""
+    path = ledger.url.removeprefix("sqlite:///")
+    return [file.path for file in psutil.Process().open_files()].count(path)
+
+
 def test_a_forked_child_opens_the_file_itself_and_leaves_the_parents_alone(tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path / "ledger.sqlite3")
     job_id = start(ledger)
@@ -296,10 +310,12 @@ def test_a_forked_child_opens_the_file_itself_and_leaves_the_parents_alone(tmp_p
     if child == 0:  # nothing of pytest is to run here
         code = 1
         try:
+            before = descriptors(ledger)
             claim = ledger.claim(job_id, 0, owner="child", token="t")
             assert claim is not None
             with ledger.work(claim) as work:
                 work.commit(outcome())
+            assert descriptors(ledger) == before + 1
             ledger.close()
             code = 0
         finally:

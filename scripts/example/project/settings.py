@@ -102,7 +102,7 @@ FILES_S3_ENDPOINT_URL = os.environ.get("S3_ENDPOINT_URL") or None
 FILES_STORAGE_URL = os.environ.get("FILES_STORAGE_URL") or (
     "s3://rowmill-example" if FILES_S3_ENDPOINT_URL else str(DATA_DIR / "files")
 )
-FILES_PURPOSES = {"airport_import": {}, "flight_import": {}}
+FILES_PURPOSES: dict[str, dict[str, object]] = {"airport_import": {}, "flight_import": {}}
 
 LOGGING = {
     "version": 1,

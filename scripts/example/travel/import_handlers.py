@@ -37,7 +37,7 @@ def import_airport(row_index: int, row: list[str], import_job_id: str, options: 
             "name": name,
             "city": city,
             "country": country,
-            "elevation_feet": float(elevation) if elevation else None,
+            "elevation_feet": number(elevation, "Elevation") if elevation else None,
             "latitude": degrees(latitude, "Latitude", limit=90),
             "longitude": degrees(longitude, "Longitude", limit=180),
             "time_zone": time_zone,
@@ -57,14 +57,16 @@ def import_flight(row_index: int, row: list[str], import_job_id: str, options: d
     """Create one flight per row; those that never arrived are refused."""
     if len(row) < FLIGHT_COLUMNS:
         return {"ok": False, "error": f"A flight has at least {FLIGHT_COLUMNS} cells, this one {len(row)}"}
-    year, month, day, _, _, _, arrival, _, _, carrier, number, tail_number, origin, destination = row[:FLIGHT_COLUMNS]
+    year, month, day, _, _, _, arrival, _, _, carrier, flight_number, tail_number, origin, destination = row[
+        :FLIGHT_COLUMNS
+    ]
     if arrival.strip() in UNKNOWN:
         return {"ok": False, "error": "There is no time of arrival"}
     try:
         flight = Flight.objects.create(
             day=date(int(year), int(month), int(day)),
             carrier=carrier,
-            number=int(number),
+            number=int(flight_number),
             tail_number="" if tail_number in UNKNOWN else tail_number,
             origin=origin,
             destination=destination,
@@ -86,14 +88,19 @@ def check_flight(row_index: int, row: list[str], import_job_id: str, options: di
     return {"ok": True, "result": {"flight": f"{row[9]} {row[10]}"}}
 
 
+def number(text: str, name: str) -> float:
+    """A number. Raises ValueError with a message for the user."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, not {text!r}") from None
+
+
 def degrees(text: str, name: str, *, limit: int) -> float:
     """A coordinate. Raises ValueError with a message for the user."""
     if not text:
         raise ValueError(f"{name} is required")
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{name} must be a number, not {text!r}") from None
+    value = number(text, name)
     if not -limit <= value <= limit:
         raise ValueError(f"{name} must be between -{limit} and {limit}, not {text}")
     return value

@@ -149,7 +149,7 @@ class Command(BaseCommand):
                 if patient_until is not None and time.monotonic() > patient_until:
                     patient_until = None
                     if now.status is Status.QUEUED:
-                        display.say("No worker has taken the job yet. Is one running? It waits for one.")
+                        display.say("rowmill: no worker has taken the job yet. Is one running? It waits for one.")
                 time.sleep(_LOOK_SECONDS)
         except KeyboardInterrupt:
             raise InterruptedJobError(
@@ -179,7 +179,7 @@ def _user(name: str | None) -> AbstractBaseUser | None:
         return None
     users = get_user_model()
     try:
-        user: AbstractBaseUser = users._default_manager.get_by_natural_key(name)  # type: ignore[attr-defined]
+        user: AbstractBaseUser = users._default_manager.get_by_natural_key(name)
         return user
     except users.DoesNotExist:
         raise CommandError(f"There is no user {name}.", returncode=2) from None
