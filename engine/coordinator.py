@@ -43,6 +43,10 @@ logger = logging.getLogger(__name__)
 
 #: Folder below the output that holds parts and staged copies while a job runs.
 WORKSPACE = ".rowmill"
+#: How many times longer a message may wait while other chunks of its job are being run.
+_PATIENCE = 8
+#: Jobs of which `recover` remembers how far they were.
+_REMEMBERED_JOBS = 10_000
 _WORKING: Sequence[tuple[Status, Phase | None]] = (
     (Status.RUNNING, Phase.PROCESSING),
     (Status.RUNNING, Phase.CANCELLING),
@@ -88,6 +92,7 @@ class Coordinator:
         self._owner = owner
         self._listener = listener
         self._now = now
+        self._processed_before: dict[str, int] = {}  # at the last look of `recover`
 
     # Start
 
@@ -456,7 +461,7 @@ class Coordinator:
                 executor.send_finish(job_id)
             return
         lost = self._ledger.take_back(
-            job_id, lease_seconds=config.lease_seconds, resend_after_seconds=config.resend_after_seconds
+            job_id, lease_seconds=config.lease_seconds, resend_after_seconds=self._resend_after_seconds(job)
         )
         if lost:
             logger.warning("chunks taken back", extra={"job_id": job_id, "chunks": len(lost)})
@@ -471,6 +476,15 @@ class Coordinator:
     def _restore_progress(self, job_id: str) -> None:
         if self._progress.snapshot(job_id) is None:
             rebuild_progress(self._ledger, self._progress, job_id)
+
+    def _resend_after_seconds(self, job: Job) -> float:
+        """How long a chunk may wait to be picked up: longer while the job's rows move, as it then waits its turn."""
+        processed = self.counts(job).processed_rows
+        before = self._processed_before.get(job.job_id, processed)
+        self._processed_before[job.job_id] = processed
+        while len(self._processed_before) > _REMEMBERED_JOBS:
+            del self._processed_before[next(iter(self._processed_before))]
+        return self._config.resend_after_seconds * (_PATIENCE if processed > before else 1)
 
     def _owner_is_gone(self, job: Job) -> bool:
         """Whether nobody scans or merges any more."""

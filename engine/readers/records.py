@@ -103,5 +103,4 @@ class RecordSplitter:
         """Whether more bytes could still make the record at `position` a good one."""
         if self._quoted is None or len(data) - position > self._max_record_bytes:
             return False
-        closed = self._quoted.match(data, self._last_cell(data, position))
-        return closed is None or closed.end() == len(data)
+        return self._quoted.match(data, self._last_cell(data, position)) is None

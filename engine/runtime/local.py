@@ -181,7 +181,7 @@ class LocalRun:
                 # A child of its own keeps the socket open, so that its end would never be heard.
                 self._bury(job_id, worker)
         self._staff()
-        if not self._is_planning() and self._was_awake():
+        if self._was_awake():
             self._coordinator.recover(job_id, self)
         self._on_progress(job, self._coordinator.counts(job))
         return self._ledger.job(job_id)

@@ -97,6 +97,9 @@ def test_a_record_over_the_limit_ends_with_the_line_of_its_last_cell_within_it()
         ('b"\n', False),
         ("d\n", False),
     ]
+    # The first cell and its comma take 11 bytes, and then 10.
+    assert texts('"aaaa\nbbb",c\n', max_record_bytes=10) == [('"aaaa\n', True), ('bbb",c\n', False)]
+    assert texts('"aaa\nbbb",c\n', max_record_bytes=10) == [('"aaa\nbbb",c\n', True)]
     assert texts("aaaa,bbbb\nd\n", max_record_bytes=10) == [("aaaa,bbbb\n", False), ("d\n", False)]
 
 

@@ -151,6 +151,28 @@ def test_a_job_that_has_succeeded_is_not_run_again_by_resuming(runs: LocalRuns) 
     assert runs.run("accept").job.job_id != first.job.job_id
 
 
+def test_a_handler_that_takes_longer_to_import_than_a_lease_is_waited_for(
+    runs: LocalRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=0.5)
+    (runs.folder / "sample_slow_module.py").write_text(
+        "import time\nfrom tests.sample_handlers import accept\ntime.sleep(1.2)\n"
+    )
+    monkeypatch.syspath_prepend(runs.folder)
+    runs.write(20)
+    report = engine.run(
+        runs.source,
+        "sample_slow_module.accept",
+        output_dir=runs.output,
+        workers=2,
+        config=runs.config,
+        chunk_size=10,
+        effects=str(runs.effects),
+    )
+    assert report.counts == Counts(success_count=20)
+    assert runs.calls() == dict.fromkeys(range(1, 21), 1)
+
+
 def test_tuples_among_the_options_do_not_hide_the_job_from_resuming(runs: LocalRuns) -> None:
     runs.write(5)
     first = runs.run("accept", tags=("a", "b"))
