@@ -85,6 +85,8 @@ def start_all(processes: Processes, data: Path) -> str:
     worker += ["--loglevel", "INFO", "--concurrency", str(os.cpu_count() or 1), "--hostname", f"serve-{port}@%h"]
     worker_ready = processes.start("worker", worker, environment, is_ready=said(" ready."))
     web = [python, "-m", "gunicorn", "--chdir", str(EXAMPLE), "--bind", f"fd://{listener.fileno()}"]
+    # Long addresses are the API's to refuse, not the server's, whose answers no schema describes.
+    web += ["--limit-request-line", "0"]
     web += ["--workers", "2", "--threads", "8", "--graceful-timeout", "5", "--no-control-socket"]
     web += ["--access-logfile", "-", "project.wsgi:application"]
     with listener:

@@ -14,6 +14,8 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import IntegrityError, connections, transaction
 from django.db.models import QuerySet, Sum
+from django.http import Http404
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -147,6 +149,14 @@ def visible_jobs(user: User) -> QuerySet[ImportJob]:
     if may_manage(user):
         return jobs
     return jobs.filter(created_by_id=user.pk) if user.is_authenticated else jobs.none()
+
+
+def visible_job(user: User, job_id: str) -> ImportJob:
+    """One of these jobs. Raises Http404 for any other, and for what is no id."""
+    try:
+        return get_object_or_404(visible_jobs(user), pk=uuid.UUID(job_id))
+    except ValueError:
+        raise Http404 from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

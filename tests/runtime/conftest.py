@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,12 @@ class LocalRuns:
 
     def workers(self) -> list[psutil.Process]:
         """Living worker processes."""
-        return [process for process in self.processes() if "local_worker" in " ".join(process.cmdline())]
+        found = []
+        for process in self.processes():
+            with suppress(psutil.Error):  # ended meanwhile
+                if "local_worker" in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
 
     def close(self) -> None:
         self.gate.touch()

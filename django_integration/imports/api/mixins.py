@@ -10,7 +10,6 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotAuthenticated, ValidationError
-from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -129,12 +128,12 @@ class AsyncImportCancelMixin:
     @action(
         detail=False,
         methods=["post"],
-        url_path=r"import/(?P<job_id>[0-9a-f-]{36})/cancel",
+        url_path=r"import/(?P<job_id>[^/]+)/cancel",
         url_name="import-cancel",
     )
     def cancel_import(self, request: Request, job_id: str, **_: Any) -> Response:
         """Cancel an import; what was done by then gets its result files. Repeating it is harmless."""
-        job = services.cancel(get_object_or_404(services.visible_jobs(request.user), pk=job_id))
+        job = services.cancel(services.visible_job(request.user, job_id))
         return Response(StatusSerializer(job, context={"request": request}).data)
 
 

@@ -84,13 +84,17 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
     permission_classes = (IsAuthenticated,)
     serializer_class = JobSerializer
     pagination_class = JobPagination
-    lookup_value_regex = "[0-9a-f-]{36}"
-    lookup_value_converter = "uuid"
+    # Anything, so that what is no id gets the API's own 404 and not the site's page.
+    lookup_value_regex = "[^/]+"
     queryset = ImportJob.objects.none()
 
     def get_queryset(self) -> QuerySet[ImportJob]:
         """The jobs that the user may see."""
         return services.visible_jobs(self.request.user)
+
+    def get_object(self) -> ImportJob:
+        """The job of the address. Raises Http404 for what is no id, as for the id of nothing."""
+        return services.visible_job(self.request.user, self.kwargs["pk"])
 
     @extend_schema(request=None, responses={200: StatusSerializer, **_NOT_FOUND})
     @action(detail=True, methods=["post"])

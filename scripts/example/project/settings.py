@@ -90,6 +90,10 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "rowmill example",
     "DESCRIPTION": "Airports and flights, imported from CSV files.",
     "VERSION": "1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "project.openapi.document_errors",
+    ],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     # From this server, so that the page works without the internet.
     "SWAGGER_UI_DIST": "SIDECAR",
