@@ -223,7 +223,7 @@ class TablePlanner:
     def _data_end(self, storage: Storage, key: str, plan: Plan) -> int:
         """Behind the last line that is not blank: blank lines at the very end are no rows."""
         end, behind = plan.readable.size_bytes, b""
-        step = _TAIL_BYTES
+        step = min(_TAIL_BYTES, self._config.scan_block_bytes)
         while end > plan.data_start:
             start = max(plan.data_start, end - step)
             tail = storage.read_range(key, start, end, etag=plan.readable.etag)

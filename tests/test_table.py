@@ -255,11 +255,18 @@ def test_a_header_in_a_code_page_does_not_make_the_rest_one(tmp_path: Path) -> N
     assert reading.rows[-1] == ["2", "é漢"]
 
 
+def test_a_header_alone_can_speak_for_a_code_page(tmp_path: Path) -> None:
+    reading = read(tmp_path / "t.csv", "größe,name\n".encode("cp1252") + b"1,plain\n" * 100_000)
+    assert reading.plan.header == ("größe", "name")
+
+
 def test_the_header_is_decoded_with_the_encoding_that_the_rest_speaks_for(tmp_path: Path) -> None:
-    data = b"gr,name\n" + b"1,plain\n" * 40_000 + "2,Größe\n".encode("cp1252")
-    reading = read(tmp_path / "t.csv", b"gr\xf6,name\n" + data)
+    data = b"1,plain\n" * 40_000 + "2,Größe\n".encode("cp1252") * 9
+    reading = read(tmp_path / "t.csv", "größe,name\n".encode() + data)
+    assert reading.look.plan.header == ("größe", "name")
     assert reading.plan.dialect.encoding == "cp1252"
-    assert reading.plan.header == ("grö", "name")
+    assert reading.plan.header == ("grÃ¶ÃŸe", "name")
+    assert reading.rows[-1] == ["2", "Größe"]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "iso8859-15", "cp850", "mac-roman", "koi8-r"])
@@ -270,7 +277,7 @@ def test_a_given_code_page_is_used(tmp_path: Path, encoding: str) -> None:
 
 
 def test_a_mark_settles_the_encoding(tmp_path: Path) -> None:
-    reading = read(tmp_path / "t.csv", b"\xef\xbb\xbfa,b\n1,\xe9\n2,\xe9\n3,c\n")
+    reading = read(tmp_path / "t.csv", b"\xef\xbb\xbfa,b\n" + b"1,\xe9\n" * 9 + b"3,c\n")
     assert reading.plan.dialect.encoding == "utf-8"
     assert reading.plan.header == ("a", "b")
     assert reading.good_rows == [["3", "c"]]
