@@ -8,6 +8,7 @@ never forks, and do not import the caller's `__main__`.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 _CHUNKS_PER_WORKER = 2
 #: Seconds between two looks at the ledger for cancels, lost chunks and the end of the scan.
 _LOOK_SECONDS = 0.25
+#: Comes after every attempt that is still counted: the chunk has been committed, by whomever.
+_LAST_ATTEMPT = sys.maxsize
 #: Seconds that chunks in hand get to end after Ctrl-C before they are given back unfinished.
 _GRACE_SECONDS = 5.0
 #: Seconds after which a worker that has not begun to work is taken for stuck, however busy the machine is.
@@ -72,6 +75,7 @@ class LocalRun:
         self._plan_error: Exception | None = None
         self._is_ending = threading.Event()
         self._wants_finish = False
+        self._others_have_chunks = False
         self._queue: list[int] = []
         self._looked_at = time.time()
         self._trusts_silence_after = 0.0
@@ -183,8 +187,17 @@ class LocalRun:
         self._staff()
         if self._was_awake():
             self._coordinator.recover(job_id, self)
+        if self._others_have_chunks or not self._has_work():
+            self._take_over_counts(job_id)
         self._on_progress(job, self._coordinator.counts(job))
         return self._ledger.job(job_id)
+
+    def _take_over_counts(self, job_id: str) -> None:
+        """Count what others have committed: orphans of an earlier run, or another run of the same job."""
+        snapshot = self._progress.snapshot(job_id)
+        if snapshot is None or snapshot.counts.processed_rows < self._ledger.counts(job_id).processed_rows:
+            for chunk_index, counts in self._ledger.counts_by_chunk(job_id).items():
+                self._progress.record(job_id, chunk_index, _LAST_ATTEMPT, counts, done=True)
 
     def _was_awake(self) -> bool:
         """False for a moment after this process, and so maybe the machine, has slept.
@@ -228,6 +241,7 @@ class LocalRun:
             case ("ran", chunk_index, ran):
                 self._failed_starts = 0
                 worker.chunk_ended(chunk_index)
+                self._others_have_chunks = self._others_have_chunks or ran is Ran.NOTHING_TO_DO
                 if ran is Ran.LOST:
                     # Taken back and not sent again, since this worker had it.
                     self._enqueue([chunk_index])
@@ -270,6 +284,7 @@ class LocalRun:
         self._queue[:] = [*new, *self._queue] if first else [*self._queue, *new]
 
     def _finish(self, job_id: str) -> None:
+        self._take_over_counts(job_id)
         job = self._ledger.job(job_id)
         self._on_progress(job, self._coordinator.counts(job))
         self._coordinator.finish(job_id)
