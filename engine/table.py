@@ -226,11 +226,11 @@ class TablePlanner:
         step = min(_TAIL_BYTES, self._config.scan_block_bytes)
         while end > plan.data_start:
             start = max(plan.data_start, end - step)
-            tail = storage.read_range(key, start, end, etag=plan.readable.etag)
+            tail = storage.read_range(key, start, end, etag=plan.readable.etag) + behind
             filled = len(tail.rstrip(b"\r\n"))
             if filled:
-                line_end = tail[filled : filled + 2] + behind
-                return start + filled + (2 if line_end.startswith(b"\r\n") else min(1, len(line_end)))
+                line_end = tail[filled : filled + 2]
+                return start + filled + (2 if line_end == b"\r\n" else min(1, len(line_end)))
             end, behind = start, tail[:2]
             step = min(4 * step, self._config.scan_block_bytes)
         return plan.data_start
