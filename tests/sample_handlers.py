@@ -94,6 +94,16 @@ def waits(row_index: int, row: list[str], import_job_id: str, options: Options) 
     return {"ok": True, "result": {"row": row_index}}
 
 
+def waits_at_gates(row_index: int, row: list[str], import_job_id: str, options: Options) -> Returned:
+    """On the rows that `gates` names, makes the file `….reached`, and goes on when the gate exists."""
+    accept(row_index, row, import_job_id, options)
+    gate = options["gates"].get(str(row_index))
+    if gate is not None:
+        Path(f"{gate}.reached").touch()
+        wait_for(gate)
+    return {"ok": True, "result": {"row": row_index}}
+
+
 def meets(row_index: int, row: list[str], import_job_id: str, options: Options) -> Returned:
     """Accepts a row when all rows have come at the same time, each to another process; `marks` is a folder."""
     marks = Path(options["marks"])

@@ -67,7 +67,8 @@ def detect_dialect(
             continue
         agreement = agreeing / len(records)
         cells = [cell for record in records for cell in record]
-        score = agreement * sum(_plainness(cell, quote) for cell in cells) / len(cells) * (1 - 0.5 / width)
+        plainness = sum(_plainness(cell, quote) for cell in cells) / len(cells)
+        score = agreement * plainness**2 * (1 - 0.5 / width)
         if sum(cell.startswith(" ") for cell in cells) >= 0.9 * (len(cells) - len(records)):
             score *= _PROSE_WEIGHT
         if score > best_score + 1e-9:

@@ -12,17 +12,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 
-import engine
 from engine.config import EngineConfig
 from engine.model import Counts
 from engine.report import JobReport
 from engine.status import Phase, Status
 from tests.in_process import read_csv
-from tests.runtime.conftest import LocalRuns, wait_until
+from tests.runtime.conftest import PATIENCE_SECONDS, LocalRuns, wait_until
 
 ROWS = 400
 DIED = "The process died twice while the handler ran this row; it was not run again."
@@ -225,29 +225,37 @@ def test_an_interrupted_run_waits_no_longer_than_its_grace(runs: LocalRuns, inte
     assert {row for row, times in calls.items() if times > 1} == set(range(101, 121))
 
 
-def test_orphans_of_a_killed_parent_end_their_chunk_and_leave(runs: LocalRuns) -> None:
+def test_orphans_of_a_killed_parent_end_their_chunks_and_leave(runs: LocalRuns) -> None:
     runs.write(ROWS)
     expected = runs.undisturbed()
-    parent = runs.start_child("waits", chunk_size=50, **runs.gates(120))
-    orphan = psutil.Process(runs.wait_until_reached())
+    first, second = runs.folder / "gate 1", runs.folder / "gate 2"
+    options = {"chunk_size": 50, "gates": {"120": str(first), "170": str(second)}}
+    parent = runs.start_child("waits_at_gates", **options)
+    for gate in (first, second):
+        wait_until(Path(f"{gate}.reached").exists, "the handlers")
+    orphans = runs.workers()
     parent.kill()
-    assert orphan.is_running()
-    held: list[int] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    steps: list[tuple[int, Status]] = []
 
-    def look(_: JobReport) -> None:
-        # The other chunks are through; the last one is the orphan's, who lives. Asked of the ledger, as the live
-        # counters do not hear of a chunk that the other orphan committed after this run had begun.
-        done = engine.status(output_dir=runs.output, config=runs.config).counts.processed_rows
-        if done >= ROWS - 50 and not runs.gate.exists():
-            held.append(done)
-            runs.gate.touch()
+    def look(report: JobReport) -> None:
+        # All else is through; the last two chunks are the orphans', who live, and are counted as they commit.
+        for number, gate in enumerate((first, second)):
+            if report.counts.processed_rows == ROWS - 100 + 50 * number and not gate.exists():
+                steps.append((report.counts.processed_rows, report.job.status))
+                gate.touch()
+                return
+        if time.monotonic() > deadline:
+            first.touch()
+            second.touch()
+            raise AssertionError("waited in vain for the orphans' chunks")
 
-    report = runs.run("waits", resume=True, chunk_size=50, on_progress=look, **runs.gates(120))
-    assert held == [ROWS - 50]
+    report = runs.run("waits_at_gates", resume=True, on_progress=look, **options)
+    assert steps == [(ROWS - 100, Status.RUNNING), (ROWS - 50, Status.RUNNING)]
     assert report.counts == Counts(success_count=ROWS)
     assert runs.results() == expected
     assert runs.calls() == once_each(ROWS)
-    orphan.wait(30)
+    psutil.wait_procs(orphans, timeout=PATIENCE_SECONDS)
 
 
 def test_a_parent_killed_with_its_workers_is_resumed_with_the_same_bytes(runs: LocalRuns) -> None:

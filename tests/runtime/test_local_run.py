@@ -125,17 +125,12 @@ def test_two_runs_of_the_same_job_share_its_chunks(runs: LocalRuns) -> None:
     runs.write(ROWS)
     expected = runs.undisturbed()
     reports: list[JobReport] = []
-    seen: list[int] = []
     others: list[threading.Thread] = []
 
     def join(report: JobReport) -> None:
-        seen.append(report.counts.processed_rows)
         if report.job.phase is Phase.PROCESSING and not others:
-            others.append(threading.Thread(target=lambda: reports.append(run(see))))
+            others.append(threading.Thread(target=lambda: reports.append(run(lambda _: None))))
             others[0].start()
-
-    def see(report: JobReport) -> None:
-        seen.append(report.counts.processed_rows)
 
     def run(on_progress: Any) -> JobReport:
         return runs.run("accept", resume=True, chunk_size=5, on_progress=on_progress)
@@ -146,8 +141,6 @@ def test_two_runs_of_the_same_job_share_its_chunks(runs: LocalRuns) -> None:
     assert reports[0].job.job_id == reports[1].job.job_id
     assert runs.results() == expected
     assert runs.calls() == dict.fromkeys(range(1, ROWS + 1), 1)
-    # The one that ends the job has counted the other's chunks, too.
-    assert max(seen) == ROWS
 
 
 def test_a_job_that_has_succeeded_is_not_run_again_by_resuming(runs: LocalRuns) -> None:
