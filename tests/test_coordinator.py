@@ -15,6 +15,7 @@ import pytest
 from engine.chunk_runner import Ran
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator
+from engine.coordinator.finishing import Finishing
 from engine.errors import (
     HandlerError,
     InconsistentJobError,
@@ -169,7 +170,7 @@ def test_an_unreadable_source_fails_the_job(here: InProcess) -> None:
 
 def test_a_defect_in_the_scan_fails_the_job_plainly(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     here.create(numbered(5))
-    monkeypatch.setattr("engine.coordinator.TablePlanner.look", lambda _: 1 / 0)
+    monkeypatch.setattr("engine.table.TablePlanner.look", lambda _: 1 / 0)
     with pytest.raises(RowmillError, match="Internal error while scanning: ZeroDivisionError: division by zero"):
         here.coordinator().plan(here.job_id)
     assert (state(here.job()), here.job().error_code) == ((Status.FAILED, None), "internal_error")
@@ -177,7 +178,7 @@ def test_a_defect_in_the_scan_fails_the_job_plainly(here: InProcess, monkeypatch
 
 def test_a_second_plan_does_nothing(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     here.plan(numbered(5))
-    monkeypatch.setattr("engine.coordinator.TablePlanner.look", lambda _: pytest.fail("scanned twice"))
+    monkeypatch.setattr("engine.table.TablePlanner.look", lambda _: pytest.fail("scanned twice"))
     here.coordinator("other").plan(here.job_id)
     here.run_all()
     here.finish()
@@ -203,7 +204,7 @@ def test_of_two_planners_one_scans(here: InProcess, monkeypatch: pytest.MonkeyPa
     others = [here.coordinator("other"), here.coordinator()]
 
     def others_try() -> None:
-        monkeypatch.setattr("engine.coordinator.TablePlanner.look", lambda _: pytest.fail("scanned twice"))
+        monkeypatch.setattr("engine.table.TablePlanner.look", lambda _: pytest.fail("scanned twice"))
         for other in others:
             other.plan(here.job_id)
 
@@ -225,14 +226,14 @@ def test_of_two_planners_that_saw_the_same_job_one_scans(
     seen = iter([here.job()])
     ledger_job = here.ledger.job
     scans: list[str] = []
-    monkeypatch.setattr(second, "_scan", lambda *_: scans.append("second"))
+    monkeypatch.setattr(second._planning, "_scan", lambda *_: scans.append("second"))
 
     def first_scans(*_: Any) -> None:
         scans.append("first")
         monkeypatch.setattr(here.ledger, "job", lambda job_id: next(seen, None) or ledger_job(job_id))
         second.plan(here.job_id)
 
-    monkeypatch.setattr(first, "_scan", first_scans)
+    monkeypatch.setattr(first._planning, "_scan", first_scans)
     first.plan(here.job_id)
     assert scans == ["first"]
     assert here.job().owner == "first"
@@ -241,7 +242,7 @@ def test_of_two_planners_that_saw_the_same_job_one_scans(
 @pytest.mark.parametrize("gone", ["dead", "silent"])
 def test_a_scan_whose_process_is_gone_starts_over(here: InProcess, monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
     here.create(numbered(25), chunk_size=10)
-    monkeypatch.setattr("engine.coordinator.owners.is_dead", lambda owner: owner in here.dead)
+    monkeypatch.setattr("engine.ledger.owner.is_dead", lambda owner: owner in here.dead)
 
     class Dies(BaseException):
         pass
@@ -253,7 +254,7 @@ def test_a_scan_whose_process_is_gone_starts_over(here: InProcess, monkeypatch: 
         pass
 
     first = here.coordinator("first")
-    monkeypatch.setattr(first, "_give_back", leaves_no_word)
+    monkeypatch.setattr(first._desk, "_give_back", leaves_no_word)
     with monkeypatch.context() as patch:
         Block(here, patch, dies)
         with pytest.raises(Dies):
@@ -305,7 +306,7 @@ def test_a_scan_that_lost_its_job_changes_nothing(here: InProcess, monkeypatch: 
     def replaced() -> None:
         silence(here)
         other = here.coordinator("other")
-        monkeypatch.setattr(other, "_scan", lambda *_: None)
+        monkeypatch.setattr(other._planning, "_scan", lambda *_: None)
         other.plan(here.job_id)
         raise StorageError("the first one's own trouble")
 
@@ -340,14 +341,14 @@ def test_of_two_callers_one_finishes(here: InProcess, monkeypatch: pytest.Monkey
     here.run_all()
     first, second = here.coordinator("first"), here.coordinator("second")
     merges: list[str] = []
-    inner = Coordinator._make_result_files
+    inner = Finishing._make_result_files
 
-    def counted(coordinator: Coordinator, job: Job) -> Any:
-        merges.append(coordinator._owner)
+    def counted(finishing: Finishing, job: Job) -> Any:
+        merges.append(finishing._desk.owner)
         assert not second.finish(here.job_id)
-        return inner(coordinator, job)
+        return inner(finishing, job)
 
-    monkeypatch.setattr(Coordinator, "_make_result_files", counted)
+    monkeypatch.setattr(Finishing, "_make_result_files", counted)
     assert first.finish(here.job_id)
     assert not second.finish(here.job_id)
     assert not first.finish(here.job_id)
@@ -385,9 +386,9 @@ def merging(here: InProcess, monkeypatch: pytest.MonkeyPatch, **options: Any) ->
     here.run_all()
     first = here.coordinator("first")
     with monkeypatch.context() as patch:
-        make = Coordinator._make_result_files
-        patch.setattr(Coordinator, "_make_result_files", lambda *arguments: dies(make(*arguments)))
-        patch.setattr(first, "_give_back", lambda *_: None)
+        make = Finishing._make_result_files
+        patch.setattr(Finishing, "_make_result_files", lambda *arguments: dies(make(*arguments)))
+        patch.setattr(first._desk, "_give_back", lambda *_: None)
         with pytest.raises(Dies):
             first.finish(here.job_id)
     assert state(here.job()) == (Status.RUNNING, Phase.MERGING)
@@ -415,7 +416,7 @@ def test_an_interrupted_merge_is_given_back_at_once(here: InProcess, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Coordinator, "_make_result_files", interrupt)
+        patch.setattr(Finishing, "_make_result_files", interrupt)
         with pytest.raises(KeyboardInterrupt):
             here.coordinator().finish(here.job_id)
     assert (state(here.job()), here.job().owner) == ((Status.RUNNING, Phase.PROCESSING), None)
@@ -439,7 +440,7 @@ def test_a_failed_merge_fails_the_job_which_can_be_resumed(here: InProcess) -> N
 def test_a_defect_in_the_merge_fails_the_job_plainly(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     here.plan(numbered(5))
     here.run_all()
-    monkeypatch.setattr(Coordinator, "_make_result_files", lambda *_: {}["x"])
+    monkeypatch.setattr(Finishing, "_make_result_files", lambda *_: {}["x"])
     with pytest.raises(RowmillError, match="Internal error while merging: KeyError: 'x'"):
         here.coordinator().finish(here.job_id)
     assert (here.job().status, here.job().error_code) == (Status.FAILED, "internal_error")
@@ -449,17 +450,17 @@ def test_a_merge_that_another_took_over_does_not_fail_the_job(here: InProcess, m
     """The slower one finds its parts swept away; the job has succeeded all the same."""
     here.plan(numbered(5))
     here.run_all()
-    make = Coordinator._make_result_files
+    make = Finishing._make_result_files
 
-    def overtaken(coordinator: Coordinator, job: Job) -> Any:
-        if coordinator._owner == "slow":
+    def overtaken(finishing: Finishing, job: Job) -> Any:
+        if finishing._desk.owner == "slow":
             silence(here)
             quick = here.coordinator("quick")
             quick.recover(here.job_id, here.executor)
             assert quick.finish(here.job_id)
-        return make(coordinator, job)
+        return make(finishing, job)
 
-    monkeypatch.setattr(Coordinator, "_make_result_files", overtaken)
+    monkeypatch.setattr(Finishing, "_make_result_files", overtaken)
     assert not here.coordinator("slow").finish(here.job_id)
     assert here.job().status is Status.SUCCEEDED
     assert len(read_csv(here.result())) == 6
@@ -475,7 +476,7 @@ def test_a_merge_in_other_hands_is_not_failed_by_the_slower_one(
         tamper(here, "UPDATE jobs SET owner = 'quick'")
         raise StorageUnavailableError("the slow one's own trouble")
 
-    monkeypatch.setattr(Coordinator, "_make_result_files", taken_over)
+    monkeypatch.setattr(Finishing, "_make_result_files", taken_over)
     assert not here.coordinator("slow").finish(here.job_id)
     assert (state(here.job()), here.job().owner) == ((Status.RUNNING, Phase.MERGING), "quick")
 
@@ -485,13 +486,13 @@ def test_a_merge_that_ends_in_other_hands_does_not_end_the_job(
 ) -> None:
     here.plan(numbered(5))
     here.run_all()
-    make = Coordinator._make_result_files
+    make = Finishing._make_result_files
 
-    def taken_over(coordinator: Coordinator, job: Job) -> Any:
+    def taken_over(finishing: Finishing, job: Job) -> Any:
         tamper(here, "UPDATE jobs SET owner = 'quick'")
-        return make(coordinator, job)
+        return make(finishing, job)
 
-    monkeypatch.setattr(Coordinator, "_make_result_files", taken_over)
+    monkeypatch.setattr(Finishing, "_make_result_files", taken_over)
     assert not here.coordinator("slow").finish(here.job_id)
     assert (state(here.job()), here.job().owner) == ((Status.RUNNING, Phase.MERGING), "quick")
     assert here.parts() != []
@@ -628,7 +629,7 @@ def test_a_cancelled_scan_whose_process_is_gone_is_not_repeated(
     here.coordinator().plan(here.job_id, should_stop=lambda: True)
     here.coordinator().cancel(here.job_id)
     here.source.unlink()
-    monkeypatch.setattr("engine.coordinator.TablePlanner.look", lambda _: pytest.fail("scanned again"))
+    monkeypatch.setattr("engine.table.TablePlanner.look", lambda _: pytest.fail("scanned again"))
     here.coordinator().recover(here.job_id, here.executor)
     assert (here.executor.plans, here.executor.finishes) == (0, 1)
     assert here.finish().status is Status.CANCELLED
@@ -645,13 +646,13 @@ def test_a_cancel_after_the_last_row_ends_as_cancelled_with_every_row(here: InPr
 def test_a_cancel_while_merging_changes_nothing(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     here.plan(numbered(5))
     here.run_all()
-    make = Coordinator._make_result_files
+    make = Finishing._make_result_files
 
-    def cancelled(coordinator: Coordinator, job: Job) -> Any:
+    def cancelled(finishing: Finishing, job: Job) -> Any:
         assert state(here.coordinator("somebody").cancel(here.job_id)) == (Status.RUNNING, Phase.MERGING)
-        return make(coordinator, job)
+        return make(finishing, job)
 
-    monkeypatch.setattr(Coordinator, "_make_result_files", cancelled)
+    monkeypatch.setattr(Finishing, "_make_result_files", cancelled)
     assert here.finish().status is Status.SUCCEEDED
 
 
@@ -830,22 +831,22 @@ def test_a_long_merge_says_that_it_lives(tmp_path: Path, monkeypatch: pytest.Mon
     here = InProcess(tmp_path, EngineConfig(heartbeat_seconds=0.001))
     here.plan(numbered(5))
     here.run_all()
-    make, heard = Coordinator._make_result_files, threading.Event()
+    make, heard = Finishing._make_result_files, threading.Event()
     beat = here.ledger.job_heartbeat
 
     def count(job_id: str, owner: str) -> None:
         beat(job_id, owner)
         heard.set()
 
-    def long(coordinator: Coordinator, job: Job) -> Any:
+    def long(finishing: Finishing, job: Job) -> Any:
         silence(here)
         heard.clear()
         assert heard.wait(10)
         assert here.job().seconds_since_heartbeat < LEASE_SECONDS
-        return make(coordinator, job)
+        return make(finishing, job)
 
     monkeypatch.setattr(here.ledger, "job_heartbeat", count)
-    monkeypatch.setattr(Coordinator, "_make_result_files", long)
+    monkeypatch.setattr(Finishing, "_make_result_files", long)
     assert here.finish().status is Status.SUCCEEDED
     here.close()
 

@@ -12,6 +12,7 @@ import pytest
 import engine
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator
+from engine.coordinator.finishing import Finishing
 from engine.errors import (
     HandlerError,
     InterruptedJobError,
@@ -251,7 +252,7 @@ def test_a_merge_that_fails_is_done_again_by_resuming(runs: LocalRuns) -> None:
 
 def test_a_defect_in_the_scan_fails_the_job(runs: LocalRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.write(20)
-    monkeypatch.setattr("engine.coordinator.TablePlanner.look", lambda _: {}["x"])
+    monkeypatch.setattr("engine.table.TablePlanner.look", lambda _: {}["x"])
     with pytest.raises(RowmillError, match="Internal error while scanning: KeyError: 'x'"):
         runs.run("accept")
     assert (runs.job().status, runs.job().error_code) == (Status.FAILED, "internal_error")
@@ -328,7 +329,7 @@ def test_an_interrupt_while_scanning_ends_the_scan_which_is_resumed_at_once(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("engine.coordinator.TablePlanner.chunks", endless)
+        patch.setattr("engine.table.TablePlanner.chunks", endless)
         with pytest.raises(InterruptedJobError) as caught:
             runs.run("accept", on_progress=interrupt_the_scan)
     job = runs.job()
@@ -346,7 +347,7 @@ def test_an_interrupt_while_merging_is_resumed_at_once(runs: LocalRuns, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Coordinator, "_make_result_files", interrupted)
+        patch.setattr(Finishing, "_make_result_files", interrupted)
         with pytest.raises(InterruptedJobError):
             runs.run("accept")
     assert (runs.job().status, runs.job().phase) == (Status.RUNNING, Phase.PROCESSING)
@@ -356,7 +357,7 @@ def test_an_interrupt_while_merging_is_resumed_at_once(runs: LocalRuns, monkeypa
 
 def test_an_interrupt_after_the_end_does_not_hide_it(runs: LocalRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.write(20)
-    monkeypatch.setattr(Coordinator, "_sweep", lambda *_: interrupt(None))  # type: ignore[arg-type]
+    monkeypatch.setattr(Finishing, "_sweep", lambda *_: interrupt(None))  # type: ignore[arg-type]
     assert runs.run("accept").succeeded
 
 
@@ -414,6 +415,6 @@ def test_a_cancel_while_scanning_ends_the_job(runs: LocalRuns, monkeypatch: pyte
         if report.job.phase is Phase.SCANNING:
             engine.cancel(output_dir=runs.output)
 
-    monkeypatch.setattr("engine.coordinator.TablePlanner.chunks", endless_scan)
+    monkeypatch.setattr("engine.table.TablePlanner.chunks", endless_scan)
     assert runs.run("accept", on_progress=cancel).job.status is Status.CANCELLED
     assert not runs.effects.exists()

@@ -1,0 +1,10 @@
+"""The life of a job: create, plan, fan out, finish, merge, cancel, fail, recover.
+
+Everything here may be called by any process, and again after any crash: each step is a
+compare-and-set in the ledger or repeats harmlessly. Who runs the chunks is the executor's affair.
+"""
+
+from engine.coordinator.coordinator import WORKSPACE, Coordinator
+from engine.coordinator.protocols import Executor, JobListener
+
+__all__ = ["WORKSPACE", "Coordinator", "Executor", "JobListener"]

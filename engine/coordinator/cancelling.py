@@ -1,0 +1,52 @@
+"""The early end of a job that somebody asked for."""
+
+from __future__ import annotations
+
+from engine.coordinator.desk import JobDesk
+from engine.model import Job
+from engine.status import Phase, Status
+
+
+class Cancelling:
+    """Takes work back that has not begun."""
+
+    def __init__(self, desk: JobDesk) -> None:
+        self._desk = desk
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for the end of a job: running batches are the last ones. Repeating it is harmless.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+        """
+        if self._desk.ledger.request_cancel(job_id):
+            self._desk.quietly(lambda: self._desk.progress.request_cancel(job_id))
+            self.begin(job_id)
+        return self._desk.ledger.job(job_id)
+
+    def begin(self, job_id: str, *, scan_has_ended: bool = False) -> None:
+        """Take what nobody has begun out of the work; ends a job that had not started.
+
+        While a job is scanned, its scan alone moves it on: it sees the flag at its next block.
+        """
+        if self._desk.ledger.move_job(
+            job_id,
+            expected=[(Status.QUEUED, None)],
+            status=Status.CANCELLED,
+            phase=None,
+            finished_at=self._desk.now(),
+        ):
+            self._desk.told(job_id)
+            return
+        job = self._desk.ledger.job(job_id)
+        if job.status is not Status.RUNNING or job.phase is Phase.MERGING:
+            return
+        if job.phase is Phase.PROCESSING or (job.phase is Phase.SCANNING and scan_has_ended):
+            self._desk.ledger.move_job(
+                job_id,
+                expected=[(Status.RUNNING, job.phase)],
+                expected_owner=job.owner or "",
+                status=Status.RUNNING,
+                phase=Phase.CANCELLING,
+            )
+        self._desk.ledger.drop_chunks(job_id)

@@ -1,0 +1,147 @@
+"""The life of a job in one object: create, plan, fan out, finish, cancel, fail, recover, each in a room of its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from engine.config import EngineConfig
+from engine.coordinator.cancelling import Cancelling
+from engine.coordinator.desk import JobDesk
+from engine.coordinator.finishing import Finishing
+from engine.coordinator.planning import Planning
+from engine.coordinator.protocols import Executor, JobListener
+from engine.coordinator.recovery import Recovery
+from engine.errors import RowmillError, StatusTransitionError
+from engine.handlers import resolve_handler
+from engine.ledger import Ledger
+from engine.model import Counts, Job
+from engine.options import ImportOptions
+from engine.progress import ProgressStore
+from engine.status import Phase, Status
+from engine.storage import join_url, open_storage
+from engine.table import pin_source
+
+#: Folder below the output that holds parts and staged copies while a job runs.
+WORKSPACE = ".rowmill"
+
+
+class Coordinator:
+    """Moves the jobs of one ledger forward."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        progress: ProgressStore,
+        config: EngineConfig,
+        *,
+        owner: str,
+        listener: JobListener | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """
+        Args:
+            owner: the name of this process (`engine.ledger.owner.this_process`).
+            listener: is told of every change of status.
+        """
+        self._desk = JobDesk(ledger, progress, config, owner=owner, listener=listener, now=now)
+        self._cancelling = Cancelling(self._desk)
+        self._planning = Planning(self._desk, self._cancelling)
+        self._finishing = Finishing(self._desk)
+        self._recovery = Recovery(self._desk, self._cancelling, self._finishing, self.chunks_to_send)
+
+    def create(
+        self, source_url: str, handler_path: str, options: ImportOptions, output_url: str, *, job_id: str | None = None
+    ) -> Job:
+        """Check everything that can be checked at once, and write a queued job.
+
+        Raises:
+            SourceError: the source is missing, or a folder.
+            HandlerError: the handler does not load.
+            OutputNotWritableError: the result files could not be written.
+        """
+        source = pin_source(source_url, self._desk.config)
+        resolve_handler(handler_path)
+        output = open_storage(output_url, self._desk.config, fail_fast=True)
+        output.check_writable()
+        job = Job(
+            job_id=job_id or str(uuid.uuid4()),
+            source=source,
+            handler_path=handler_path,
+            options=options.for_handler(),
+            output_url=output.url,
+            workspace_url=join_url(output.url, WORKSPACE),
+            created_at=self._desk.now(),
+        )
+        self._desk.ledger.create_job(job)
+        return job
+
+    def resume(self, job_id: str) -> Job:
+        """Make a failed job run again where it stopped; a job that is queued or running stays as it is.
+
+        Raises:
+            StatusTransitionError: the job has succeeded or was cancelled.
+        """
+        job = self._desk.ledger.job(job_id)
+        if job.status is Status.FAILED:
+            phase = Phase.PROCESSING if job.total_rows is not None else None
+            # Without a complete plan it starts over; the chunks that are there are kept.
+            status = Status.RUNNING
+            self._desk.ledger.move_job(
+                job_id,
+                expected=[(Status.FAILED, None)],
+                status=status,
+                phase=phase or Phase.SCANNING,
+                error_code=None,
+                error_message=None,
+                finished_at=None,
+            )
+            job = self._desk.told(job_id)
+        elif job.status.is_final:
+            raise StatusTransitionError(f"Job {job_id} is {job.status} and cannot be resumed.", job_id=job_id)
+        return job
+
+    def plan(
+        self,
+        job_id: str,
+        *,
+        on_chunks: Callable[[], None] = lambda: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """See `Planning.plan`."""
+        self._planning.plan(job_id, on_chunks=on_chunks, should_stop=should_stop)
+
+    def chunks_to_send(self, job_id: str, *, window: int | None = None) -> list[int]:
+        """Take the chunks that may be sent now; each is given to one caller only."""
+        job = self._desk.ledger.job(job_id)
+        may_send = job.phase is Phase.PROCESSING or (
+            job.phase is Phase.SCANNING and job.plan is not None and not job.options["count_total_first"]
+        )
+        if job.status is not Status.RUNNING or not may_send or job.cancel_requested:
+            return []
+        return self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
+
+    def is_ready_to_finish(self, job_id: str) -> bool:
+        """See `Finishing.is_ready_to_finish`."""
+        return self._finishing.is_ready_to_finish(job_id)
+
+    def finish(self, job_id: str) -> bool:
+        """See `Finishing.finish`."""
+        return self._finishing.finish(job_id)
+
+    def cancel(self, job_id: str) -> Job:
+        """See `Cancelling.cancel`."""
+        return self._cancelling.cancel(job_id)
+
+    def fail(self, job_id: str, error: RowmillError, *, expected_owner: str | None = None) -> bool:
+        """See `JobDesk.fail`."""
+        return self._desk.fail(job_id, error, expected_owner=expected_owner)
+
+    def recover(self, job_id: str, executor: Executor) -> None:
+        """See `Recovery.recover`."""
+        self._recovery.recover(job_id, executor)
+
+    def counts(self, job: Job) -> Counts:
+        """See `JobDesk.counts`."""
+        return self._desk.counts(job)

@@ -1,0 +1,116 @@
+"""A queued job's first step: its source is scanned, its chunks are written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from engine.chunk_runner import rebuild_progress
+from engine.coordinator.cancelling import Cancelling
+from engine.coordinator.desk import JobDesk, Stopped
+from engine.errors import SourceTooLargeError
+from engine.handlers import resolve_handler
+from engine.model import Job
+from engine.options import ImportOptions
+from engine.status import Phase, Status
+from engine.storage import open_storage
+from engine.table import TablePlanner, pin_source
+
+logger = logging.getLogger(__name__)
+
+
+class Planning:
+    """Scans sources."""
+
+    def __init__(self, desk: JobDesk, cancelling: Cancelling) -> None:
+        self._desk = desk
+        self._cancelling = cancelling
+
+    def plan(
+        self,
+        job_id: str,
+        *,
+        on_chunks: Callable[[], None] = lambda: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Scan the source and write its chunks, then let the job be processed. A repeat makes the same chunks.
+
+        Args:
+            on_chunks: called whenever there are chunks that may be sent (`chunks_to_send`).
+            should_stop: asked after each block of the scan; True leaves the scan to whoever resumes the job.
+
+        Raises:
+            RowmillError: the source is not a table, has changed, or cannot be read; the job has
+                been marked failed.
+        """
+        started = self._desk.ledger.job(job_id)
+        if (started.status, started.phase) not in ((Status.QUEUED, None), (Status.RUNNING, Phase.SCANNING)):
+            return  # planned already
+        if started.phase is Phase.SCANNING and not self._desk.owner_is_gone(started):
+            return  # a copy of the message
+        if not self._desk.ledger.move_job(
+            job_id,
+            expected=[(started.status, started.phase)],
+            expected_owner=started.owner or "",
+            status=Status.RUNNING,
+            phase=Phase.SCANNING,
+            owner=self._desk.owner,
+            started_at=started.started_at or self._desk.now(),
+        ):
+            return  # by someone else at this moment
+        with self._desk.in_charge(job_id, Phase.SCANNING, given_back_as=Phase.SCANNING):
+            self._scan(self._desk.told(job_id), on_chunks, should_stop)
+
+    def _scan(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
+        job_id = job.job_id
+        resolve_handler(job.handler_path)
+        options = ImportOptions.from_mapping(job.options)
+        if not job.source.etag:
+            self._desk.ledger.save_source(job_id, pin_source(job.source.url, self._desk.config))
+            job = self._desk.ledger.job(job_id)
+        planner = TablePlanner(
+            job.source,
+            options,
+            self._desk.config,
+            workspace=lambda: open_storage(job.workspace_url, self._desk.config),
+            job_id=job_id,
+        )
+        plan = planner.look().plan
+        if not options.count_total_first:
+            self._desk.ledger.save_plan(job_id, plan)
+        self._desk.quietly(lambda: rebuild_progress(self._desk.ledger, self._desk.progress, job_id))
+        for chunks in planner.chunks(plan):
+            self._check_rows(job, chunks[-1].first_row_index + chunks[-1].row_count - 1)
+            self._desk.ledger.add_chunks(job_id, chunks)
+            if not options.count_total_first:
+                on_chunks()
+            if self._desk.ledger.job(job_id).cancel_requested:
+                break
+            if should_stop():
+                raise Stopped
+        else:
+            if options.count_total_first:
+                self._desk.ledger.save_plan(job_id, planner.settle_encoding(plan))
+            total = planner.total_rows
+            self._desk.quietly(partial(self._desk.progress.set_total, job_id, total))
+            self._desk.ledger.move_job(
+                job_id,
+                expected=[(Status.RUNNING, Phase.SCANNING)],
+                expected_owner=self._desk.owner,
+                status=Status.RUNNING,
+                phase=Phase.PROCESSING,
+                total_rows=total,
+            )
+            logger.info("job planned", extra={"job_id": job_id, "rows": total})
+        if self._desk.ledger.job(job_id).cancel_requested:
+            self._cancelling.begin(job_id, scan_has_ended=True)
+        on_chunks()
+
+    def _check_rows(self, job: Job, rows: int) -> None:
+        limit = self._desk.config.max_rows
+        if limit is not None and rows > limit:
+            raise SourceTooLargeError(
+                f"{job.source.url} has more than the {limit:,} rows that are allowed. Split it and import the pieces.",
+                source=job.source.url,
+            )

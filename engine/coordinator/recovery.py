@@ -1,0 +1,87 @@
+"""What was lost in a job is found and done again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from engine.chunk_runner import rebuild_progress
+from engine.coordinator.cancelling import Cancelling
+from engine.coordinator.desk import JobDesk
+from engine.coordinator.finishing import Finishing
+from engine.coordinator.protocols import Executor
+from engine.model import Job
+from engine.status import Phase, Status
+
+logger = logging.getLogger(__name__)
+
+#: How many times longer a message may wait while other chunks of its job are being run.
+_PATIENCE = 8
+#: Jobs of which `recover` remembers how far they were.
+_REMEMBERED_JOBS = 10_000
+
+
+class Recovery:
+    """Looks after jobs that others may have left."""
+
+    def __init__(
+        self,
+        desk: JobDesk,
+        cancelling: Cancelling,
+        finishing: Finishing,
+        chunks_to_send: Callable[[str], list[int]],
+    ) -> None:
+        self._desk = desk
+        self._cancelling = cancelling
+        self._finishing = finishing
+        self._chunks_to_send = chunks_to_send
+        self._processed_before: dict[str, int] = {}  # at the last look of `recover`
+
+    def recover(self, job_id: str, executor: Executor) -> None:
+        """Find what was lost in a running job and have it done again; safe at any time, anywhere."""
+        job = self._desk.ledger.job(job_id)
+        config = self._desk.config
+        owner_is_gone = self._desk.owner_is_gone(job)
+        if job.cancel_requested and not job.status.is_final:
+            self._cancelling.begin(job_id, scan_has_ended=owner_is_gone)
+            job = self._desk.ledger.job(job_id)
+        if job.status.is_final:
+            return
+        if job.status is Status.QUEUED or (job.phase is Phase.SCANNING and owner_is_gone):
+            if job.status is Status.RUNNING or job.seconds_since_heartbeat > config.resend_after_seconds:
+                executor.send_plan(job_id)
+        elif job.phase is Phase.MERGING:
+            if owner_is_gone and self._desk.ledger.move_job(
+                job_id,
+                expected=[(Status.RUNNING, Phase.MERGING)],
+                expected_owner=job.owner,
+                status=Status.RUNNING,
+                phase=Phase.PROCESSING if not job.cancel_requested else Phase.CANCELLING,
+            ):
+                executor.send_finish(job_id)
+            return
+        lost = self._desk.ledger.take_back(
+            job_id, lease_seconds=config.lease_seconds, resend_after_seconds=self._resend_after_seconds(job)
+        )
+        if lost:
+            logger.warning("chunks taken back", extra={"job_id": job_id, "chunks": len(lost)})
+        if job.cancel_requested:
+            self._desk.ledger.drop_chunks(job_id)
+        else:
+            executor.send_chunks(job_id, [*lost, *self._chunks_to_send(job_id)])
+        if self._finishing.is_ready_to_finish(job_id):
+            executor.send_finish(job_id)
+        self._desk.quietly(lambda: self._restore_progress(job_id))
+
+    def _restore_progress(self, job_id: str) -> None:
+        if self._desk.progress.snapshot(job_id) is None:
+            rebuild_progress(self._desk.ledger, self._desk.progress, job_id)
+
+    def _resend_after_seconds(self, job: Job) -> float:
+        """How long a chunk may wait to be picked up: longer while the job's rows move, as it then waits its turn."""
+        processed = self._desk.counts(job).processed_rows
+        before = self._processed_before.get(job.job_id, processed)
+        self._processed_before[job.job_id] = processed
+        while len(self._processed_before) > _REMEMBERED_JOBS:
+            del self._processed_before[next(iter(self._processed_before))]
+        return self._desk.config.resend_after_seconds * (_PATIENCE if processed > before else 1)
