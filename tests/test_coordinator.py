@@ -14,7 +14,6 @@ import pytest
 
 from engine.chunk_runner import Ran
 from engine.config import EngineConfig
-from engine.coordinator import Coordinator
 from engine.coordinator.finishing import Finishing
 from engine.errors import (
     HandlerError,
