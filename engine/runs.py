@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -158,17 +158,41 @@ def cancel(
 ) -> JobReport:
     """Ask for the end of a job; what was done by then gets its result files. Repeating it is harmless.
 
+    A job that nobody runs any more, because its process was killed, is ended by this call.
+
     Raises:
         JobNotFoundError: as `status`.
+        RowmillError: the job that was left could not be ended; it is marked failed.
     """
     books, config = _existing_ledger(ledger, output_dir, config)
     try:
         job = _find(books, job_id)
         # The ledger's flag is what counts; whoever runs the job looks at it several times a second.
-        job = Coordinator(books, MemoryProgress(), config, owner=this_process()).cancel(job.job_id)
+        coordinator = Coordinator(books, MemoryProgress(), config, owner=this_process())
+        job = coordinator.cancel(job.job_id)
+        if not job.status.is_final:
+            # Nobody may be running it any more: then there is nothing left but to end it, and that is done here.
+            coordinator.recover(job.job_id, _EndHere(coordinator))
+            job = books.job(job.job_id)
         return JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id))
     finally:
         books.close()
+
+
+class _EndHere:
+    """The executor of a job that was cancelled and left: its merge is the only work that is still done."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+
+    def send_chunks(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
+        """A cancelled job has none to run."""
+
+    def send_plan(self, job_id: str) -> None:
+        """As little as chunks."""
+
+    def send_finish(self, job_id: str) -> None:
+        self._coordinator.finish(job_id)
 
 
 def ledger_url_for(ledger: str | None, output_dir: str | os.PathLike[str], config: EngineConfig) -> str:

@@ -144,6 +144,21 @@ def test_a_cancel_from_another_process_ends_the_run_with_exact_files(tmp_path: P
     assert (again.returncode, "is cancelled" in again.stdout) == (0, True)
 
 
+def test_a_cancel_ends_a_job_that_nobody_runs_any_more(tmp_path: Path) -> None:
+    write_table(tmp_path / "my table.csv", ROWS)
+    process = start(*SLOW, cwd=tmp_path)
+    wait_for_rows(tmp_path / "rowmill-results", 100, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    asked = rowmill("cancel", "--json", cwd=tmp_path)
+    assert asked.returncode == 0, asked.stderr
+    report = the_object(asked.stdout)
+    assert (report["status"], report["phase"]) == ("cancelled", None)
+    accepted, refused = (read_table(tmp_path / "rowmill-results" / name) for name in FILES)
+    assert (len(accepted), len(refused)) == (report["success_count"], report["failure_count"])
+    assert report["processed_rows"] >= 100
+
+
 def test_a_cancelled_job_is_not_resumed_but_begun_anew(tmp_path: Path) -> None:
     write_table(tmp_path / "my table.csv", ROWS)
     process = start(*SLOW, "--json", cwd=tmp_path)
