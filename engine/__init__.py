@@ -2,7 +2,7 @@
 
 from engine.config import EngineConfig
 from engine.errors import RowmillError
-from engine.handlers import idempotency_key, not_atomic
+from engine.handlers import batch_handler, idempotency_key, not_atomic
 from engine.inspection import Inspection, Preview, inspect, preview, read_rows
 from engine.options import ImportOptions
 from engine.report import JobReport
@@ -15,6 +15,7 @@ __all__ = [
     "JobReport",
     "Preview",
     "RowmillError",
+    "batch_handler",
     "cancel",
     "idempotency_key",
     "inspect",

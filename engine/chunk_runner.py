@@ -22,7 +22,16 @@ from typing import Any, Self
 
 from engine.config import EngineConfig
 from engine.errors import InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
-from engine.handlers import RowAdapter, RowFailure, RowHandler, is_atomic, resolve_handler
+from engine.handlers import (
+    BatchAdapter,
+    HandlerMode,
+    RowAdapter,
+    RowFailure,
+    frame_columns,
+    is_atomic,
+    mode_of,
+    resolve_handler,
+)
 from engine.ledger import ChunkWork, Ledger
 from engine.model import ChunkOutcome, Claim, Counts, Job, Plan
 from engine.options import ImportOptions
@@ -63,7 +72,8 @@ class _JobAtHand:
     job: Job
     plan: Plan
     options: ImportOptions
-    handler: RowHandler
+    handler: Any
+    mode: HandlerMode
     source: Storage
     source_key: str
     workspace: Storage
@@ -138,11 +148,13 @@ class ChunkRunner:
             if job.plan is None:
                 raise InconsistentJobError(f"Job {job_id} has chunks but no plan.", job_id=job_id)
             source, source_key = open_location(job.plan.readable.url, self._config)
+            handler: Any = resolve_handler(job.handler_path)
             found = _JobAtHand(
                 job=job,
                 plan=job.plan,
                 options=ImportOptions.from_mapping(job.options),
-                handler=resolve_handler(job.handler_path),
+                handler=handler,
+                mode="batch" if job.handler_mode == "batch" else mode_of(handler),
                 source=source,
                 source_key=source_key,
                 workspace=open_storage(job.workspace_url, self._config),
@@ -236,7 +248,7 @@ class _Attempt:
     ) -> None:
         """Run every row, or as many as a cancel leaves. Raises as `run` does."""
         claim, at_hand = self._claim, self._at_hand
-        adapter = RowAdapter(at_hand.handler, claim.job_id, at_hand.options.for_handler(), guard=work.row_guard)
+        adapter = self._new_adapter(work)
         row_index = claim.chunk.first_row_index
         end_index = row_index + claim.chunk.row_count
         size = 1 if self._is_watched else at_hand.options.batch_size
@@ -259,8 +271,21 @@ class _Attempt:
                 chunk_index=claim.chunk.chunk_index,
             )
 
+    def _new_adapter(self, work: ChunkWork) -> RowAdapter | BatchAdapter:
+        at_hand, job_id = self._at_hand, self._claim.job_id
+        options = at_hand.options.for_handler()
+        if at_hand.mode == "row":
+            return RowAdapter(at_hand.handler, job_id, options, guard=work.row_guard)
+        names = frame_columns(at_hand.plan.header, at_hand.plan.column_count)
+        return BatchAdapter(at_hand.handler, job_id, options, column_names=names, guard=work.row_guard)
+
     def _run_batch(
-        self, adapter: RowAdapter, first_row_index: int, batch: list[Row], success: PartWriter, failed: PartWriter
+        self,
+        adapter: RowAdapter | BatchAdapter,
+        first_row_index: int,
+        batch: list[Row],
+        success: PartWriter,
+        failed: PartWriter,
     ) -> None:
         """Run a batch and write its lines. A line is formed before its handler runs, which may change the row."""
         outcomes = None if self._config.enable_result_files else self._outcomes(adapter, first_row_index, batch)
@@ -292,20 +317,24 @@ class _Attempt:
             rows = [escape_row(row) for row in rows]
         return [format_record(row) + "," if row else "" for row in rows]
 
-    def _outcomes(self, adapter: RowAdapter, first_row_index: int, batch: list[Row]) -> Sequence[Any]:
+    def _outcomes(self, adapter: RowAdapter | BatchAdapter, first_row_index: int, batch: list[Row]) -> Sequence[Any]:
         """One outcome per row: rows that are broken, or that kill their process, do not reach the handler."""
         if not self._guilty and BrokenRow not in set(map(type, batch)):
             return adapter.run(first_row_index, batch)  # type: ignore[arg-type]
         outcomes: list[Any] = []
+        waiting: list[list[str]] = []
         for row_index, row in enumerate(batch, first_row_index):
             if isinstance(row, BrokenRow):
-                outcomes.append(RowFailure(row.error))
+                failure = RowFailure(row.error)
             elif row_index in self._guilty:
-                outcomes.append(
-                    RowFailure("The process died twice while the handler ran this row; it was not run again.")
-                )
+                failure = RowFailure("The process died twice while the handler ran this row; it was not run again.")
             else:
-                outcomes.extend(adapter.run(row_index, [row]))
+                waiting.append(row)
+                continue
+            outcomes.extend(adapter.run(first_row_index + len(outcomes), waiting))
+            outcomes.append(failure)
+            waiting = []
+        outcomes.extend(adapter.run(first_row_index + len(outcomes), waiting))
         return outcomes
 
     def _counts(self) -> Counts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from engine.status import ChunkStatus, Phase, Status
 
@@ -150,6 +150,8 @@ class Job:
     job_id: str
     source: Source
     handler_path: str
+    handler_mode: Literal["row", "batch"] = "row"
+    """What the request says the handler is called with; a handler that declares itself a batch handler is one."""
     options: Mapping[str, Any]
     """The request's options, known and custom ones, as given; see `ImportOptions`."""
     output_url: str

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from engine.config import EngineConfig
 from engine.coordinator import WORKSPACE, Coordinator
 from engine.errors import JobNotFoundError, LedgerError, OptionError, SourceChangedError, error_of
-from engine.handlers import RowHandler, handler_path_of
+from engine.handlers import BatchHandler, HandlerMode, RowHandler, handler_path_of, mode_of, resolve_handler
 from engine.ledger import Ledger, open_ledger
 from engine.ledger.owner import this_process
 from engine.model import Job
@@ -29,8 +29,9 @@ OnProgress = Callable[[JobReport], None]
 
 def run(
     source: str | os.PathLike[str],
-    handler: RowHandler | str,
+    handler: RowHandler | BatchHandler | str | None = None,
     *,
+    batch_handler: BatchHandler | str | None = None,
     output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
     executor: Literal["local", "celery"] = "local",
     workers: int | None = None,
@@ -46,7 +47,9 @@ def run(
 
     Args:
         source: a path, or `s3://bucket/key`.
-        handler: a dotted path, or a function that other processes can import.
+        handler: a dotted path, or a function that other processes can import: a row handler, or a batch
+            handler that declares itself one (`engine.batch_handler`).
+        batch_handler: in place of `handler`, a batch handler, whether it declares itself one or not.
         output_dir: a folder or `s3://bucket/prefix`: the result files come here, the job's working
             files below `.rowmill` in it.
         executor: "local" runs worker processes of its own, "celery" sends the chunks to workers
@@ -67,8 +70,10 @@ def run(
         RowmillError: see `engine.errors`. A job that exists by then is marked failed and can be resumed.
         InterruptedJobError: Ctrl-C; the job can be resumed.
     """
-    checked = ImportOptions.from_mapping({**(options or {}), **more_options})
-    handler_path = handler_path_of(handler)
+    handler_path, handler_mode = _handler_of(handler, batch_handler)
+    checked = ImportOptions.from_mapping(
+        {**ImportOptions.defaults_for(handler_mode), **(options or {}), **more_options}
+    )
     if workers is not None and workers < 1:
         raise OptionError(f"workers must be at least 1, not {workers}.", option="workers")
     if executor not in ("local", "celery"):
@@ -87,12 +92,12 @@ def run(
         )
         coordinator = Coordinator(books, progress, config, owner=this_process())
         job = (
-            _find_unfinished(books, coordinator, source_url, handler_path, checked, output_url, config)
+            _find_unfinished(books, coordinator, source_url, handler_path, handler_mode, checked, output_url, config)
             if resume
             else None
         )
         if job is None:
-            job = coordinator.create(source_url, handler_path, checked, output_url)
+            job = coordinator.create(source_url, handler_path, checked, output_url, handler_mode=handler_mode)
         # At once, so that whoever watches knows the job even if it fails before the first look at it.
         on_progress(JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id)))
         if executor == "local":
@@ -179,6 +184,19 @@ def cancel(
         books.close()
 
 
+def _handler_of(
+    handler: RowHandler | BatchHandler | str | None, batch_handler: BatchHandler | str | None
+) -> tuple[str, HandlerMode]:
+    """The path and the mode of the one handler that was given."""
+    if (handler is None) == (batch_handler is None):
+        raise OptionError("Give either handler or batch_handler, and not both.", option="handler")
+    if batch_handler is not None:
+        return handler_path_of(batch_handler), "batch"
+    assert handler is not None
+    path = handler_path_of(handler)
+    return path, mode_of(resolve_handler(path))
+
+
 class _EndHere:
     """The executor of a job that was cancelled and left: its merge is the only work that is still done."""
 
@@ -240,6 +258,7 @@ def _find_unfinished(
     coordinator: Coordinator,
     source_url: str,
     handler_path: str,
+    handler_mode: HandlerMode,
     options: ImportOptions,
     output_url: str,
     config: EngineConfig,
@@ -249,6 +268,7 @@ def _find_unfinished(
         same = (
             job.source.url == source_url
             and job.handler_path == handler_path
+            and job.handler_mode == handler_mode
             and job.options == options.for_handler()
             and job.output_url == output_url
         )

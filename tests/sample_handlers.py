@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import engine
+
 Options = dict[str, Any]
 Returned = dict[str, Any]
 
@@ -152,3 +154,33 @@ class Checks:
 
 
 Handler = Callable[[int, list[str], str, Options], Any]
+
+
+def by_cell_in_batches(first_row_index: int, batch: Any, import_job_id: str, options: Options) -> Any:
+    """As `by_cell`; a cell "crash" raises, and so does one in the row handler `by_cell_or_crash`."""
+    errors: list[str | None] = []
+    for row_index, cells in enumerate(batch.rows(), first_row_index):
+        record(row_index, options)
+        if "crash" in cells:
+            raise ValueError("crash")
+        bad = next((cell for cell in cells if cell.startswith("bad")), None)
+        errors.append(bad and f"row {row_index}: {bad}")
+    results = [{"row": first_row_index + i, "cells": batch.width} for i in range(batch.height)]
+    return {"error": errors, "result": results}
+
+
+def by_cell_or_crash(row_index: int, row: list[str], import_job_id: str, options: Options) -> Returned:
+    """As `by_cell`, but raises on a cell "crash"."""
+    if "crash" in row:
+        raise ValueError("crash")
+    return by_cell(row_index, row, import_job_id, options)
+
+
+@engine.batch_handler
+def exits_in_batches(first_row_index: int, batch: Any, import_job_id: str, options: Options) -> Any:
+    """Ends its process on the rows of `poison`."""
+    for row_index in range(first_row_index, first_row_index + batch.height):
+        if row_index in options["poison"]:
+            os._exit(9)
+        record(row_index, options)
+    return [None] * batch.height

@@ -92,6 +92,25 @@ def test_the_python_example_runs(quickstart_folder: Path) -> None:
     ]
 
 
+def test_the_batch_handler_decides_as_the_row_handler_does(quickstart_folder: Path) -> None:
+    results = [quickstart_folder / "rowmill-results" / f"people.{kind}.csv" for kind in ("success", "failed")]
+    by_rows = [path.read_bytes() for path in results]
+    (handlers,) = blocks("Batch handlers", "python")
+    (quickstart_folder / "batch_handlers.py").write_text(handlers, encoding="utf-8")
+    done = subprocess.run(
+        ["rowmill", "run", "people.csv", "--batch-handler", "batch_handlers.save_people"],
+        cwd=quickstart_folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    by_batches = [path.read_bytes() for path in results]
+    assert by_batches[0] == by_rows[0]
+    assert by_batches[1].replace(b" is not", b"'' is not") == by_rows[1]
+
+
 def test_the_options_table_is_that_of_the_code() -> None:
     defaults = ImportOptions()
     shown = {"True": "true", "False": "false", "None": "none"}

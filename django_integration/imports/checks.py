@@ -67,15 +67,26 @@ def check_views() -> Iterator[CheckMessage]:
     for view in _views_below(AsyncImportProgressMixin):
         name = f"{view.__module__}.{view.__qualname__}"
         handler: str | None = view.import_row_handler
-        is_dynamic = view.get_import_handler_path is not AsyncImportProgressMixin.get_import_handler_path
-        if handler is None and not is_dynamic:
+        batch_handler: str | None = view.import_batch_handler
+        is_dynamic = (
+            view.get_import_handler_path is not AsyncImportProgressMixin.get_import_handler_path
+            or view.get_import_batch_handler_path is not AsyncImportProgressMixin.get_import_batch_handler_path
+        )
+        if handler is None and batch_handler is None and not is_dynamic:
             yield Error(
                 f"{name} imports files but names no handler.",
-                hint="Set import_row_handler, or override get_import_handler_path().",
+                hint="Set import_row_handler or import_batch_handler, or override get_import_handler_path().",
                 obj=view,
                 id="rowmill.E002",
             )
-        for path in (*([handler] if handler is not None else ()), *view.import_row_handlers):
+        if handler is not None and batch_handler is not None:
+            yield Error(
+                f"{name} names a row handler and a batch handler; its imports would never use the row handler.",
+                hint="Remove import_row_handler or import_batch_handler.",
+                obj=view,
+                id="rowmill.E002",
+            )
+        for path in (*(p for p in (handler, batch_handler) if p is not None), *view.import_row_handlers):
             yield from _unresolvable(path, f"{name}: ", "rowmill.E001", obj=view)
 
 

@@ -46,6 +46,9 @@ class ImportJob(models.Model):
     status = models.CharField(_("status"), max_length=16, choices=Status.choices, default=Status.QUEUED)
     phase = models.CharField(_("phase"), max_length=16, choices=Phase.choices, blank=True, default="")
     handler_path = models.CharField(_("handler"), max_length=500)
+    handler_mode = models.CharField(
+        _("handler takes"), max_length=5, choices=[("row", _("rows")), ("batch", _("batches"))], default="row"
+    )
     options = models.JSONField(_("options"), default=dict, blank=True, encoder=DjangoJSONEncoder)
 
     total_rows = models.BigIntegerField(_("total rows"), null=True, blank=True)

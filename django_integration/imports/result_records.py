@@ -32,6 +32,7 @@ def engine_job(row: ImportJob) -> Job:
             url=join_url(root, *_names(row.file.file_path)), size_bytes=row.source_size, etag=row.source_etag
         ),
         handler_path=row.handler_path,
+        handler_mode="batch" if row.handler_mode == "batch" else "row",
         options=row.options,
         output_url=output_url,
         workspace_url=join_url(output_url, WORKSPACE),

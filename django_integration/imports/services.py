@@ -25,6 +25,7 @@ from django_integration.files.models import FileModel
 from django_integration.imports import bridge
 from django_integration.imports.models import ImportJob
 from engine.errors import OptionError
+from engine.handlers import HandlerMode
 from engine.model import Counts
 from engine.options import ImportOptions
 from engine.report import percentage
@@ -63,6 +64,8 @@ class StartRequest:
     """The view's choice."""
     view_handlers: Sequence[str] = ()
     """Other handlers that the view names, which `options.handler_path` may choose."""
+    handler_mode: HandlerMode = "row"
+    """"batch" where the view's choice is a batch handler, whether it declares itself one or not."""
     purposes: Sequence[str] | None = None
     """Purposes that the view takes; None for any."""
     idempotency_key: str | None = None
@@ -82,8 +85,9 @@ def start(request: StartRequest, *, send: Callable[[str, str], None] | None = No
         IdempotencyConflictError: see there.
     """
     file = _importable_file(request)
-    options = checked_options(request.options)
+    options = checked_options(request.options, request.handler_mode)
     handler_path = _allowed_handler(request, options)
+    handler_mode = request.handler_mode if handler_path == request.handler_path else "row"
     digest = _digest(request, options, handler_path)
     earlier = _earlier(request, digest)
     if earlier is not None:
@@ -95,6 +99,7 @@ def start(request: StartRequest, *, send: Callable[[str, str], None] | None = No
         created_by_id=request.user.pk,
         celery_task_id=str(uuid.uuid4()),
         handler_path=handler_path,
+        handler_mode=handler_mode,
         options=options.for_handler(),
         source_size=file.size or 0,
         source_etag=file.etag,
@@ -115,10 +120,13 @@ def start(request: StartRequest, *, send: Callable[[str, str], None] | None = No
     return job, True
 
 
-def checked_options(given: Mapping[str, Any]) -> ImportOptions:
-    """The import options of a request, with the project's defaults. Raises RequestRefusedError."""
+def checked_options(given: Mapping[str, Any], handler_mode: HandlerMode = "row") -> ImportOptions:
+    """The import options of a request, with the project's defaults. Raises RequestRefusedError.
+
+    `IMPORT_DEFAULT_BATCH_SIZE` is the step of progress in row mode; batches for a batch handler are larger.
+    """
     settings = import_settings()
-    defaults: dict[str, Any] = {"batch_size": settings.default_batch_size}
+    defaults: dict[str, Any] = {"batch_size": settings.default_batch_size, **ImportOptions.defaults_for(handler_mode)}
     chunk_size = settings.default_chunk_size
     if chunk_size is None and connections[settings.database].vendor == "sqlite":
         chunk_size = _SQLITE_CHUNK_SIZE

@@ -35,7 +35,6 @@ class Flag:
     """Variable that is read where the flag is not given."""
     is_number: bool = False
     is_repeatable: bool = False
-    is_required: bool = False
 
     @property
     def attribute(self) -> str:
@@ -54,8 +53,6 @@ class Flag:
     def add_to(self, parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
         """Declare it; without the flag its attribute is None, or [] where it can be repeated."""
         settings: dict[str, Any] = {"action": "append", "default": []} if self.is_repeatable else {}
-        if self.is_required:
-            settings["required"] = True
         parser.add_argument(self.name, metavar=self.value, help=self.help(), **settings)
 
     def value_in(self, arguments: argparse.Namespace) -> Any:
@@ -137,8 +134,13 @@ HANDLER = Flag(
     name="--handler",
     value="PATH",
     phrase="the function that decides over a row, as package.module.function; the current folder is searched first",
-    default="none, must be given",
-    is_required=True,
+    default="none, this or --batch-handler must be given",
+)
+BATCH_HANDLER = Flag(
+    name="--batch-handler",
+    value="PATH",
+    phrase="in its place, a function that decides over a polars frame of rows at once",
+    default="none",
 )
 EXECUTOR = Flag(
     name="--executor",
@@ -192,6 +194,7 @@ examples:
   rowmill run s3://uploads/people.csv --handler handlers.save_person --executor celery \\
       --output-dir s3://results/people --ledger /srv/rowmill/ledger.sqlite3
   rowmill run people.csv --handler handlers.save_person --resume
+  rowmill run people.csv --batch-handler handlers.save_people
 """
 _INSPECT_EXAMPLES = """\
 examples:
@@ -235,7 +238,8 @@ def make_parser() -> Parser:
 
     run = _command(commands, "run", "import a source and wait for the end", _RUN_EXAMPLES)
     run.add_argument("source", metavar="SOURCE", help="a CSV file, or s3://bucket/key")
-    _add(run, "handler and options", HANDLER, OPTION, *READING_FLAGS, *RUNNING_FLAGS).add_argument(
+    _add_one_of(run, "handler, one of", HANDLER, BATCH_HANDLER)
+    _add(run, "import options", OPTION, *READING_FLAGS, *RUNNING_FLAGS).add_argument(
         "--no-count-first",
         action="store_true",
         help="begin with the first chunks while rows are still being counted (default: count first)",
@@ -313,6 +317,12 @@ def _add(parser: Parser, title: str, *flags: Flag) -> argparse._ArgumentGroup:
     for flag in flags:
         flag.add_to(group)
     return group
+
+
+def _add_one_of(parser: Parser, title: str, *flags: Flag) -> None:
+    group = parser.add_argument_group(title).add_mutually_exclusive_group(required=True)
+    for flag in flags:
+        flag.add_to(group)
 
 
 def _add_talk(parser: Parser) -> None:

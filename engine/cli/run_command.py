@@ -67,6 +67,7 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
             report = runs.run(
                 arguments.source,
                 given.handler,
+                batch_handler=given.batch_handler,
                 output_dir=given.output_dir,
                 executor=given.executor,  # type: ignore[arg-type]  # checked there, with an error that names it
                 workers=given.workers,
@@ -96,7 +97,8 @@ class _Given:
     """The command line and the environment, put together."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.handler: str = arguments.handler
+        self.handler: str | None = arguments.handler
+        self.batch_handler: str | None = arguments.batch_handler
         self.options = flags.import_options(arguments, (*flags.READING_FLAGS, *flags.RUNNING_FLAGS))
         self.executor: str = flags.EXECUTOR.value_in(arguments) or "local"
         self.workers: int | None = flags.WORKERS.value_in(arguments)

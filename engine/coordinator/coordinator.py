@@ -14,7 +14,7 @@ from engine.coordinator.planning import Planning
 from engine.coordinator.protocols import Executor, JobListener
 from engine.coordinator.recovery import Recovery
 from engine.errors import RowmillError, StatusTransitionError
-from engine.handlers import resolve_handler
+from engine.handlers import HandlerMode, resolve_handler
 from engine.ledger import Ledger
 from engine.model import Counts, Job
 from engine.options import ImportOptions
@@ -52,9 +52,19 @@ class Coordinator:
         self._recovery = Recovery(self._desk, self._cancelling, self._finishing, self.chunks_to_send)
 
     def create(
-        self, source_url: str, handler_path: str, options: ImportOptions, output_url: str, *, job_id: str | None = None
+        self,
+        source_url: str,
+        handler_path: str,
+        options: ImportOptions,
+        output_url: str,
+        *,
+        handler_mode: HandlerMode = "row",
+        job_id: str | None = None,
     ) -> Job:
         """Check everything that can be checked at once, and write a queued job.
+
+        Args:
+            handler_mode: "batch" for a batch handler that does not declare itself one.
 
         Raises:
             SourceError: the source is missing, or a folder.
@@ -69,6 +79,7 @@ class Coordinator:
             job_id=job_id or str(uuid.uuid4()),
             source=source,
             handler_path=handler_path,
+            handler_mode=handler_mode,
             options=options.for_handler(),
             output_url=output.url,
             workspace_url=join_url(output.url, WORKSPACE),

@@ -8,7 +8,7 @@ import inspect
 from typing import Any
 
 from engine.errors import HandlerError
-from engine.handlers.contract import RowHandler
+from engine.handlers.contract import BatchHandler, RowHandler
 
 
 def resolve_handler(path: str) -> RowHandler:
@@ -62,7 +62,7 @@ def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def handler_path_of(handler: RowHandler | str) -> str:
+def handler_path_of(handler: RowHandler | BatchHandler | str) -> str:
     """The dotted path by which another process can import a handler.
 
     Raises:

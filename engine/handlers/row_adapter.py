@@ -53,13 +53,13 @@ class RowAdapter:
                 returned = handler(row_index, row, job_id, options)
                 # The guide's form is met by nearly every row, so it is tested first and in place.
                 if returned.__class__ is dict and returned.get("ok") is True:
-                    append(returned.get("result", _NOTHING))
+                    append(returned.get("result", NO_RESULT))
                 else:
                     append(_judge(returned))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - SystemExit, a cancelled asyncio task: the team's code
-                append(_crash(error))
+                append(failure_of_crash(error))
         return outcomes
 
     def _guarded(self, row_index: int, row: list[str], guard: RowGuard) -> Any:
@@ -74,24 +74,24 @@ class RowAdapter:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - as in run
-            outcome = _crash(error)
+            outcome = failure_of_crash(error)
         return outcome
 
 
 #: The result of a row whose handler named none.
-_NOTHING: Mapping[str, Any] = {}
+NO_RESULT: Mapping[str, Any] = {}
 
 
 def _judge(returned: Any) -> Any:
     """The outcome that a return value stands for; one that is not of the guide's form is a failure."""
     if not isinstance(returned, Mapping):
         return RowFailure(
-            f'The handler returned {_kind(returned)}, not a dict with "ok": it must return '
+            f'The handler returned {kind_of(returned)}, not a dict with "ok": it must return '
             '{"ok": True, "result": {...}} or {"ok": False, "error": "..."}.'
         )
     ok = returned.get("ok")
     if ok is True:
-        return returned.get("result", _NOTHING)
+        return returned.get("result", NO_RESULT)
     if ok is False:
         error = returned.get("error")
         if error is None or error == "":
@@ -99,10 +99,11 @@ def _judge(returned: Any) -> Any:
         return RowFailure((error if isinstance(error, str) else str(error))[:MAX_ERROR_CHARACTERS])
     if "ok" not in returned:
         return RowFailure('The handler returned a dict without "ok": it must say True or False.')
-    return RowFailure(f'The handler returned "ok" as {_kind(ok)}: it must be True or False.')
+    return RowFailure(f'The handler returned "ok" as {kind_of(ok)}: it must be True or False.')
 
 
-def _crash(error: BaseException) -> RowFailure:
+def failure_of_crash(error: BaseException) -> RowFailure:
+    """What stands in the failed file for a row whose handler raised."""
     name = type(error).__name__
     try:
         text = str(error).strip()
@@ -113,5 +114,6 @@ def _crash(error: BaseException) -> RowFailure:
     return RowFailure((f"{name}: {text}" if text else name)[:MAX_ERROR_CHARACTERS])
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """A value as a message names it."""
     return "None" if value is None else f"{type(value).__name__} {value!r}"[:80]

@@ -5,6 +5,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     source_bytes     INTEGER NOT NULL,
     source_etag      TEXT NOT NULL,
     handler_path     TEXT NOT NULL,
+    handler_mode     TEXT NOT NULL,             -- row, batch
     options          TEXT NOT NULL,             -- JSON
     output_url       TEXT NOT NULL,
     workspace_url    TEXT NOT NULL,

@@ -32,6 +32,8 @@ class AsyncImportProgressMixin:
 
     import_row_handler: str | None = None
     """Dotted path of the handler that each row is given to."""
+    import_batch_handler: str | None = None
+    """In its place: dotted path of a handler that takes batches of rows as polars frames."""
     import_row_handlers: Sequence[str] = ()
     """Further handlers that `options.handler_path` of a request may choose."""
     import_file_purposes: Sequence[str] | None = None
@@ -79,9 +81,14 @@ class AsyncImportProgressMixin:
         """The handler for this request, by default `import_row_handler`."""
         path = self.import_row_handler
         assert path is not None, (
-            f"{type(self).__name__} must set import_row_handler or override get_import_handler_path()."
+            f"{type(self).__name__} must set import_row_handler or import_batch_handler, "
+            "or override get_import_handler_path()."
         )
         return path
+
+    def get_import_batch_handler_path(self) -> str | None:
+        """The batch handler for this request, by default `import_batch_handler`; None for a row handler."""
+        return self.import_batch_handler
 
     def get_import_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """The options of this request, by default those it came with."""
@@ -96,13 +103,15 @@ class AsyncImportProgressMixin:
         request: Request = self.request  # type: ignore[attr-defined]
         if not request.user.is_authenticated:
             raise NotAuthenticated
+        batch_handler = self.get_import_batch_handler_path()
         try:
             job, _created = services.start(
                 services.StartRequest(
                     user=request.user,
                     file_id=data["file_id"],
                     options=self.get_import_options(data.get("options", {})),
-                    handler_path=self.get_import_handler_path(),
+                    handler_path=batch_handler or self.get_import_handler_path(),
+                    handler_mode="batch" if batch_handler else "row",
                     view_handlers=self.import_row_handlers,
                     purposes=self.get_import_file_purposes(),
                     idempotency_key=_idempotency_key(request),

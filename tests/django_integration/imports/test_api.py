@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 from django_integration.files.models import FileModel
 from django_integration.imports import bridge
 from django_integration.imports.models import ImportJob
+from tests.django_integration.myapp.models import SeenRow
 
 pytestmark = pytest.mark.django_db
 
@@ -342,3 +343,19 @@ def test_no_records_and_no_files_where_none_are_wanted(
     bridge.forget_parts()
     job = run_to_end(start(api, stored_file()))
     assert (job.status, job.success_key, job.failed_key) == ("succeeded", "", "")
+
+
+def test_a_view_with_a_batch_handler_imports_by_frames(
+    api: APIClient, stored_file: MakeFile, run_to_end: RunToEnd
+) -> None:
+    file = stored_file("name,email\nAna,a@x\nBo,\ncrash,c@x\nDi,d@x\nEd\n")
+    job = start(api, file, url="/api/batches/import/")
+    assert (job.handler_mode, job.options["batch_size"]) == ("batch", 20_000)
+    ended = run_to_end(job)
+    assert (ended.status, ended.success_count, ended.failure_count) == ("succeeded", 2, 3)
+    errors = api.get(f"/api/imports/{job.pk}/errors/").json()["results"]
+    assert [error["import_error"] for error in errors] == [
+        "Email is required", "ValueError: crash", "The row has 1 cell, the table has 2 columns.",
+    ]  # fmt: skip
+    # What the crashed call wrote is gone; a refusal is the handler's own affair.
+    assert sorted(SeenRow.objects.values_list("row_index", flat=True)) == [1, 2, 4]

@@ -65,3 +65,12 @@ def swallow(row_index: int, row: list[str], import_job_id: str, options: dict[st
 def write_outside(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
     """As `write`, with effects that no transaction undoes."""
     return write(row_index, row, import_job_id, options)
+
+
+def write_in_batches(first_row_index: int, batch: Any, import_job_id: str, options: dict[str, Any]) -> Any:
+    """Writes a record per row, refuses rows without an email, and raises on the name "crash" after it has written."""
+    indexes = range(first_row_index, first_row_index + batch.height)
+    SeenRow.objects.bulk_create([SeenRow(job=import_job_id, row_index=index) for index in indexes])
+    if "crash" in batch["name"]:
+        raise ValueError("crash")
+    return [None if email else "Email is required" for email in batch["email"]]

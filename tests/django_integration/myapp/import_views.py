@@ -25,3 +25,9 @@ class OwnHandlersViewSet(AsyncImportProgressMixin, ViewSet):
         if self.request.user.is_staff:
             return f"{HANDLERS}.accept"
         return f"{HANDLERS}.refuse_odd"
+
+
+class BatchViewSet(AsyncImportProgressMixin, ViewSet):
+    """Gives its rows to a batch handler that does not declare itself one."""
+
+    import_batch_handler = f"{HANDLERS}.write_in_batches"

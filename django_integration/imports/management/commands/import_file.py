@@ -28,7 +28,7 @@ from engine.errors import (
     OptionError,
     RowmillError,
 )
-from engine.handlers import resolve_handler
+from engine.handlers import HandlerMode, resolve_handler
 from engine.report import JobReport
 from engine.status import Status
 
@@ -65,7 +65,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The flags."""
         parser.add_argument("path", type=Path, help="the file")
-        parser.add_argument("--handler", required=True, metavar="PATH", help="dotted path of the row handler")
+        handler = parser.add_mutually_exclusive_group(required=True)
+        handler.add_argument("--handler", metavar="PATH", help="dotted path of the row handler")
+        handler.add_argument("--batch-handler", metavar="PATH", help="in its place, that of a batch handler")
         parser.add_argument(
             "--user", metavar="NAME", help="whose file and job it becomes, and whose quotas hold; nobody's by default"
         )
@@ -115,15 +117,21 @@ class Command(BaseCommand):
         """Check what can be checked before the file is copied, then copy it and start."""
         options = _options(given["option"])
         path: Path = given["path"]
-        resolve_handler(given["handler"])
+        handler_mode: HandlerMode = "batch" if given["batch_handler"] else "row"
+        handler_path: str = given["batch_handler"] or given["handler"]
+        resolve_handler(handler_path)
         user = _user(given["user"])
         try:
-            services.checked_options(options)
+            services.checked_options(options, handler_mode)
             if not path.is_file():
                 raise CommandError(_("There is no file %(path)s.") % {"path": path})
             file = take_in(path, purpose=given["purpose"], user=user)
             request = services.StartRequest(
-                user=user or AnonymousUser(), file_id=file.pk, options=options, handler_path=given["handler"]
+                user=user or AnonymousUser(),
+                file_id=file.pk,
+                options=options,
+                handler_path=handler_path,
+                handler_mode=handler_mode,
             )
             job, _created = services.start(request, send=_send_nothing if given["local"] else None)
         except services.RequestRefusedError as error:

@@ -1,0 +1,103 @@
+"""A batch handler makes of a source what the row handler with the same decisions makes of it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import engine
+from engine.errors import OptionError
+from engine.model import Counts
+from engine.status import Status
+from tests.in_process import HANDLERS, InProcess, csv_bytes, numbered, read_csv
+from tests.runtime.conftest import LocalRuns
+from tests.runtime.test_local_deaths import DIED
+
+ROWS = 300
+CELLS = st.sampled_from(["", "good", "bad", "bad, too", "crash", "ü", "two\nlines", '"'])
+
+
+def results_of(data: bytes, handler: str, handler_mode: str, **options: int) -> tuple[bytes, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        here = InProcess(Path(folder))
+        try:
+            here.source.write_bytes(data)
+            here.job_id = (
+                here.coordinator()
+                .create(
+                    str(here.source),
+                    f"{HANDLERS}.{handler}",
+                    engine.ImportOptions.from_mapping(options),
+                    str(here.output),
+                    handler_mode=handler_mode,  # type: ignore[arg-type]
+                )
+                .job_id
+            )
+            here.coordinator().plan(here.job_id)
+            here.run_all()
+            here.finish()
+            return here.results()
+        finally:
+            here.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=25),
+    row_chunk_size=st.integers(1, 30),
+    chunk_size=st.integers(1, 30),
+    batch_size=st.integers(1, 30),
+)
+def test_both_modes_give_the_same_files(
+    rows: list[list[str]], row_chunk_size: int, chunk_size: int, batch_size: int
+) -> None:
+    data = csv_bytes([["a", "a", ""], *rows])
+    expected = results_of(data, "by_cell_or_crash", "row", chunk_size=row_chunk_size)
+    given = results_of(data, "by_cell_in_batches", "batch", chunk_size=chunk_size, batch_size=batch_size)
+    assert given == expected
+
+
+def test_rows_that_cannot_be_read_or_do_not_fit_fail_alone() -> None:
+    data = b'a,b\n1,good\n2\n3,"open\n4,good,more\n5,bad\n6,\xff\n'
+    success, failed = results_of(data, "by_cell_in_batches", "batch")
+    assert [line.split(b",")[0] for line in success.splitlines()[1:]] == [b"1"]
+    messages = failed.decode().splitlines()[1:]
+    assert [message.split(",")[0] for message in messages] == ["2", "3", "4", "5", "6"]
+    assert "The row has 1 cell, the table has 2 columns." in messages[0]
+    assert "no closing" in messages[1]
+    assert "The row has 3 cells" in messages[2]
+    assert messages[3] == "5,bad,row 5: bad"
+    assert "are not utf-8 text" in messages[4]
+
+
+def test_processes_run_batches_of_their_own_default_size(runs: LocalRuns) -> None:
+    runs.write(ROWS, bad=[7, 150])
+    report = engine.run(
+        runs.source,
+        batch_handler=f"{HANDLERS}.by_cell_in_batches",
+        output_dir=runs.output,
+        workers=2,
+        config=runs.config,
+    )
+    assert (report.job.status, report.counts) == (Status.SUCCEEDED, Counts(success_count=298, failure_count=2))
+    assert (report.job.handler_mode, report.job.options["batch_size"]) == ("batch", 20_000)
+    assert runs.results() == runs.undisturbed("by_cell")
+
+
+def test_only_the_rows_that_kill_their_process_fail_in_batches(runs: LocalRuns) -> None:
+    runs.write(ROWS)
+    report = runs.run("exits_in_batches", poison=[60, 137], chunk_size=100, batch_size=50)
+    assert report.counts == Counts(success_count=ROWS - 2, failure_count=2)
+    assert read_csv(runs.output / "people.failed.csv")[1:] == [[f"row {row}", "good", DIED] for row in (60, 137)]
+
+
+def test_a_job_has_one_handler(runs: LocalRuns) -> None:
+    runs.source.write_bytes(csv_bytes(numbered(1)))
+    with pytest.raises(OptionError, match="either handler or batch_handler"):
+        engine.run(runs.source, output_dir=runs.output)
+    with pytest.raises(OptionError, match="either handler or batch_handler"):
+        engine.run(runs.source, f"{HANDLERS}.accept", batch_handler=f"{HANDLERS}.accept", output_dir=runs.output)
