@@ -123,8 +123,11 @@ def bulk_upsert(
 def _upsert(plan: UpsertPlan, batch: polars.DataFrame, using: str) -> dict[str, list[Any]]:
     outcome = Outcome(batch.height)
     values: dict[AnyField, list[Any]] = {}
+    cells: dict[AnyField, list[str]] = {}
     for mapped in plan.mapped:
         texts = batch.get_column(mapped.column).fill_null("").to_list()
+        if mapped.field in plan.match:
+            cells[mapped.field] = texts
         if mapped.lookup_to is None:
             values[mapped.field] = clean_column(mapped, texts, outcome)
         else:
@@ -136,5 +139,5 @@ def _upsert(plan: UpsertPlan, batch: polars.DataFrame, using: str) -> dict[str, 
                 outcome.refuse(
                     position, f"{columns[field]}: This field says which record is meant and cannot be empty."
                 )
-    write_rows(Records(plan, values), outcome, using)
+    write_rows(Records(plan, values, cells), outcome, using)
     return outcome.as_answer()

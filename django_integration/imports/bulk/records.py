@@ -16,9 +16,15 @@ Stored = tuple[Any, bool]
 class Records:
     """Values of a batch: a column of values per mapped field, addressed by the row's position."""
 
-    def __init__(self, plan: UpsertPlan, values: dict[AnyField, list[Any]]) -> None:
+    def __init__(self, plan: UpsertPlan, values: dict[AnyField, list[Any]], texts: dict[AnyField, list[str]]) -> None:
+        """
+        Args:
+            values: the cleaned values of every mapped field.
+            texts: the cells that the values of the match fields come from.
+        """
         self.plan = plan
         self.values = values
+        self.texts = texts
 
     def key(self, position: int) -> tuple[Any, ...]:
         """The values of the match fields of a row."""

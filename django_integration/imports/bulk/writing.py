@@ -99,7 +99,7 @@ class _Writer:
             self._outcome.accept(position, pk, created=created)
             return
         columns = {each.field: each.column for each in plan.mapped}
-        key = ", ".join(f"{columns[field]} {shown(self._records.values[field][position])}" for field in plan.match)
+        key = ", ".join(f"{columns[field]} {shown(self._records.texts[field][position])}" for field in plan.match)
         self._outcome.refuse(position, f"There is a {plan.model._meta.verbose_name} with {key} already.")
 
 
