@@ -60,6 +60,23 @@ def clean_column(mapped: MappedField, texts: list[str], outcome: Outcome) -> lis
     return cleaned
 
 
+def parse_column(mapped: MappedField, texts: list[str], outcome: Outcome) -> list[Any]:
+    """The cells of a column as a serializer is given them: parsed, and None where an empty one is no text."""
+    values: list[Any] = []
+    empty = "" if isinstance(mapped.field, _TEXTS) and not mapped.field.null else None
+    for position, text in enumerate(texts):
+        value: Any = empty if text == "" else text
+        if mapped.parse is not None and text != "":
+            try:
+                value = mapped.parse(text)
+            except ValidationError as error:
+                outcome.refuse(position, f"{mapped.column}: {' '.join(error.messages)}")
+            except Exception as error:  # noqa: BLE001 - a function of the team's
+                outcome.refuse(position, f"{mapped.column}: {type(error).__name__}: {error}")
+        values.append(value)
+    return values
+
+
 def clean_text(field: AnyField, parse: Callable[[str], Any] | None, text: str) -> Any:
     """The value of one cell, or a Refusal.
 

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.db import transaction
 
 from django_integration.conf import import_settings
-from django_integration.imports.bulk.cleaning import clean_column
+from django_integration.imports.bulk.cleaning import clean_column, parse_column
 from django_integration.imports.bulk.columns import (
     AnyField,
     AnyModel,
@@ -22,10 +22,12 @@ from django_integration.imports.bulk.columns import (
 from django_integration.imports.bulk.lookups import look_up
 from django_integration.imports.bulk.outcome import Outcome, clipped, shown
 from django_integration.imports.bulk.records import Records
+from django_integration.imports.bulk.serialized import save_rows
 from django_integration.imports.bulk.writing import write_rows
 
 if TYPE_CHECKING:
     import polars
+    from rest_framework.serializers import BaseSerializer
 
 
 class BulkUpsert:
@@ -45,12 +47,14 @@ class BulkUpsert:
         match: Sequence[str],
         columns: Mapping[str, str | Column | Lookup],
         on_match: OnMatch,
+        serializer: type[BaseSerializer[Any]] | None,
         using: str | None,
     ) -> None:
         self._model = model
         self._match = match
         self._columns = dict(columns)
         self._on_match = on_match
+        self._serializer = serializer
         self._using = using
         self._checked: UpsertPlan | None = None
         if apps.models_ready:  # else foreign keys do not know their models yet
@@ -82,11 +86,11 @@ class BulkUpsert:
         using = self._using or import_settings().database
         with transaction.atomic(using=using):
             if not plan.looks_up_itself:
-                return _upsert(plan, batch, using)
+                return _upsert(plan, batch, using, self._serializer)
             # A row may name the record that the row before it makes.
             answer: dict[str, list[Any]] = {"error": [], "result": []}
             for number in range(batch.height):
-                for name, column in _upsert(plan, batch.slice(number, 1), using).items():
+                for name, column in _upsert(plan, batch.slice(number, 1), using, self._serializer).items():
                     answer[name].extend(column)
             return answer
 
@@ -97,6 +101,7 @@ def bulk_upsert(
     match: Sequence[str],
     columns: Mapping[str, str | Column | Lookup],
     on_match: OnMatch = "update",
+    serializer: type[BaseSerializer[Any]] | None = None,
     using: str | None = None,
 ) -> BulkUpsert:
     """A batch handler that creates or updates a record of `model` per row.
@@ -112,15 +117,21 @@ def bulk_upsert(
         on_match: what becomes of a row whose record is there, whether from before, from another batch or from an
             earlier row: "update" writes it (so the last row wins), "skip" accepts the row and writes nothing, "error"
             refuses it.
+        serializer: a DRF serializer that validates and saves in place of the model's fields: it is given the cells by
+            the names of the model's fields (a foreign key as the key it refers to), and the record as its instance
+            where there is one. Row by row, so slower; its `save()` sends signals. Its queries go where the project's
+            database router sends them, so leave `using` as it is.
         using: the database alias; None for IMPORT_DATABASE, whose transaction the engine commits with the chunk.
 
     Raises:
         ImproperlyConfigured: the model cannot be written like this; the message says what to change.
     """
-    return BulkUpsert(model, match=match, columns=columns, on_match=on_match, using=using)
+    return BulkUpsert(model, match=match, columns=columns, on_match=on_match, serializer=serializer, using=using)
 
 
-def _upsert(plan: UpsertPlan, batch: polars.DataFrame, using: str) -> dict[str, list[Any]]:
+def _upsert(
+    plan: UpsertPlan, batch: polars.DataFrame, using: str, serializer: type[BaseSerializer[Any]] | None
+) -> dict[str, list[Any]]:
     outcome = Outcome(batch.height)
     values: dict[AnyField, list[Any]] = {}
     cells: dict[AnyField, list[str]] = {}
@@ -128,7 +139,9 @@ def _upsert(plan: UpsertPlan, batch: polars.DataFrame, using: str) -> dict[str, 
         texts = batch.get_column(mapped.column).fill_null("").to_list()
         if mapped.field in plan.match:
             cells[mapped.field] = texts
-        if mapped.lookup_to is None:
+        if mapped.lookup_to is None and serializer is not None and mapped.field not in plan.match:
+            values[mapped.field] = parse_column(mapped, texts, outcome)
+        elif mapped.lookup_to is None:
             values[mapped.field] = clean_column(mapped, texts, outcome)
         else:
             values[mapped.field] = look_up(mapped, texts, outcome, using)
@@ -139,5 +152,9 @@ def _upsert(plan: UpsertPlan, batch: polars.DataFrame, using: str) -> dict[str, 
                 outcome.refuse(
                     position, f"{columns[field]}: This field says which record is meant and cannot be empty."
                 )
-    write_rows(Records(plan, values, cells), outcome, using)
+    records = Records(plan, values, cells)
+    if serializer is None:
+        write_rows(records, outcome, using)
+    else:
+        save_rows(serializer, records, values, outcome, using)
     return outcome.as_answer()

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import models
 
 from django_integration.imports.bulk.columns import AnyField, UpsertPlan
+from django_integration.imports.bulk.outcome import shown
 
 Stored = tuple[Any, bool]
 """Primary key of the record, and whether it was created rather than found."""
@@ -37,6 +38,12 @@ class Records:
     def match_filter(self, position: int) -> dict[str, Any]:
         """Keywords of `filter` that find the record a row means."""
         return {field.attname: self.values[field][position] for field in self.plan.match}
+
+    def already_there(self, position: int) -> str:
+        """The message for a row whose record is there when that is an error."""
+        columns = {each.field: each.column for each in self.plan.mapped}
+        key = ", ".join(f"{columns[field]} {shown(self.texts[field][position])}" for field in self.plan.match)
+        return f"There is a {self.plan.model._meta.verbose_name} with {key} already."
 
     def column(self, field: AnyField, positions: Sequence[int]) -> list[Any]:
         """The values of one field in the rows of these positions."""

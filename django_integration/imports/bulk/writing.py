@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django_integration.imports.bulk import generic, postgres
 from django_integration.imports.bulk.columns import UpsertPlan
 from django_integration.imports.bulk.one_by_one import store_one
-from django_integration.imports.bulk.outcome import Outcome, clipped, shown
+from django_integration.imports.bulk.outcome import Outcome, clipped
 from django_integration.imports.bulk.records import Records, Stored, UncertainOutcomeError
 
 StoreRows = Callable[[Records, Sequence[int], str], list[Stored]]
@@ -66,7 +66,7 @@ class _Writer:
             with transaction.atomic(using=self._using):
                 stored = self._store(self._records, written, self._using)
         except (DatabaseError, UncertainOutcomeError, ValueError, OverflowError) as error:
-            _raise_if_not_of_a_row(error)
+            raise_if_not_of_a_row(error)
             if len(positions) <= _FEW_ROWS:
                 for position in positions:
                     self.write_one(position)
@@ -88,7 +88,7 @@ class _Writer:
             with transaction.atomic(using=self._using):
                 pk, created = store_one(self._records, position, self._using)
         except (DatabaseError, ValueError, OverflowError) as error:
-            _raise_if_not_of_a_row(error)
+            raise_if_not_of_a_row(error)
             self._outcome.refuse(position, f"The database refused the row: {clipped(str(error))}")
         else:
             self._note(position, pk, created=created)
@@ -98,9 +98,7 @@ class _Writer:
         if created or plan.on_match != "error":
             self._outcome.accept(position, pk, created=created)
             return
-        columns = {each.field: each.column for each in plan.mapped}
-        key = ", ".join(f"{columns[field]} {shown(self._records.texts[field][position])}" for field in plan.match)
-        self._outcome.refuse(position, f"There is a {plan.model._meta.verbose_name} with {key} already.")
+        self._outcome.refuse(position, self._records.already_there(position))
 
 
 def _bulk_way(plan: UpsertPlan, using: str) -> StoreRows | None:
@@ -150,7 +148,8 @@ def _runs_of_different_keys(records: Records, positions: Sequence[int]) -> list[
     return runs
 
 
-def _raise_if_not_of_a_row(error: Exception) -> None:
+def raise_if_not_of_a_row(error: Exception) -> None:
+    """Raise again what is no row's fault: the database is away, or gave the transaction up."""
     if isinstance(error, InterfaceError):
         raise error
     if isinstance(error, OperationalError):

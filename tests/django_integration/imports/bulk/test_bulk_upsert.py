@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
+from rest_framework import serializers
 
 from django_integration.imports.bulk import Column, Lookup, bulk_upsert
 from engine.handlers import resolve_handler
@@ -123,6 +124,40 @@ def test_a_file_without_the_column_fails_every_row_and_says_what_it_has(using: s
     handler = bulk_upsert(Station, match=("code",), columns={"code": "Code", "name": "Name"}, using=using)
     answer = handler(1, frame("code,Name", "a,b", "c,d"), "job", {})
     assert answer["error"] == ["The file has no column 'Code'; it has 'code', 'Name'."] * 2
+
+
+class CarrierSerializer(serializers.ModelSerializer[Carrier]):
+    """Refuses one name of its own accord."""
+
+    class Meta:
+        model = Carrier
+        fields = ("code", "name")
+
+    def validate_name(self, value: str) -> str:
+        if value == "bad":
+            raise serializers.ValidationError("Not this one.")
+        return value.title()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("on_match", "name", "third"), [("update", "New", None), ("skip", "Old", None), ("error", "Old", "")]
+)
+def test_a_serializer_validates_and_saves_each_row(on_match: Any, name: str, third: str | None) -> None:
+    Carrier.objects.create(code="AA", name="Old")
+    handler = bulk_upsert(
+        Carrier,
+        match=("code",),
+        columns={"code": "Code", "name": "Name"},
+        on_match=on_match,
+        serializer=CarrierSerializer,
+    )
+    answer = handler(1, frame("Code,Name", "BB,bo", "CC,bad", "AA,new", "LONG,x"), "job", {})
+    assert answer["error"][0] is None
+    assert answer["error"][1] == "Name: Not this one."
+    assert answer["error"][2] == (None if third is None else "There is a carrier with Code 'AA' already.")
+    assert "at most 3 characters" in answer["error"][3]
+    assert dict(Carrier.objects.values_list("code", "name")) == {"AA": name, "BB": "Bo"}
 
 
 def test_it_is_found_by_its_dotted_path() -> None:
