@@ -1,17 +1,19 @@
 """Text of a column → values of a model field, by the field's own rules.
 
 Each distinct text of a batch is cleaned once. Where a shorter way gives provably the same value it is taken:
-plain ASCII digits for the integer fields, and texts for the text fields whose only rule is a length.
+plain ASCII digits for the integer fields, with a point between them for decimals, and texts for the text fields
+whose only rule is a length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
+from django.core.validators import DecimalValidator, MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
 from django.forms.utils import from_current_timezone
 
@@ -114,6 +116,8 @@ def _quick_way(mapped: MappedField) -> Callable[[str], Any] | None:
         return _quick_integer(field)
     if type(field) in _TEXTS:
         return _quick_text(field)
+    if type(field) is models.DecimalField:
+        return _quick_decimal(field)
     return None
 
 
@@ -135,6 +139,29 @@ def _quick_integer(field: AnyField) -> Callable[[str], Any] | None:
             number = int(text)
             if low <= number <= high:
                 return number
+        return None
+
+    return quick
+
+
+def _quick_decimal(field: models.DecimalField[Any, Any]) -> Callable[[str], Any] | None:
+    if field.max_digits is None or field.decimal_places is None or len(field.validators) != 1:
+        return None
+    places, whole_digits = field.decimal_places, field.max_digits - field.decimal_places
+    (validator,) = field.validators
+    if type(validator) is not DecimalValidator or places < 1:
+        return None
+
+    def quick(text: str) -> Decimal | None:
+        whole, _, fraction = text.partition(".")
+        if (
+            0 < len(whole) <= whole_digits
+            and 0 < len(fraction) <= places
+            and text.isascii()
+            and whole.isdigit()
+            and fraction.isdigit()
+        ):
+            return Decimal(text)
         return None
 
     return quick

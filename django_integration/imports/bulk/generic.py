@@ -23,7 +23,7 @@ def store_rows(records: Records, positions: Sequence[int], using: str) -> list[S
     plan = records.plan
     manager = plan.model._base_manager.using(using)
     found = _existing(records, positions, using)
-    keys = [records.key(position) for position in positions]
+    keys = records.keys(positions)
     if plan.on_match == "update" and plan.written:
         instances = manager.bulk_create(
             [records.instance(position) for position in positions],

@@ -27,9 +27,9 @@ class Records:
         self.values = values
         self.texts = texts
 
-    def key(self, position: int) -> tuple[Any, ...]:
-        """The values of the match fields of a row."""
-        return tuple(self.values[field][position] for field in self.plan.match)
+    def keys(self, positions: Sequence[int]) -> list[tuple[Any, ...]]:
+        """The values of the match fields in the rows of these positions."""
+        return list(zip(*(self.column(field, positions) for field in self.plan.match), strict=True))
 
     def instance(self, position: int) -> models.Model:
         """An unsaved instance of the model with a row's values, and defaults elsewhere."""

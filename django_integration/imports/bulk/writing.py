@@ -57,8 +57,8 @@ class _Writer:
             return
         assert self._store is not None
         groups: dict[object, list[int]] = {}
-        for position in positions:
-            groups.setdefault(self._records.key(position), []).append(position)
+        for key, position in zip(self._records.keys(positions), positions, strict=True):
+            groups.setdefault(key, []).append(position)
         # The last of several rows of one key wins where matches are written, and else the first.
         which = -1 if self._records.plan.on_match == "update" else 0
         written = sorted(group[which] for group in groups.values())
@@ -138,8 +138,7 @@ def _runs_of_different_keys(records: Records, positions: Sequence[int]) -> list[
     """The rows in order, cut before each row whose key the run has already."""
     runs: list[list[int]] = []
     seen: set[object] = set()
-    for position in positions:
-        key = records.key(position)
+    for key, position in zip(records.keys(positions), positions, strict=True):
         if not runs or key in seen:
             runs.append([])
             seen = set()
