@@ -1,0 +1,132 @@
+"""Rows by COPY into a temporary table and one `INSERT … SELECT … ON CONFLICT`, on PostgreSQL with psycopg 3."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import Any
+
+from django.db import connections, models
+
+from django_integration.imports.bulk.columns import AnyField, UpsertPlan
+from django_integration.imports.bulk.records import Records, Stored, UncertainOutcomeError
+
+_PLAIN_PRE_SAVE = {
+    models.Field.pre_save,
+    models.DateField.pre_save,
+    models.DateTimeField.pre_save,
+    models.TimeField.pre_save,
+}
+
+#: Fields whose cleaned values psycopg writes as they are.
+NATIVE = {
+    models.CharField, models.TextField, models.SlugField, models.EmailField, models.URLField, models.BooleanField,
+    models.IntegerField, models.BigIntegerField, models.SmallIntegerField, models.PositiveIntegerField,
+    models.PositiveBigIntegerField, models.PositiveSmallIntegerField, models.AutoField, models.BigAutoField,
+    models.DecimalField, models.FloatField, models.DateField, models.TimeField, models.UUIDField,
+}  # fmt: skip
+
+
+def can_copy(plan: UpsertPlan, using: str) -> bool:
+    """Whether COPY gives this model's fields exactly what `Model.save` would."""
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return False
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    mapped = {each.field for each in plan.mapped}
+    return is_psycopg3 and all(
+        type(field).pre_save in _PLAIN_PRE_SAVE
+        and not hasattr(field, "get_placeholder")
+        and not (field in mapped and (getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)))
+        for field in plan.model._meta.concrete_fields
+        if not getattr(field, "generated", False)
+    )
+
+
+def store_rows(records: Records, positions: Sequence[int], using: str) -> list[Stored]:
+    """Write rows of different keys in their order; all or none, when called inside a savepoint.
+
+    The rows are inserted in the order of the file, and constraints are looked at row by row, so that a statement
+    that succeeds means that each row alone would have.
+
+    Raises:
+        django.db.DatabaseError: the database refused some row.
+        UncertainOutcomeError: the database wrote more or fewer records than it was given rows.
+    """
+    plan, connection = records.plan, connections[using]
+    quote: Callable[[str | None], str] = connection.ops.quote_name  # type: ignore[assignment]
+    fields = _inserted_fields(records)
+    staged = quote(f"rowmill_upsert_{secrets.token_hex(8)}")
+    target = quote(plan.model._meta.db_table)
+    columns = ", ".join(quote(field.column) for field in fields)
+    keys = ", ".join(quote(field.column) for field in plan.match)
+    pk = quote(plan.model._meta.pk.column)
+    same = " AND ".join(f"s.{quote(field.column)} = t.{quote(field.column)}" for field in plan.match)
+    insert = f"INSERT INTO {target} AS t ({columns}) SELECT {columns} FROM {staged} ORDER BY rowmill_position"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE {staged} ON COMMIT DROP AS"  # noqa: S608 - names of our own, quoted
+            f" SELECT 0 AS rowmill_position, {columns} FROM {target} WITH NO DATA"
+        )
+        values = [_values(records, field, positions, using) for field in fields]
+        with (
+            connection.wrap_database_errors,
+            cursor.copy(f"COPY {staged} (rowmill_position, {columns}) FROM STDIN") as copy,
+        ):
+            write_row = copy.write_row
+            for row in zip(range(len(positions)), *values, strict=False):
+                write_row(row)
+        if plan.on_match == "update" and plan.written:
+            changes = ", ".join(f"{quote(field.column)} = EXCLUDED.{quote(field.column)}" for field in plan.written)
+            # xmax is zero in a record that this statement inserted, and not in one that it locked and updated.
+            cursor.execute(f"{insert} ON CONFLICT ({keys}) DO UPDATE SET {changes} RETURNING t.{pk}, t.xmax = 0")
+            stored: list[Stored] = [(key, created) for key, created in cursor.fetchall()]
+        else:
+            cursor.execute(
+                f"DELETE FROM {staged} s USING {target} t WHERE {same} RETURNING s.rowmill_position, t.{pk}"  # noqa: S608
+            )
+            found = dict(cursor.fetchall())
+            cursor.execute(f"{insert} ON CONFLICT ({keys}) DO NOTHING RETURNING t.{pk}")
+            created_keys = [key for (key,) in cursor.fetchall()]
+            if len(created_keys) + len(found) != len(positions):
+                raise UncertainOutcomeError
+            created = iter(created_keys)
+            stored = [
+                (found[number], False) if number in found else (next(created), True) for number in range(len(positions))
+            ]
+        cursor.execute(f"DROP TABLE {staged}")
+    if len(stored) != len(positions):
+        raise UncertainOutcomeError
+    return stored
+
+
+def _inserted_fields(records: Records) -> list[AnyField]:
+    """The fields of a new record that do not get their value from the database."""
+    return [
+        field
+        for field in records.plan.model._meta.concrete_fields
+        if field in records.values
+        or not (
+            getattr(field, "generated", False)
+            or isinstance(field, models.AutoField)
+            or field.db_default is not models.NOT_PROVIDED
+        )
+    ]
+
+
+def _values(records: Records, field: AnyField, positions: Sequence[int], using: str) -> Iterable[Any]:
+    """What COPY is given for a field, one value a row."""
+    connection = connections[using]
+    prepare: Callable[[Any], Any] = lambda value: field.get_db_prep_save(value, connection)  # noqa: E731
+    if field in records.values:
+        column = records.column(field, positions)
+        if type(field) in NATIVE or (
+            field.is_relation and type(field.target_field) in NATIVE  # type: ignore[attr-defined]
+        ):
+            return column
+        return map(prepare, column)
+    if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False) or not callable(field.default):
+        return repeat(prepare(field.pre_save(records.plan.model(), True)))
+    return (prepare(field.get_default()) for _ in positions)
