@@ -5,13 +5,14 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
-from tests.django_integration.myapp.import_views import BatchViewSet, OwnHandlersViewSet, PickyViewSet
+from tests.django_integration.myapp.import_views import BatchViewSet, OwnHandlersViewSet, PickyViewSet, StationViewSet
 from tests.django_integration.myapp.views import MyModelViewSet
 
 router = SimpleRouter()
 router.register("mymodels", MyModelViewSet, basename="mymodel")
 router.register("picky", PickyViewSet, basename="picky")
 router.register("batches", BatchViewSet, basename="batches")
+router.register("stations", StationViewSet, basename="stations")
 router.register("dynamic", OwnHandlersViewSet, basename="dynamic")
 
 urlpatterns = [

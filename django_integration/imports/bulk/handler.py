@@ -38,7 +38,7 @@ class BulkUpsert:
     """
 
     #: What marks a handler of batches; set on the class so that every instance carries it.
-    _rowmill_batch_handler = True
+    _rowmill_batch = True
 
     def __init__(
         self,

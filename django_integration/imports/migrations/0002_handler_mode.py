@@ -1,3 +1,5 @@
+"""Whether a job's handler takes rows or batches."""
+
 from django.db import migrations, models
 
 

@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 from django_integration.files.models import FileModel
 from django_integration.imports import bridge
 from django_integration.imports.models import ImportJob
-from tests.django_integration.myapp.models import SeenRow
+from tests.django_integration.myapp.models import SeenRow, Station
 
 pytestmark = pytest.mark.django_db
 
@@ -359,3 +359,14 @@ def test_a_view_with_a_batch_handler_imports_by_frames(
     ]  # fmt: skip
     # What the crashed call wrote is gone; a refusal is the handler's own affair.
     assert sorted(SeenRow.objects.values_list("row_index", flat=True)) == [1, 2, 4]
+
+
+def test_the_ready_made_batch_handler_declares_itself_one(
+    api: APIClient, stored_file: MakeFile, run_to_end: RunToEnd
+) -> None:
+    Station.objects.create(code="B", name="old")
+    job = run_to_end(
+        start(api, stored_file("Code,Name\nA,Aachen\nB,Berlin\nTOO LONG,x\n"), url="/api/stations/import/")
+    )
+    assert (job.status, job.success_count, job.failure_count) == ("succeeded", 2, 1)
+    assert list(Station.objects.order_by("code").values_list("code", "name")) == [("A", "Aachen"), ("B", "Berlin")]

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from django_integration.imports.bulk import bulk_upsert
 from engine import not_atomic
-from tests.django_integration.myapp.models import SeenRow
+from tests.django_integration.myapp.models import SeenRow, Station
 
 Answer = dict[str, Any]
 
@@ -74,3 +75,6 @@ def write_in_batches(first_row_index: int, batch: Any, import_job_id: str, optio
     if "crash" in batch["name"]:
         raise ValueError("crash")
     return [None if email else "Email is required" for email in batch["email"]]
+
+
+upsert_stations = bulk_upsert(Station, match=("code",), columns={"code": "Code", "name": "Name"})

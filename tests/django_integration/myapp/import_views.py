@@ -31,3 +31,9 @@ class BatchViewSet(AsyncImportProgressMixin, ViewSet):
     """Gives its rows to a batch handler that does not declare itself one."""
 
     import_batch_handler = f"{HANDLERS}.write_in_batches"
+
+
+class StationViewSet(AsyncImportProgressMixin, ViewSet):
+    """Gives its rows to the ready-made batch handler."""
+
+    import_row_handler = f"{HANDLERS}.upsert_stations"
