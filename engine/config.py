@@ -34,6 +34,8 @@ class EngineConfig:
     """Where XLSX files are put together; None: the system's."""
     enable_result_files: bool = True
     """Whether success and failure files are made at all."""
+    keep_failed_parts: bool = False
+    """Whether the failed rows of a job that ends with XLSX files stay readable as parts, too."""
     escape_formulae: bool = False
     """Whether cells of CSV results that a spreadsheet would run as formulas get a leading apostrophe."""
     window: int = 16

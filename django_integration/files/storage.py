@@ -40,6 +40,7 @@ def engine_config() -> EngineConfig:
         s3_region=files.s3_region,
         temp_dir=imports.temp_dir,
         enable_result_files=imports.enable_result_files,
+        keep_failed_parts=True,  # refused rows are asked for by the page, and an Excel file cannot be entered midway
         escape_formulae=imports.escape_formulae,
         window=imports.window,
         max_rows=imports.max_rows_per_job,

@@ -19,10 +19,6 @@ from engine.storage import Storage, open_storage
 _BLOCK_BYTES = 256 * 1024
 
 
-class ErrorsNotAtHandError(Exception):
-    """The rows are in an Excel file by now, which cannot be entered midway."""
-
-
 @dataclass(frozen=True, slots=True)
 class RowError:
     """One refused row."""
@@ -34,11 +30,7 @@ class RowError:
 
 
 def row_errors(job: ImportJob, offset: int, limit: int) -> list[RowError]:
-    """The refused rows [offset, offset + limit) of the chunks that are through, in input order.
-
-    Raises:
-        ErrorsNotAtHandError: the job has ended with Excel files.
-    """
+    """The refused rows [offset, offset + limit) of the chunks that are through, in input order."""
     found: list[RowError] = []
     for chunk, skip, records in _chunks_from(job, offset):
         del chunk
@@ -52,8 +44,8 @@ def row_errors(job: ImportJob, offset: int, limit: int) -> list[RowError]:
 def _chunks_from(job: ImportJob, offset: int) -> Iterator[tuple[ImportChunk, int, Iterator[list[str]]]]:
     """Each chunk with refused rows from the one with row `offset` on, how many to skip in it, and its records."""
     data = engine_job(job)
-    if job.failed_key and not job.failed_key.endswith(".csv"):
-        raise ErrorsNotAtHandError
+    # An Excel file cannot be entered midway: its parts are kept for that (`EngineConfig.keep_failed_parts`).
+    is_merged = job.failed_key.endswith(".csv") if job.failed_key else False
     storage = open_storage(data.output_url, engine_config())
     position, byte_start = 0, _header_bytes(job)
     chunks = job.chunks.filter(status=ImportChunk.Status.DONE, failure_count__gt=0).order_by("chunk_index")
@@ -61,7 +53,7 @@ def _chunks_from(job: ImportJob, offset: int) -> Iterator[tuple[ImportChunk, int
         size = chunk.failed_bytes or 0
         if position + chunk.failure_count > offset:
             skip = max(0, offset - position)
-            if job.failed_key:
+            if is_merged:
                 # The merged file is the header and the parts, one behind the other.
                 records = _records(storage, job.failed_key.rpartition("/")[2], byte_start, byte_start + size)
             else:

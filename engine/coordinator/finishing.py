@@ -91,4 +91,4 @@ class Finishing:
         return make_result_files(job, self._desk.ledger, self._desk.config)
 
     def _sweep(self, job: Job) -> None:
-        sweep(job, self._desk.config)
+        sweep(job, self._desk.ledger, self._desk.config)

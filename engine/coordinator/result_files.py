@@ -65,11 +65,15 @@ def _parts(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[Part]:
             yield Part(key=f"{below}/{part.key}", size_bytes=part.size_bytes)
 
 
-def sweep(job: Job, config: EngineConfig) -> None:
+def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
     """Remove parts and staged copies of a job that has ended; what remains costs room only."""
+    kept = set()
+    if config.keep_failed_parts and job.options["output_format"] == "xlsx":
+        outcomes = (state.outcome for state in ledger.chunk_states(job.job_id))
+        kept = {outcome.failed_part.key for outcome in outcomes if outcome and outcome.failed_part}
     try:
         workspace = open_storage(job.workspace_url, config)
-        keys = [info.key for info in workspace.list(PartKeys.job_prefix(job.job_id))]
+        keys = [info.key for info in workspace.list(PartKeys.job_prefix(job.job_id)) if info.key not in kept]
         workspace.delete([*keys, staged_key(job.job_id)])
     except StorageError:
         logger.warning("workspace not swept", extra={"job_id": job.job_id}, exc_info=True)

@@ -25,7 +25,6 @@ from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
 from django_integration.files.storage import engine_config, file_url
 from django_integration.imports import services
-from django_integration.imports.api.mixins import ConflictError
 from django_integration.imports.api.serializers import (
     ErrorSerializer,
     JobSerializer,
@@ -34,7 +33,7 @@ from django_integration.imports.api.serializers import (
     StatusSerializer,
 )
 from django_integration.imports.models import ImportJob
-from django_integration.imports.row_errors import ErrorsNotAtHandError, row_errors
+from django_integration.imports.row_errors import row_errors
 from engine.errors import RowmillError
 
 _DENIED = {401: ErrorSerializer, 403: ErrorSerializer}
@@ -111,7 +110,6 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
         responses={
             200: RowErrorPageSerializer,
             400: OpenApiResponse(description="limit or offset is out of range."),
-            409: OpenApiResponse(ErrorSerializer, description="The rows are in an Excel file; download that."),
             **_NOT_FOUND,
         },
         filters=False,
@@ -122,10 +120,7 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
         job = self.get_object()
         limit = _integer(request, "limit", 100, 1, _MAX_ROW_ERRORS)
         offset = _integer(request, "offset", 0, 0, 2**53)
-        try:
-            found = row_errors(job, offset, limit)
-        except ErrorsNotAtHandError as error:
-            raise ConflictError(translate("The refused rows are in the job's Excel file; download that.")) from error
+        found = row_errors(job, offset, limit)
         count = services.committed_failures(job)
         following = offset + len(found)
         page = {"count": count, "next_offset": following if found and following < count else None, "results": found}

@@ -242,11 +242,12 @@ def test_a_job_that_has_ended_is_not_cancelled_any_more(
     assert api.post(f"/api/imports/{job.pk}/cancel/").json()["status"] == "succeeded"
 
 
+@pytest.mark.parametrize("output_format", ["csv", "xlsx"])
 def test_refused_rows_come_page_by_page_while_it_runs_and_afterwards(
-    api: APIClient, stored_file: MakeFile, messages: list[Any], run_to_end: RunToEnd
+    api: APIClient, stored_file: MakeFile, messages: list[Any], run_to_end: RunToEnd, output_format: str
 ) -> None:
     text = "n\n" + "".join(f'"{n}, ""x"""\n' for n in range(1, 101))
-    job = start(api, stored_file(text), url="/api/dynamic/import/", chunk_size=10)
+    job = start(api, stored_file(text), url="/api/dynamic/import/", chunk_size=10, output_format=output_format)
     steps = bridge.process_parts().steps
     steps.plan(str(job.pk))
     messages.clear()
