@@ -66,7 +66,7 @@ class ImportOptions:
                 are not JSON or too large. The fact `option` names the culprit.
         """
         if not isinstance(given, Mapping):
-            raise OptionError("options must be an object of names and values.", option="options")
+            raise _refusal("options", "options must be an object of names and values.")
         known: dict[str, Any] = {}
         custom: dict[str, Any] = {}
         for name, value in given.items():
@@ -78,16 +78,14 @@ class ImportOptions:
         try:
             text = json.dumps(custom, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise OptionError(f"A custom option is not JSON: {error}.", option="options") from error
+            raise _refusal("options", "A custom option is not JSON: %(why)s.", why=str(error)) from error
         if len(text) > MAX_CUSTOM_OPTIONS_BYTES:
-            raise OptionError(
-                f"The custom options take {len(text):,} bytes; {MAX_CUSTOM_OPTIONS_BYTES:,} are allowed.",
-                option="options",
-            )
+            template = "The custom options take %(size)s bytes; %(limit)s are allowed."
+            raise _refusal("options", template, size=f"{len(text):,}", limit=f"{MAX_CUSTOM_OPTIONS_BYTES:,}")
         # As a ledger gives them back, so that a handler and a resumed run see the same (lists for tuples).
         options = cls(**known, custom=MappingProxyType(json.loads(text)))
         if options.delimiter and options.delimiter == options.quote_char:
-            raise OptionError("delimiter and quote_char must differ.", option="quote_char")
+            raise _refusal("quote_char", "delimiter and quote_char must differ.")
         return options
 
     @staticmethod
@@ -103,15 +101,22 @@ class ImportOptions:
         return {**known, **copy.deepcopy(dict(self.custom))}
 
 
+def _refusal(option: str, template: str, **values: Any) -> OptionError:
+    """An error whose facts `template` and `values` let another room say it in another language."""
+    values = {"name": option, **values}
+    return OptionError(template % values, option=option, template=template, values=values)
+
+
 def _integer(low: int, high: int, *, or_none: bool = False) -> Any:
     def check(name: str, value: Any) -> int | None:
         if value is None and or_none:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise OptionError(f"{name} must be a whole number, not {_show(value)}.", option=name)
+            raise _refusal(name, "%(name)s must be a whole number, not %(value)s.", value=_show(value))
         if not low <= value <= high:
+            template = "%(name)s must be from %(low)s to %(high)s, not %(value)s."
             shown = f"{value:,}" if abs(value) < 10**15 else "such a long number"
-            raise OptionError(f"{name} must be from {low:,} to {high:,}, not {shown}.", option=name)
+            raise _refusal(name, template, low=f"{low:,}", high=f"{high:,}", value=shown)
         return value
 
     return check
@@ -119,15 +124,15 @@ def _integer(low: int, high: int, *, or_none: bool = False) -> Any:
 
 def _boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise OptionError(f"{name} must be true or false, not {_show(value)}.", option=name)
+        raise _refusal(name, "%(name)s must be true or false, not %(value)s.", value=_show(value))
     return value
 
 
-def _choice(*allowed: str) -> Any:
+def _choice(first: str, second: str) -> Any:
     def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in allowed:
-            names = " or ".join(f'"{a}"' for a in allowed)
-            raise OptionError(f"{name} must be {names}, not {_show(value)}.", option=name)
+        if not isinstance(value, str) or value not in (first, second):
+            template = '%(name)s must be "%(first)s" or "%(second)s", not %(value)s.'
+            raise _refusal(name, template, first=first, second=second, value=_show(value))
         return value
 
     return check
@@ -135,7 +140,7 @@ def _choice(*allowed: str) -> Any:
 
 def _text_or_none(name: str, value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
-        raise OptionError(f"{name} must be a text, not {_show(value)}.", option=name)
+        raise _refusal(name, "%(name)s must be a text, not %(value)s.", value=_show(value))
     return value
 
 
@@ -148,7 +153,7 @@ def _character(*, may_be_empty: bool) -> Any:
         if value == "" and may_be_empty:
             return ""
         if not isinstance(value, str) or len(value) != 1 or value in "\r\n\0" or not value.isascii():
-            raise OptionError(f"{name} must be one ASCII character, not {_show(value)}.", option=name)
+            raise _refusal(name, "%(name)s must be one ASCII character, not %(value)s.", value=_show(value))
         return value
 
     return check
@@ -164,9 +169,8 @@ def _encoding(name: str, value: Any) -> str | None:
         "a".encode(info.name)  # there is one, called "undefined", that cannot
         return info.name
     except (LookupError, TypeError, ValueError) as error:
-        raise OptionError(
-            f'{name} must be a known text encoding such as "utf-8" or "cp1252", not {_show(value)}.', option=name
-        ) from error
+        template = '%(name)s must be a known text encoding such as "utf-8" or "cp1252", not %(value)s.'
+        raise _refusal(name, template, value=_show(value)) from error
 
 
 def _show(value: Any) -> str:

@@ -22,7 +22,7 @@ from django.utils.translation import ngettext
 
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
-from django_integration.imports import bridge
+from django_integration.imports import bridge, option_messages
 from django_integration.imports.models import ImportJob
 from engine.errors import OptionError
 from engine.handlers import HandlerMode
@@ -135,7 +135,7 @@ def checked_options(given: Mapping[str, Any], handler_mode: HandlerMode = "row")
     try:
         return ImportOptions.from_mapping({**defaults, **given})
     except OptionError as error:
-        raise RequestRefusedError("options", error.message, option=error.facts.get("option")) from error
+        raise RequestRefusedError("options", option_messages.told(error), option=error.facts.get("option")) from error
 
 
 def cancel(job: ImportJob) -> ImportJob:
