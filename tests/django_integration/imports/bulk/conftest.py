@@ -17,11 +17,15 @@ MODELS = (Carrier, Departure, Station)
 
 
 @pytest.fixture(scope="session", params=["sqlite3", "postgresql"])
-def tables(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+def tables(
+    request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The alias of a database with empty tables."""
     alias = f"bulk_{request.param}"
     settings: dict[str, Any] = copy.deepcopy(connections["default"].settings_dict)
-    settings |= {"ENGINE": f"django.db.backends.{request.param}", "NAME": ":memory:", "OPTIONS": {}}
+    # A file: Django never closes a database in memory.
+    path = tmp_path_factory.mktemp("bulk") / "tables.sqlite3"
+    settings |= {"ENGINE": f"django.db.backends.{request.param}", "NAME": str(path), "OPTIONS": {}}
     if request.param == "postgresql":
         parts = urlsplit(request.getfixturevalue("postgres_url"))
         settings |= {"NAME": parts.path.lstrip("/"), "USER": parts.username, "HOST": parts.hostname}
