@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from engine.config import EngineConfig
 from engine.errors import (
     ObjectMissingError,
+    SourceBinaryError,
     SourceIsDirectoryError,
     SourceMissingError,
     SourceObjectMissingError,
@@ -27,15 +28,17 @@ from engine.readers import (
     Head,
     RecordScanner,
     Row,
+    SourceKind,
     bytes_to_read,
     count_lines,
     find_data_start,
     look,
     needs_transcoding,
     read_rows,
+    tell_kind,
 )
 from engine.staging import stage_as_utf8, staged_key
-from engine.storage import Storage, open_location
+from engine.storage import Storage, open_location, open_object
 
 #: How many places of a large source are sampled for its encoding when it is not scanned first.
 _SAMPLES = 8
@@ -197,6 +200,16 @@ class TablePlanner:
         source = self._source
         size = source.size_bytes
         head = storage.read_range(key, 0, min(size, HEAD_BYTES), etag=source.etag)
+        kind = tell_kind(
+            open_object(storage, key, size_bytes=size, etag=source.etag),
+            head,
+            size_bytes=size,
+            source=source.url,
+            is_csv=self._options.delimiter is not None,
+            max_entries=self._config.max_archive_entries,
+        )
+        if kind is not SourceKind.TEXT:
+            raise SourceBinaryError(f"{source.url} is {kind}, not a CSV. Save or unpack it as CSV.", source=source.url)
         samples: list[bytes] = []
         if not self._options.count_total_first and self._options.encoding is None:
             # The first chunks start before the scan has seen everything: look further on by samples.

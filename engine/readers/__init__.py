@@ -2,6 +2,7 @@
 
 from engine.readers.encoding import EncodingEvidence, needs_transcoding
 from engine.readers.head import HEAD_BYTES, DataStart, Head, find_data_start, look
+from engine.readers.kind import SourceKind, kind_of_start, tell_kind
 from engine.readers.records import count_lines
 from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
 from engine.readers.scan import RecordBlock, RecordScanner
@@ -15,10 +16,13 @@ __all__ = [
     "RecordBlock",
     "RecordScanner",
     "Row",
+    "SourceKind",
     "bytes_to_read",
     "count_lines",
     "find_data_start",
+    "kind_of_start",
     "look",
     "needs_transcoding",
     "read_rows",
+    "tell_kind",
 ]
