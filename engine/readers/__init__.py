@@ -6,6 +6,7 @@ from engine.readers.kind import SourceKind, kind_of_start, tell_kind
 from engine.readers.records import count_lines
 from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
 from engine.readers.scan import RecordBlock, RecordScanner
+from engine.readers.workbook_check import check_workbook
 
 __all__ = [
     "HEAD_BYTES",
@@ -18,6 +19,7 @@ __all__ = [
     "Row",
     "SourceKind",
     "bytes_to_read",
+    "check_workbook",
     "count_lines",
     "find_data_start",
     "kind_of_start",

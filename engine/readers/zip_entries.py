@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
+
+from isal import isal_zlib
 
 from engine.errors import SourceDamagedError, SourceFormatError, SourceProtectedError, SourceTooLargeError
 
@@ -84,7 +85,7 @@ def inflate_entry(file: BinaryIO, entry: zipfile.ZipInfo, *, source: str) -> Ite
     damaged = SourceDamagedError(f"{source} is damaged: {name} does not unpack. Upload it again.", source=source)
     checksum = 0
     for piece in _pieces(file, entry, damaged):
-        checksum = zlib.crc32(piece, checksum)
+        checksum = isal_zlib.crc32(piece, checksum)
         yield piece
     if checksum != entry.CRC:
         raise damaged
@@ -106,7 +107,7 @@ def _pieces(file: BinaryIO, entry: zipfile.ZipInfo, damaged: SourceDamagedError)
         raise damaged
     position = entry.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
     left = entry.compress_size
-    inflater = zlib.decompressobj(-15) if entry.compress_type == zipfile.ZIP_DEFLATED else None
+    inflater = isal_zlib.decompressobj(-15) if entry.compress_type == zipfile.ZIP_DEFLATED else None
     while left:
         file.seek(position)  # the file may be shared with who reads another entry
         block = file.read(min(left, PIECE_BYTES))
@@ -122,7 +123,7 @@ def _pieces(file: BinaryIO, entry: zipfile.ZipInfo, damaged: SourceDamagedError)
                 block = inflater.unconsumed_tail
                 if piece:
                     yield piece
-        except zlib.error as error:
+        except isal_zlib.error as error:
             raise damaged from error
         if inflater.eof:
             return
@@ -135,7 +136,7 @@ def _rest(inflater: Any, damaged: SourceDamagedError) -> Iterator[bytes]:
     while not inflater.eof:
         try:
             piece = inflater.decompress(b"", PIECE_BYTES)
-        except zlib.error as error:
+        except isal_zlib.error as error:
             raise damaged from error
         if not piece:
             break
