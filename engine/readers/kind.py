@@ -213,7 +213,7 @@ def _is_ndjson(text: bytes, is_whole: bool) -> bool:
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line, parse_int=str, parse_float=str), dict)
+        return isinstance(json.loads(line.decode("utf-8", "replace"), parse_int=str, parse_float=str), dict)
     except RecursionError:
         return True  # nested too deeply for a row, which is for the reader to say
     except ValueError:

@@ -47,13 +47,14 @@ def stage_blocks(blocks: Iterable[bytes], target: Storage, target_key: str, *, e
         Exception: whatever `blocks` raises; nothing is left in the target then.
     """
     with target.open_writer(target_key) as writer:
-        for data in blocks if encoding is None else _as_utf8(blocks, encoding):
+        for data in blocks if encoding is None else as_utf8(blocks, encoding):
             writer.write(data)
     info = target.stat(target_key)
     return Source(url=target.url_of(target_key), size_bytes=info.size_bytes, etag=info.etag)
 
 
-def _as_utf8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+def as_utf8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """The text in UTF-8, without its byte order mark; what cannot be decoded becomes a byte that never is UTF-8."""
     codecs.register_error(_HANDLER_NAME, _mark)
     decoder = codecs.getincrementaldecoder(encoding)(_HANDLER_NAME)
     at_start = True

@@ -133,5 +133,14 @@ def stager_of(kind: SourceKind, source: Source) -> Stager | None:
     return stager
 
 
+# Imported when they are called: text needs no pyarrow, which takes its time to load.
+def _stage_ndjson(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_ndjson import stage_ndjson
+
+    return stage_ndjson(source, options, config, target, target_key, chunk_size=chunk_size)
+
+
 #: Kind of source, or "workbook" for all of those, → what stages it.
-STAGERS: Mapping[str, Stager] = MappingProxyType({})
+STAGERS: Mapping[str, Stager] = MappingProxyType({"ndjson": _stage_ndjson})
