@@ -142,5 +142,13 @@ def _stage_ndjson(
     return stage_ndjson(source, options, config, target, target_key, chunk_size=chunk_size)
 
 
+def _stage_parquet(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_parquet import stage_parquet
+
+    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size)
+
+
 #: Kind of source, or "workbook" for all of those, → what stages it.
-STAGERS: Mapping[str, Stager] = MappingProxyType({"ndjson": _stage_ndjson})
+STAGERS: Mapping[str, Stager] = MappingProxyType({"ndjson": _stage_ndjson, "parquet": _stage_parquet})
