@@ -10,7 +10,7 @@ from engine.model import Chunk, Plan, Source
 from engine.options import ImportOptions
 from engine.storage import Storage
 from engine.table.look import Look
-from engine.table.staged import STAGERS, StagedPlanner, source_kind
+from engine.table.staged import StagedPlanner, source_kind, stager_of
 from engine.table.text import TextPlanner
 
 
@@ -59,7 +59,7 @@ class TablePlanner:
             SourceError: the source is not a table.
             OutputNotWritableError: a staged copy cannot be written.
         """
-        stager = STAGERS.get(source_kind(self._source, self._config))
+        stager = stager_of(source_kind(self._source, self._options, self._config), self._source)
         args = self._source, self._options, self._config
         if stager is None:
             self._planner = TextPlanner(*args, workspace=self._workspace, job_id=self._job_id)
