@@ -27,12 +27,14 @@ from engine.readers import (
     Head,
     RecordScanner,
     Row,
+    RowSlice,
     bytes_to_read,
     count_lines,
     find_data_start,
     look,
     needs_transcoding,
     read_rows,
+    slices,
 )
 from engine.staging import stage_as_utf8, staged_key
 from engine.storage import Storage, open_location
@@ -255,6 +257,18 @@ def read_chunk(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: Eng
     Raises:
         SourceChangedError: the source was replaced since it was planned.
     """
-    size = bytes_to_read(chunk, max_record_bytes=config.max_record_bytes)
-    data = storage.read_range(key, chunk.byte_start, chunk.byte_start + size, etag=plan.readable.etag)
+    data = _chunk_bytes(storage, key, plan, chunk, config)
     return read_rows(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes)
+
+
+def read_slices(
+    storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig, *, max_rows: int
+) -> Iterator[RowSlice]:
+    """As `read_chunk`, but slices of 1 to `max_rows` rows with their texts where these are known."""
+    data = _chunk_bytes(storage, key, plan, chunk, config)
+    return slices.read_slices(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes, max_rows=max_rows)
+
+
+def _chunk_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig) -> bytes:
+    size = bytes_to_read(chunk, max_record_bytes=config.max_record_bytes)
+    return storage.read_range(key, chunk.byte_start, chunk.byte_start + size, etag=plan.readable.etag)
