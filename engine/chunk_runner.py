@@ -47,7 +47,7 @@ from engine.results import (
     success_lines,
 )
 from engine.storage import Storage, open_location, open_storage
-from engine.table import read_chunk, read_slices
+from engine.table import read_chunk, read_chunk_slices
 
 logger = logging.getLogger(__name__)
 
@@ -246,7 +246,7 @@ class _Attempt:
         where = (at_hand.source, at_hand.source_key, at_hand.plan, self._claim.chunk, self._config)
         size = 1 if self._is_watched else at_hand.options.batch_size
         # A batch handler gets exactly that many at a time; for a row handler fewer are as good.
-        return read_slices(*where, max_rows=size) if at_hand.mode == "row" else sliced(read_chunk(*where), size)
+        return read_chunk_slices(*where, max_rows=size) if at_hand.mode == "row" else sliced(read_chunk(*where), size)
 
     def _new_ticker(self) -> Ticker:
         ledger, progress, claim = self._ledger, self._progress, self._claim

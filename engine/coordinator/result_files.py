@@ -12,7 +12,7 @@ from engine.ledger import Ledger
 from engine.model import Job, Part, ResultFiles
 from engine.options import ImportOptions
 from engine.results import PartKeys, ResultKind, header_cells, make_result_file
-from engine.staging import staged_key
+from engine.staging import staged_prefix
 from engine.storage import open_storage
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,8 @@ def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
     try:
         workspace = open_storage(job.workspace_url, config)
         keys = [info.key for info in workspace.list(PartKeys.job_prefix(job.job_id)) if info.key not in kept]
-        workspace.delete([*keys, staged_key(job.job_id)])
+        staged = [info.key for info in workspace.list(staged_prefix(job.job_id))]
+        workspace.delete([*keys, *staged])
     except StorageError:
         logger.warning("workspace not swept", extra={"job_id": job.job_id}, exc_info=True)
 
