@@ -6,6 +6,7 @@ from engine.readers.kind import SourceKind, kind_of_start, tell_kind
 from engine.readers.records import count_lines
 from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
 from engine.readers.scan import RecordBlock, RecordScanner
+from engine.readers.slices import RowSlice, read_slices, sliced
 from engine.readers.workbook_check import check_workbook
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "RecordBlock",
     "RecordScanner",
     "Row",
+    "RowSlice",
     "SourceKind",
     "bytes_to_read",
     "check_workbook",
@@ -26,5 +28,7 @@ __all__ = [
     "look",
     "needs_transcoding",
     "read_rows",
+    "read_slices",
+    "sliced",
     "tell_kind",
 ]

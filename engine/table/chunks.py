@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.config import EngineConfig
 from engine.model import Chunk, Plan
-from engine.readers import Row, bytes_to_read, read_rows
+from engine.readers import Row, RowSlice, bytes_to_read, read_rows, read_slices, sliced
 from engine.storage import Storage
 
 if TYPE_CHECKING:
@@ -27,9 +27,18 @@ def read_chunk(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: Eng
         from engine.readers.arrow_rows import read_arrow_rows
 
         return read_arrow_rows(_arrow_bytes(storage, key, plan, chunk), plan.column_count)
-    size = bytes_to_read(chunk, max_record_bytes=config.max_record_bytes)
-    data = storage.read_range(key, chunk.byte_start, chunk.byte_start + size, etag=plan.readable.etag)
+    data = _text_bytes(storage, key, plan, chunk, config)
     return read_rows(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes)
+
+
+def read_chunk_slices(
+    storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig, *, max_rows: int
+) -> Iterator[RowSlice]:
+    """As `read_chunk`, but slices of 1 to `max_rows` rows, with their texts where these are known."""
+    if plan.form == "arrow":
+        return sliced(read_chunk(storage, key, plan, chunk, config), max_rows)
+    data = _text_bytes(storage, key, plan, chunk, config)
+    return read_slices(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes, max_rows=max_rows)
 
 
 def read_chunk_columns(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> pa.Table:
@@ -43,6 +52,11 @@ def read_chunk_columns(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> 
     from engine.readers.arrow_rows import read_arrow
 
     return read_arrow(_arrow_bytes(storage, key, plan, chunk), plan.column_count)
+
+
+def _text_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig) -> bytes:
+    size = bytes_to_read(chunk, max_record_bytes=config.max_record_bytes)
+    return storage.read_range(key, chunk.byte_start, chunk.byte_start + size, etag=plan.readable.etag)
 
 
 def _arrow_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> bytes:
