@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 from engine.config import EngineConfig
 from engine.model import Source
@@ -13,7 +14,14 @@ from engine.storage import ObjectFile, Storage, open_location
 
 
 def stage_parquet(
-    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+    source: Source,
+    options: ImportOptions,
+    config: EngineConfig,
+    target: Storage,
+    target_key: str,
+    *,
+    chunk_size: int,
+    start_only: bool = False,
 ) -> StagedTable:
     """See `Stager`. The names of the columns are the header, whatever `header_rows` says: every row is a row."""
     del options  # there is nothing to choose
@@ -21,7 +29,7 @@ def stage_parquet(
     with ObjectFile(storage, key, size_bytes=source.size_bytes, etag=source.etag) as file:
         reader = ParquetReader(file, config, size_bytes=source.size_bytes, source=source.url)
         staged = stage_as_arrow(
-            reader.batches(),
+            islice(reader.batches(), 1 if start_only else None),
             len(reader.columns),
             target,
             target_key,
