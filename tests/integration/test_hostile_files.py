@@ -155,3 +155,14 @@ def test_rows_of_parquet_that_exist_by_their_number_only_are_refused(tmp_path: P
     assert found["code"] == "source_too_large"
     assert found["peak_mb"] < 400
     assert found["seconds"] < 60
+
+
+def test_one_long_text_that_a_million_rows_of_parquet_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    indices = pa.array([0] * 1_000_000, pa.int32())
+    table = pa.table({"a": pa.DictionaryArray.from_arrays(indices, pa.array(["x" * MIB]))})
+    pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=4 * MIB)
+    assert path.stat().st_size < MIB
+    found = cost_of(path)
+    assert found["code"] == "source_too_large"
+    assert found["peak_mb"] < 300
