@@ -21,7 +21,7 @@ from django_integration.imports.progress_flush import FlushingProgress
 from django_integration.imports.running_status import RunningStatuses
 from engine.chunk_runner import ChunkRunner
 from engine.coordinator import Coordinator
-from engine.errors import ServiceUnavailableError
+from engine.errors import RowmillError, ServiceUnavailableError
 from engine.ledger.owner import this_process
 from engine.model import Job
 from engine.progress import ProgressSnapshot, RedisProgress
@@ -135,7 +135,10 @@ def recover_all() -> None:
     parts = process_parts()
     try:
         for job in parts.ledger.jobs(unfinished_only=True):
-            parts.coordinator.recover(job.job_id, parts.executor)
+            try:
+                parts.coordinator.recover(job.job_id, parts.executor)
+            except RowmillError:  # another job may fare better
+                logger.warning("recovery put off", extra={"job_id": job.job_id}, exc_info=True)
     finally:
         close_old_connections()
 
