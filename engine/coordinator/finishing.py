@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine import failpoints
 from engine.coordinator.desk import JobDesk
 from engine.coordinator.protocols import Executor
 from engine.coordinator.result_files import make_result_files, sweep
@@ -56,8 +57,10 @@ class Finishing:
         return False
 
     def _merge(self, job: Job, executor: Executor | None) -> bool:
+        failpoints.hit("finish.begun")
         counts = self._checked_counts(job)
         files = self._make_result_files(job, executor)
+        failpoints.hit("finish.files_made")
         job_id = job.job_id
         ended = self._desk.ledger.move_job(
             job_id,
@@ -70,6 +73,7 @@ class Finishing:
             finished_at=self._desk.now(),
         )
         if ended:
+            failpoints.hit("finish.ended")
             self._desk.told(job_id)
             self._sweep(job)
         return ended

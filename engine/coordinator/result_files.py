@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from engine import failpoints
 from engine.config import EngineConfig
 from engine.coordinator.parts import parts_of_job, result_header_cells, result_key
 from engine.coordinator.protocols import Executor
@@ -12,7 +13,7 @@ from engine.ledger import Ledger
 from engine.model import Job, ResultFiles
 from engine.options import ImportOptions
 from engine.results import PartKeys, ResultKind, header_line, merge_csv
-from engine.staging import staged_key
+from engine.staging import staged_prefix
 from engine.storage import open_storage
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ def make_result_files(job: Job, ledger: Ledger, config: EngineConfig, executor: 
 
         return make_excel_files(job, ledger, config, executor)
     success = _make_csv_file(job, ledger, config, "success")
+    failpoints.hit("finish.success_file")
     return ResultFiles(success_url=success, failed_url=_make_csv_file(job, ledger, config, "failed"))
 
 
@@ -50,6 +52,7 @@ def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
     try:
         workspace = open_storage(job.workspace_url, config)
         keys = [info.key for info in workspace.list(PartKeys.job_prefix(job.job_id)) if info.key not in kept]
-        workspace.delete([*keys, staged_key(job.job_id)])
+        staged = [info.key for info in workspace.list(staged_prefix(job.job_id))]
+        workspace.delete([*keys, *staged])
     except StorageError:
         logger.warning("workspace not swept", extra={"job_id": job.job_id}, exc_info=True)
