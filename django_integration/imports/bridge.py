@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 PLAN_TASK = "rowmill.imports.plan"
 CHUNK_TASK = "rowmill.imports.chunk"
 FINISH_TASK = "rowmill.imports.finish"
+HELP_TASK = "rowmill.imports.help"
 
 _SIGNALS = {
     Status.SUCCEEDED: signals.import_finished,
@@ -56,6 +57,10 @@ class TaskExecutor:
     def send_finish(self, job_id: str) -> None:
         """Send the order to merge. Raises as `send_chunks`."""
         _send(FINISH_TASK, job_id)
+
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Send the order to help with a merge. Raises as `send_chunks`."""
+        _send(HELP_TASK, job_id, position, step)
 
 
 class SignalListener:

@@ -14,7 +14,7 @@ from engine.results.csv_format import (
 )
 from engine.results.json_format import result_json
 from engine.results.lines import extra_lines, success_lines
-from engine.results.merge import make_result_file, merge_csv
+from engine.results.merge import merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "format_record",
     "header_cells",
     "header_line",
-    "make_result_file",
     "merge_csv",
     "quote_cell",
     "result_json",
