@@ -21,7 +21,7 @@ from django_integration.imports.progress_flush import FlushingProgress
 from django_integration.imports.running_status import RunningStatuses
 from engine.chunk_runner import ChunkRunner
 from engine.coordinator import Coordinator
-from engine.errors import ServiceUnavailableError
+from engine.errors import RowmillError, ServiceUnavailableError
 from engine.ledger.owner import this_process
 from engine.model import Job
 from engine.progress import ProgressSnapshot, RedisProgress
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 PLAN_TASK = "rowmill.imports.plan"
 CHUNK_TASK = "rowmill.imports.chunk"
 FINISH_TASK = "rowmill.imports.finish"
+HELP_TASK = "rowmill.imports.help"
 
 _SIGNALS = {
     Status.SUCCEEDED: signals.import_finished,
@@ -56,6 +57,10 @@ class TaskExecutor:
     def send_finish(self, job_id: str) -> None:
         """Send the order to merge. Raises as `send_chunks`."""
         _send(FINISH_TASK, job_id)
+
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Send the order to help with a merge. Raises as `send_chunks`."""
+        _send(HELP_TASK, job_id, position, step)
 
 
 class SignalListener:
@@ -135,7 +140,10 @@ def recover_all() -> None:
     parts = process_parts()
     try:
         for job in parts.ledger.jobs(unfinished_only=True):
-            parts.coordinator.recover(job.job_id, parts.executor)
+            try:
+                parts.coordinator.recover(job.job_id, parts.executor)
+            except RowmillError:  # another job may fare better
+                logger.warning("recovery put off", extra={"job_id": job.job_id}, exc_info=True)
     finally:
         close_old_connections()
 

@@ -27,13 +27,14 @@ from engine.progress.protocol import ProgressSnapshot
 if TYPE_CHECKING:
     import redis
 
-#: Seconds without an answer after which a connection counts as lost.
-SOCKET_TIMEOUT_SECONDS = 30.0
+#: Seconds without an answer after which a call is given up: a chunk in its transaction waits no longer for counters.
+SOCKET_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 #: Seconds of idleness after which a connection is tried before it is used again.
 HEALTH_CHECK_SECONDS = 25
-#: Further tries after a lost connection, waiting 0.05, 0.1, 0.2 … seconds. Every call may be repeated.
-RETRIES = 4
+#: Further tries after a lost connection, waiting 0.05, 0.1 … seconds; every call may be repeated. The client makes them
+#: for the command and for each of its connections, so that a call ends within a second where no server is.
+RETRIES = 2
 RETRY_BASE_SECONDS = 0.05
 RETRY_CAP_SECONDS = 1.0
 
@@ -91,7 +92,12 @@ class RedisProgress:
                 socket_timeout=SOCKET_TIMEOUT_SECONDS,
                 socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 health_check_interval=HEALTH_CHECK_SECONDS,
-                retry=Retry(ExponentialBackoff(cap=RETRY_CAP_SECONDS, base=RETRY_BASE_SECONDS), RETRIES),
+                # Not after a timeout: a server that hangs would be waited for again and again.
+                retry=Retry(
+                    ExponentialBackoff(cap=RETRY_CAP_SECONDS, base=RETRY_BASE_SECONDS),
+                    RETRIES,
+                    supported_errors=(redis.exceptions.ConnectionError,),
+                ),
                 **({} if url.startswith("unix:") else {"socket_keepalive": True}),
             )
             return client

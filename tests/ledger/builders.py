@@ -75,6 +75,8 @@ def plan() -> Plan:
         column_count=3,
         data_start=17,
         readable=source(),
+        form="arrow",
+        details={"kind": "xlsx", "sheet": "Blätter", "first_row": 3},
     )
 
 

@@ -70,9 +70,13 @@ def run_to_end(messages: list[tuple[Any, ...]]) -> Callable[[ImportJob], ImportJ
         steps.plan(str(job.pk))
         while messages:
             task, *arguments = messages.pop(0)
-            {bridge.PLAN_TASK: steps.plan, bridge.CHUNK_TASK: steps.chunk, bridge.FINISH_TASK: steps.finish}[task](
-                *arguments
-            )
+            step = {
+                bridge.PLAN_TASK: steps.plan,
+                bridge.CHUNK_TASK: steps.chunk,
+                bridge.FINISH_TASK: steps.finish,
+                bridge.HELP_TASK: steps.help,
+            }[task]
+            step(*arguments)
         job.refresh_from_db()
         return job
 
