@@ -91,7 +91,7 @@ class Supervised:
 
 def _does_work(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
-        return process.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(process.cmdline())
+        return process.status() != psutil.STATUS_ZOMBIE and "tracker" not in " ".join(process.cmdline())
     return False
 
 
