@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Self
 
+from engine import failpoints
 from engine.config import EngineConfig
 from engine.errors import InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
 from engine.handlers import (
@@ -133,6 +134,7 @@ class ChunkRunner:
                 chunk_index=chunk_index,
             )
         try:
+            failpoints.hit("chunk.claimed")
             with _Heartbeat(self._ledger, claim, self._config.heartbeat_interval_seconds) as beat, _relaxed_collector():
                 at_hand = self._at_hand(job_id)
                 attempt = _Attempt(at_hand, claim, self._ledger, self._progress, self._config, self._should_stop, beat)
@@ -180,10 +182,10 @@ class ChunkRunner:
             logger.warning("chunk not released", extra={"job_id": claim.job_id}, exc_info=True)
 
 
-def rebuild_progress(ledger: Ledger, progress: ProgressStore, job_id: str) -> None:
-    """Make missing live counters from the ledger's committed chunks; running chunks add themselves again."""
-    job = ledger.job(job_id)
-    progress.begin(job_id, total_rows=job.total_rows, done=ledger.counts_by_chunk(job_id), only_if_missing=True)
+def rebuild_progress(ledger: Ledger, progress: ProgressStore, job_id: str, *, only_if_missing: bool = True) -> None:
+    """Make live counters from the ledger's committed chunks; running chunks add themselves again."""
+    job, done = ledger.job(job_id), ledger.counts_by_chunk(job_id)
+    progress.begin(job_id, total_rows=job.total_rows, done=done, only_if_missing=only_if_missing)
     if job.cancel_requested:
         progress.request_cancel(job_id)
 
@@ -230,6 +232,7 @@ class _Attempt:
                 PartWriter(at_hand.workspace, keys.key("success")) as success,
                 PartWriter(at_hand.workspace, keys.key("failed")) as failed,
             ):
+                failpoints.hit("chunk.begun")
                 self._run_rows(slices, work, success, failed, ticker)
                 if self._is_watched:
                     self._ledger.watch_row(claim, None)
@@ -237,7 +240,10 @@ class _Attempt:
                     counts=self._counts(), success_part=success.finish(), failed_part=failed.finish()
                 )
                 work.commit(outcome)
+                failpoints.hit("chunk.marked")
+            failpoints.hit("chunk.committed")
             ticker.done(outcome.counts)
+        failpoints.hit("chunk.counted")
         return outcome
 
     def _slices(self) -> Iterator[RowSlice]:
@@ -272,6 +278,7 @@ class _Attempt:
                 self._ledger.watch_row(claim, row_index)
             self._run_slice(adapter, row_index, piece, success, failed)
             row_index += len(piece.rows)
+            failpoints.hit("chunk.batch")
             if ticker.tick(self._counts()) and self._ledger.job(claim.job_id).cancel_requested:
                 return
             if row_index < end_index:

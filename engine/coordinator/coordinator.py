@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from engine import failpoints
 from engine.config import EngineConfig
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
@@ -131,7 +132,9 @@ class Coordinator:
         )
         if job.status is not Status.RUNNING or not may_send or job.cancel_requested:
             return []
-        return self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
+        found = self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
+        failpoints.hit("chunks.marked_sent")
+        return found
 
     def is_ready_to_finish(self, job_id: str) -> bool:
         """See `Finishing.is_ready_to_finish`."""

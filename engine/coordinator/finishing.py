@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine import failpoints
 from engine.coordinator.desk import JobDesk
 from engine.coordinator.result_files import make_result_files, sweep
 from engine.errors import InconsistentJobError
@@ -47,8 +48,10 @@ class Finishing:
         return False
 
     def _merge(self, job: Job) -> bool:
+        failpoints.hit("finish.begun")
         counts = self._checked_counts(job)
         files = self._make_result_files(job)
+        failpoints.hit("finish.files_made")
         job_id = job.job_id
         ended = self._desk.ledger.move_job(
             job_id,
@@ -61,6 +64,7 @@ class Finishing:
             finished_at=self._desk.now(),
         )
         if ended:
+            failpoints.hit("finish.ended")
             self._desk.told(job_id)
             self._sweep(job)
         return ended

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from engine import failpoints
 from engine.config import EngineConfig
 from engine.errors import InconsistentJobError, StorageError
 from engine.ledger import Ledger
@@ -23,6 +24,7 @@ def make_result_files(job: Job, ledger: Ledger, config: EngineConfig) -> ResultF
     if not config.enable_result_files:
         return ResultFiles()
     success = _make_result_file(job, ledger, config, "success")
+    failpoints.hit("finish.success_file")
     return ResultFiles(success_url=success, failed_url=_make_result_file(job, ledger, config, "failed"))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, get_args
 
+from engine import failpoints
 from engine.model import Claim, Part
 from engine.results.csv_format import ResultKind, encode_lines, encode_text
 from engine.storage.protocol import Storage, Writer
@@ -145,11 +146,13 @@ class PartWriter:
         self._encode()
         if not self._size_bytes:
             return None
+        failpoints.hit("part.before_write")
         if self._stream is None:
             self._storage.write(self._key, b"".join(self._held))
         else:
             self._drain(self._stream)
             self._open.close()
+        failpoints.hit("part.written")
         self._held.clear()
         return Part(key=self._key, size_bytes=self._size_bytes)
 
