@@ -38,8 +38,7 @@ class BatchAdapter:
             guard: a savepoint around each call, where the ledger has transactions. What a call wrote is
                 rolled back when it crashes, not when it refuses rows.
         """
-        # The workers are as many processes as there are processors: threads of polars would only be in the way.
-        os.environ.setdefault("POLARS_MAX_THREADS", "1")
+        use_one_polars_thread()
         self._handler = handler
         self._job_id = job_id
         self._options = options
@@ -103,6 +102,14 @@ class BatchAdapter:
 
         columns = zip(*rows, strict=True)
         return pl.DataFrame([pl.Series(n, c, dtype=pl.String) for n, c in zip(self._names, columns, strict=True)])
+
+
+def use_one_polars_thread() -> None:
+    """To be called before polars is loaded, unless the environment says how many threads it gets.
+
+    The workers are as many processes as there are processors: more threads would only be in the way.
+    """
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 
 def frame_columns(header: Sequence[str], column_count: int) -> list[str]:

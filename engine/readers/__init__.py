@@ -1,6 +1,7 @@
 """Bytes → dialect, record ends, rows."""
 
 from engine.readers.encoding import EncodingEvidence, needs_transcoding
+from engine.readers.frame import TextFrame
 from engine.readers.head import HEAD_BYTES, DataStart, Head, find_data_start, look
 from engine.readers.records import count_lines
 from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
@@ -17,6 +18,7 @@ __all__ = [
     "RecordScanner",
     "Row",
     "RowSlice",
+    "TextFrame",
     "bytes_to_read",
     "count_lines",
     "find_data_start",

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.model import Chunk, Dialect
+from engine.readers.frame import TextFrame
 from engine.readers.rows import can_be_read_plainly
 
 if TYPE_CHECKING:
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
 Integers = npt.NDArray[np.int64]
 
 _LF, _CR = 10, 13
-
-
-@dataclass(frozen=True, slots=True)
-class TextFrame:
-    """A chunk's rows, all of them with as many cells as the table has columns."""
-
-    frame: pl.DataFrame
-    """Columns of type String without nulls."""
-    records: pl.Series | None
-    """Each row's text without its line end, where every one of them is as `csv.writer` would write it; else None."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,6 +29,28 @@ def frame_records(frame: pl.DataFrame) -> pl.Series:
     import polars as pl
 
     return pl.select(pl.concat_str([_quoted(column) for column in frame], separator=",")).to_series()
+
+
+def accepted_lines(
+    records: pl.Series, results: pl.DataFrame | pl.Series | list[Any] | None, is_accepted: pl.Series
+) -> bytes:
+    """Whole lines of the accepted rows: each record, and its result as JSON.
+
+    Args:
+        results: one per row; a null in a list or series, like None in place of all, gives `{}`.
+        is_accepted: which rows.
+    """
+    import polars as pl
+
+    records = records.filter(is_accepted)
+    if results is None:
+        texts = pl.Series(["{}"]).new_from_index(0, len(records))
+    elif isinstance(results, list):
+        some = [{} if result is None else result for result in compress(results, is_accepted)]
+        texts = pl.Series(results_json(some), dtype=pl.String)
+    else:
+        texts = json_column(results.filter(is_accepted))
+    return frame_lines(records, texts)
 
 
 def frame_lines(records: pl.Series, extras: pl.Series) -> bytes:
