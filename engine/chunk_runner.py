@@ -14,14 +14,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Self
 
 from engine import failpoints
 from engine.config import EngineConfig
-from engine.errors import InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
+from engine.errors import HandlerError, InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
 from engine.handlers import (
     BatchAdapter,
     HandlerMode,
@@ -52,7 +52,7 @@ from engine.results import (
     success_lines,
 )
 from engine.storage import Storage, open_location, open_storage
-from engine.table import read_chunk, read_chunk_frame, read_chunk_slices
+from engine.table import load_frames, read_chunk, read_chunk_frame, read_chunk_slices
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +154,17 @@ class ChunkRunner:
             raise
         logger.info("chunk done", extra={**facts, "rows": outcome.counts.processed_rows})
         return Ran.DONE
+
+    def load_libraries(self, job_id: str) -> None:
+        """Load ahead of time what chunks of the job will need, apart from the handler."""
+        if self._ledger.job(job_id).handler_mode == "batch":
+            use_one_polars_thread()
+            load_frames()
+
+    def load_handler(self, job_id: str) -> None:
+        """Load the handler ahead of time; what fails here is told when a chunk is run."""
+        with suppress(HandlerError):
+            resolve_handler(self._ledger.job(job_id).handler_path)
 
     def _at_hand(self, job_id: str) -> _JobAtHand:
         found = self._jobs.get(job_id)

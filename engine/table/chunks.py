@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from engine.config import EngineConfig
@@ -39,6 +40,13 @@ def read_chunk_slices(
         return sliced(read_chunk(storage, key, plan, chunk, config), max_rows)
     data = _text_bytes(storage, key, plan, chunk, config)
     return read_slices(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes, max_rows=max_rows)
+
+
+def load_frames() -> None:
+    """Load ahead of time what `read_chunk_frame` needs."""
+    import_module("engine.readers.frames")
+    import_module("polars")
+    import_module("pyarrow")
 
 
 def read_chunk_frame(
