@@ -65,6 +65,14 @@ class ImportSettings:
     """Sum of the sizes of the sources that one user starts within 24 hours; None: no limit."""
     max_rows_per_job: int | None = None
     """Rows of a source; a job with more fails once they are counted. None: no limit."""
+    max_unpacked_bytes: int = 64 * GIB
+    """Bytes that a compressed source unpacks to."""
+    max_unpacked_ratio: int = 100
+    """Times its size that a compressed source or a part of a workbook unpacks to; small ones are let pass."""
+    max_workbook_bytes: int = 2 * GIB
+    """Bytes that all parts of a workbook unpack to."""
+    max_archive_entries: int = 1000
+    """Files in a ZIP archive, or parts of a workbook."""
     preview_rows: int = 20
     """Rows that the preview of a source shows at most."""
 

@@ -104,11 +104,11 @@ def inspect(
         table.scan()
         rows = _shown(table.rows(), SAMPLE_ROWS)
         plan, look = table.plan, table.look
-        is_staged = plan.readable.url != table.source.url
+        is_transcoded = look.source_encoding != look.plan.dialect.encoding
         return Inspection(
             source=table.source.url,
             size_bytes=table.source.size_bytes,
-            encoding=look.source_encoding if is_staged else plan.dialect.encoding,
+            encoding=look.source_encoding if is_transcoded else plan.dialect.encoding,
             has_byte_order_mark=look.mark_bytes > 0,
             delimiter=plan.dialect.delimiter,
             quote_char=plan.dialect.quote_char,

@@ -49,6 +49,8 @@ class ImportOptions:
     """One character, or "" where quotes mean nothing; None: found by looking."""
     encoding: str | None = None
     """A codec name such as "utf-8", "cp1252", "utf-16"; None: found by looking."""
+    member: str | None = None
+    """The file in a ZIP archive that is the table; None: the only one."""
     result_header: Literal["positional", "source"] = "positional"
     """Result files name columns col_0, col_1, … or as the source's header does."""
     custom: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -194,6 +196,7 @@ KNOWN: Mapping[str, Any] = MappingProxyType(
         "delimiter": _character(may_be_empty=False),
         "quote_char": _character(may_be_empty=True),
         "encoding": _encoding,
+        "member": _text_or_none,
         "result_header": _choice("positional", "source"),
     }
 )

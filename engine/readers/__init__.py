@@ -3,9 +3,11 @@
 from engine.readers.encoding import EncodingEvidence, needs_transcoding
 from engine.readers.frame import TextFrame
 from engine.readers.head import HEAD_BYTES, DataStart, Head, find_data_start, look
+from engine.readers.kind import SourceKind, kind_of_start, tell_kind
 from engine.readers.records import count_lines
 from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
 from engine.readers.slices import RowSlice, read_slices, sliced
+from engine.readers.workbook_check import check_workbook
 
 __all__ = [
     "HEAD_BYTES",
@@ -15,13 +17,17 @@ __all__ = [
     "Head",
     "Row",
     "RowSlice",
+    "SourceKind",
     "TextFrame",
     "bytes_to_read",
+    "check_workbook",
     "count_lines",
     "find_data_start",
+    "kind_of_start",
     "look",
     "needs_transcoding",
     "read_rows",
     "read_slices",
     "sliced",
+    "tell_kind",
 ]

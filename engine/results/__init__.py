@@ -15,7 +15,7 @@ from engine.results.csv_format import (
 from engine.results.frame_lines import accepted_lines, frame_lines, frame_records
 from engine.results.json_format import result_json
 from engine.results.lines import extra_lines, success_lines
-from engine.results.merge import make_result_file, merge_csv
+from engine.results.merge import merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "frame_records",
     "header_cells",
     "header_line",
-    "make_result_file",
     "merge_csv",
     "quote_cell",
     "result_json",
