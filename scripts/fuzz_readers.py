@@ -189,7 +189,8 @@ def main() -> int:
             running = arguments.keep / f"{kind}.running"
             if child.exitcode:
                 crashes += 1
-                print(f"--- {kind}: the child ended with {child.exitcode} at seed {running.read_text()}", flush=True)
+                at = running.read_text() if running.exists() else "none yet"
+                print(f"--- {kind}: the child ended with {child.exitcode}, seed {at}", flush=True)
             files += FILES_PER_CHILD
             running.unlink(missing_ok=True)
             if time.monotonic() > end:

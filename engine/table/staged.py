@@ -24,8 +24,9 @@ from engine.table.look import Look
 if TYPE_CHECKING:
     from engine.staging.arrow import StagedTable
 
-#: What Python's modules for archives and XML raise on damaged workbooks, where nobody closer by tells of it.
-_BAD_WORKBOOK = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ParseError)
+#: What Python's modules for archives and XML raise on damaged workbooks, where nobody closer by tells of it; a
+#: KeyError means that there is no such part.
+_BAD_WORKBOOK = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ParseError, KeyError)
 
 
 class Stager(Protocol):
