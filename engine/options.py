@@ -21,7 +21,13 @@ DEFAULT_BATCH_SIZE = 500
 #: Rows that a batch handler is called with, and of a chunk in batch mode: a call costs some tenths of a
 #: millisecond for the frame alone, and the rows of a chunk are held in memory.
 DEFAULT_BATCH_SIZE_IN_BATCH_MODE = 20_000
+<<<<<<< HEAD
 DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 100_000
+#: Levels of the custom options: they are copied by recursion, here and in whatever keeps them.
+MAX_CUSTOM_OPTIONS_DEPTH = 32
+=======
+DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 60_000
+>>>>>>> speed
 #: Of the custom options' JSON, which is kept with the job and copied for every chunk.
 MAX_CUSTOM_OPTIONS_BYTES = 64 * 1024
 
@@ -77,6 +83,9 @@ class ImportOptions:
                 custom[str(name)] = value
             else:
                 known[name] = check(name, value)
+        if _is_nested_deeper(custom, MAX_CUSTOM_OPTIONS_DEPTH):
+            template = "A custom option is nested more than %(limit)s levels deep."
+            raise _refusal("options", template, limit=str(MAX_CUSTOM_OPTIONS_DEPTH))
         try:
             text = json.dumps(custom, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -200,3 +209,11 @@ KNOWN: Mapping[str, Any] = MappingProxyType(
         "result_header": _choice("positional", "source"),
     }
 )
+
+
+def _is_nested_deeper(value: object, levels: int) -> bool:
+    """Whether there are more levels; looks at no more than it must, so that nothing overflows."""
+    if not isinstance(value, Mapping | list | tuple):
+        return False
+    items = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_is_nested_deeper(item, levels - 1) for item in items)

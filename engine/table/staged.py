@@ -119,14 +119,16 @@ def source_kind(source: Source, options: ImportOptions, config: EngineConfig) ->
     )
 
 
-def stager_of(kind: SourceKind, source: Source) -> Stager | None:
-    """What stages a kind of source; None for text, which needs none.
+def stager_of(kind: SourceKind, source: Source, *, start_only: bool = False) -> Stager | None:
+    """What stages a kind of source, or the first rows of it; None for text, which needs none.
 
     Raises:
         SourceBinaryError: nothing reads this kind.
     """
     if kind is SourceKind.TEXT:
         return None
+    if start_only and kind is SourceKind.PARQUET:
+        return _stage_start_of_parquet
     stager = STAGERS.get("workbook" if kind.is_workbook else str(kind))
     if stager is None:
         raise SourceBinaryError(f"{source.url} is {kind}, which is not read. Save it as CSV.", source=source.url)
@@ -142,5 +144,21 @@ def _stage_ndjson(
     return stage_ndjson(source, options, config, target, target_key, chunk_size=chunk_size)
 
 
+def _stage_parquet(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_parquet import stage_parquet
+
+    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size)
+
+
+def _stage_start_of_parquet(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_parquet import stage_parquet
+
+    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size, start_only=True)
+
+
 #: Kind of source, or "workbook" for all of those, → what stages it.
-STAGERS: Mapping[str, Stager] = MappingProxyType({"ndjson": _stage_ndjson})
+STAGERS: Mapping[str, Stager] = MappingProxyType({"ndjson": _stage_ndjson, "parquet": _stage_parquet})
