@@ -33,7 +33,7 @@ class CeleryWorker:
         with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.process.pid).children():
                 with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    if "resource_tracker" not in " ".join(child.cmdline()):
+                    if "_tracker" not in " ".join(child.cmdline()):
                         found.append(child.pid)
         return found
 
