@@ -28,6 +28,9 @@ VALID: dict[str, list[Any]] = {
     "delimiter": [None, ",", ";", "|", "\t", "x", " "],
     "quote_char": [None, '"', "'", ""],
     "encoding": [None, "utf-8", "cp1252", "utf-16", "ascii"],
+    "skip_rows": [None, 0, 1_000_000],
+    "sheet": [None, "Table 1", 1, 10_000],
+    "table": [None, "Prices", "A3:J500"],
     "member": [None, "a.csv", "folder/a b.csv"],
     "result_header": ["positional", "source"],
 }
@@ -42,6 +45,9 @@ INVALID: dict[str, list[Any]] = {
     "delimiter": ["", ",,", "\n", "\r", "\0", "é", 5, ["|"]],
     "quote_char": ["''", "\n", "«", 5],
     "encoding": ["utf-99", "", "rot13", "base64", "hex", "a\0b", "é" * 3, 5, ["utf-8"], "undefined"],
+    "skip_rows": [-1, 1_000_001, "1", True, 1.0],
+    "sheet": ["", 0, -1, True, 1.0, ["a"]],
+    "table": ["", 5, ["a"]],
     "member": ["", 5, ["a.csv"]],
     "result_header": ["Source", None, True],
 }
@@ -61,6 +67,9 @@ def test_the_defaults_are_those_of_the_usage_guide() -> None:
         "delimiter": None,
         "quote_char": None,
         "encoding": None,
+        "skip_rows": None,
+        "sheet": None,
+        "table": None,
         "member": None,
         "result_header": "positional",
     }
@@ -168,7 +177,7 @@ def nested(depth: int) -> list[Any]:
     "value", [object(), {1, 2}, b"bytes", float("nan"), float("inf"), circle(), nested(100_000), {(1, 2): 3}]
 )
 def test_a_custom_option_that_is_not_json_is_refused(value: Any) -> None:
-    with pytest.raises(OptionError, match="is not JSON") as caught:
+    with pytest.raises(OptionError, match=r"is not JSON|levels deep") as caught:
         ImportOptions.from_mapping({"field": value})
     assert caught.value.option == "options"
 
