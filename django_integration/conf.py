@@ -90,7 +90,9 @@ class FileSettings:
     """Purpose → limits (`max_bytes`, `extensions`, `content_types`), each optional. None: any purpose."""
     max_bytes: int = 5 * 1024 * GIB
     """Size of a file where its purpose names none; S3 holds no more."""
-    extensions: Sequence[str] = (".csv", ".tsv", ".txt")
+    extensions: Sequence[str] = (
+        ".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst", ".zip", ".ndjson", ".jsonl", ".parquet", ".xlsx",
+    )  # fmt: skip
     """Endings of file names where the purpose names none."""
     content_types: Sequence[str] | None = None
     """Content types where the purpose names none; None: any."""

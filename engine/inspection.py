@@ -70,7 +70,7 @@ def preview(
         SourceError: it cannot be read as a table.
         OptionError: an option is wrong.
     """
-    with _Table(source, {**options, "count_total_first": False}, config) as table:
+    with _Table(source, {**options, "count_total_first": False}, config, start_only=True) as table:
         plan, look = table.plan, table.look
         return Preview(
             encoding=look.source_encoding,
@@ -147,7 +147,15 @@ def read_rows(
 class _Table:
     """A source read in this process, its staged copy, if any, in a temporary folder."""
 
-    def __init__(self, source: str | os.PathLike[str], options: dict[str, Any], config: EngineConfig | None) -> None:
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        options: dict[str, Any],
+        config: EngineConfig | None,
+        *,
+        start_only: bool = False,
+    ) -> None:
+        self._start_only = start_only
         self._options = ImportOptions.from_mapping(options)
         self._config = config or EngineConfig.from_env()
         text = os.fspath(source)
@@ -163,6 +171,7 @@ class _Table:
                 self._config,
                 workspace=lambda: open_storage(self._folder.name, self._config),
                 job_id="read",
+                start_only=self._start_only,
             )
             self.look: Look = self._planner.look()
             self.plan: Plan = self.look.plan

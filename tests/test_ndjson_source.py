@@ -66,3 +66,12 @@ def test_inspect_and_a_job_read_it(tmp_path: Path) -> None:
     assert report.succeeded
     assert (report.counts.success_count, report.counts.failure_count) == (5_000, 1)
     assert "Line 5001: it is not JSON" in (tmp_path / "out" / "people.failed.csv").read_text(encoding="utf-8")
+
+
+def test_a_preview_reads_the_start_only(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    with path.open("wb") as file:
+        for number in range(100_000):
+            file.write(b'{"id": %d, "text": "some text that takes its room"}\n' % number)
+    preview = engine.preview(path, rows=2)
+    assert (preview.header, preview.rows[1]) == (["id", "text"], ["1", "some text that takes its room"])

@@ -188,3 +188,11 @@ def test_a_job_imports_a_packed_table_and_leaves_no_copy(tmp_path: Path) -> None
     assert report.succeeded
     assert report.counts.success_count == 25_000
     assert not list((tmp_path / "out").rglob("*unpacked*"))
+
+
+@packs
+def test_a_preview_unpacks_the_start_only(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(pack(b"a,b\n" + b"".join(b"%d,x\n" % number for number in range(2_000_000))))
+    preview = engine.preview(path, config=EngineConfig(max_unpacked_bytes=4_000_000))  # less than all of it
+    assert preview.rows == [[str(number), "x"] for number in range(5)]

@@ -19,6 +19,8 @@ from engine.readers.rows import MAX_BROKEN_BYTES, BrokenRow, Row
 
 #: Different keys that the objects of a source may have together.
 MAX_COLUMNS = 10_000
+#: Values of one object, nested ones included: each takes some hundred bytes of memory while its line is read.
+MAX_VALUES = 1_000_000
 #: Bytes cut into lines at once.
 _SLICE_BYTES = 1024 * 1024
 
@@ -152,6 +154,8 @@ def _parse(line: Line) -> dict[str, Any] | str:
     """The object of a line, or what is wrong with it."""
     if not line.is_whole:
         return f"it is {line.size_bytes:,} bytes long, which is too long for a row; its start is kept here"
+    if len(line.data) > MAX_VALUES and sum(map(line.data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        return f"it holds more than {MAX_VALUES:,} values"
     try:
         text = line.data.decode("utf-8")
         found = _DECODER.decode(text)

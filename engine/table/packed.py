@@ -5,19 +5,22 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Protocol
 
-from engine.config import EngineConfig
+from engine.config import MIB, EngineConfig
 from engine.errors import SourceFormatError
 from engine.model import Chunk, Plan, Source
 from engine.options import ImportOptions
 from engine.readers import HEAD_BYTES, SourceKind, kind_of_start, look, needs_transcoding
-from engine.readers.unpack import ungzip, unzstd, within_limits
+from engine.readers.unpack import PIECE_BYTES, ungzip, unzstd, within_limits
 from engine.readers.zip_entries import choose_member, inflate_blocks, list_entries, packed_range, shown_name
 from engine.staging import stage_blocks, staged_key
 from engine.storage import Storage, open_location, open_object
 from engine.table.look import Look
+
+#: Bytes that show the first rows.
+START_BYTES = 2 * MIB
 
 
 class Planner(Protocol):
@@ -46,11 +49,13 @@ class PackedPlanner:
         job_id: str,
         kind: SourceKind,
         planner_of: Callable[[SourceKind, Source, ImportOptions], Planner],
+        start_only: bool,
     ) -> None:
         """
         Args:
             kind: how the source is packed.
             planner_of: gives the planner of what comes out, told by kind, staged copy and the options for it.
+            start_only: unpack no more than `START_BYTES`.
         """
         self._source = source
         self._options = options
@@ -59,12 +64,15 @@ class PackedPlanner:
         self._job_id = job_id
         self._kind = kind
         self._planner_of = planner_of
+        self._start_only = start_only
         self._planner: Planner | None = None
         self._name = source.url
         self._details: dict[str, str | int | float | bool] = {"kind": str(kind)}
 
     def look(self) -> Look:
         pieces = within_limits(*self._unpacked(), self._config, source=self._source.url)
+        if self._start_only:
+            pieces = islice(pieces, START_BYTES // PIECE_BYTES)
         start, is_whole = _start_of(pieces)
         kind = kind_of_start(
             start, is_whole=is_whole, source=self._name, is_csv=self._options.delimiter is not None

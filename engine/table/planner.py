@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from engine.config import EngineConfig
 from engine.model import Chunk, Plan, Source
@@ -10,7 +11,7 @@ from engine.options import ImportOptions
 from engine.readers import SourceKind
 from engine.storage import Storage
 from engine.table.look import Look
-from engine.table.packed import PackedPlanner, Planner
+from engine.table.packed import START_BYTES, PackedPlanner, Planner
 from engine.table.staged import StagedPlanner, source_kind, stager_of
 from engine.table.text import TextPlanner
 
@@ -26,18 +27,21 @@ class TablePlanner:
         *,
         workspace: Callable[[], Storage],
         job_id: str,
+        start_only: bool = False,
     ) -> None:
         """
         Args:
             source: as pinned.
             workspace: gives the storage for a staged copy, if one is needed.
             job_id: names the staged copy.
+            start_only: stage no more than it takes to show the first rows; there are no others then.
         """
         self._source = source
         self._options = options
         self._config = config
         self._workspace = workspace
         self._job_id = job_id
+        self._start_only = start_only
         self._planner: Planner | None = None
 
     def look(self) -> Look:
@@ -74,9 +78,11 @@ class TablePlanner:
         if kind.is_packed:
             return PackedPlanner(
                 source, options, self._config, workspace=workspace, job_id=job_id, kind=kind,
-                planner_of=self._planner_of,
+                planner_of=self._planner_of, start_only=self._start_only,
             )  # fmt: skip
-        stager = stager_of(kind, source)
+        if self._start_only and kind is SourceKind.NDJSON:
+            source = replace(source, size_bytes=min(source.size_bytes, START_BYTES))
+        stager = stager_of(kind, source, start_only=self._start_only)
         if stager is None:
             return TextPlanner(source, options, self._config, workspace=workspace, job_id=job_id)
         return StagedPlanner(source, options, self._config, workspace=workspace, job_id=job_id, stager=stager)

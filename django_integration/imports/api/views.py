@@ -33,6 +33,7 @@ from django_integration.imports.api.serializers import (
     StatusSerializer,
 )
 from django_integration.imports.models import ImportJob
+from django_integration.imports.result_records import told_to_users
 from django_integration.imports.row_errors import row_errors
 from engine.errors import RowmillError
 
@@ -163,7 +164,7 @@ class PreviewView(APIView):
                 file_url(file), rows=import_settings().preview_rows, config=engine_config(), header_rows=header_rows
             )
         except RowmillError as error:
-            raise ValidationError({"file_id": [error.message]}, code=error.code) from error
+            raise ValidationError({"file_id": [told_to_users(file, error.message)]}, code=error.code) from error
         return Response(PreviewSerializer({"file_id": file.pk, **shown.to_dict()}).data)
 
 
