@@ -13,16 +13,15 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
 from typing import Any, Self
 
 from engine import failpoints
 from engine.config import EngineConfig
-from engine.errors import InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
+from engine.errors import HandlerError, InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
 from engine.handlers import (
     BatchAdapter,
     HandlerMode,
@@ -32,15 +31,28 @@ from engine.handlers import (
     is_atomic,
     mode_of,
     resolve_handler,
+    use_one_polars_thread,
 )
 from engine.ledger import ChunkWork, Ledger
 from engine.model import ChunkOutcome, Claim, Counts, Job, Plan
 from engine.options import ImportOptions
 from engine.progress import ProgressStore, Ticker
-from engine.readers import BrokenRow, Row
-from engine.results import PartKeys, PartWriter, escape_row, format_record, quote_cell, result_json
+from engine.readers import BrokenRow, Row, RowSlice, TextFrame, sliced
+from engine.results import (
+    PartKeys,
+    PartWriter,
+    accepted_lines,
+    escape_row,
+    extra_lines,
+    format_record,
+    frame_lines,
+    frame_records,
+    quote_cell,
+    result_json,
+    success_lines,
+)
 from engine.storage import Storage, open_location, open_storage
-from engine.table import read_chunk
+from engine.table import load_frames, read_chunk, read_chunk_frame, read_chunk_slices
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +155,17 @@ class ChunkRunner:
         logger.info("chunk done", extra={**facts, "rows": outcome.counts.processed_rows})
         return Ran.DONE
 
+    def load_libraries(self, job_id: str) -> None:
+        """Load ahead of time what chunks of the job will need, apart from the handler."""
+        if self._ledger.job(job_id).handler_mode == "batch":
+            use_one_polars_thread()
+            load_frames()
+
+    def load_handler(self, job_id: str) -> None:
+        """Load the handler ahead of time; what fails here is told when a chunk is run."""
+        with suppress(HandlerError):
+            resolve_handler(self._ledger.job(job_id).handler_path)
+
     def _at_hand(self, job_id: str) -> _JobAtHand:
         found = self._jobs.get(job_id)
         if found is None:
@@ -217,7 +240,7 @@ class _Attempt:
         """
         claim, at_hand = self._claim, self._at_hand
         keys = PartKeys.of_claim(claim)
-        rows = read_chunk(at_hand.source, at_hand.source_key, at_hand.plan, claim.chunk, self._config)
+        frame = self._frame()
         with self._new_ticker() as ticker:
             with (
                 self._ledger.work(claim, atomic=is_atomic(at_hand.handler)) as work,
@@ -225,7 +248,10 @@ class _Attempt:
                 PartWriter(at_hand.workspace, keys.key("failed")) as failed,
             ):
                 failpoints.hit("chunk.begun")
-                self._run_rows(rows, work, success, failed, ticker)
+                if frame is not None:
+                    self._run_frame(frame, work, success, failed, ticker)
+                else:
+                    self._run_rows(self._slices(), work, success, failed, ticker)
                 if self._is_watched:
                     self._ledger.watch_row(claim, None)
                 outcome = ChunkOutcome(
@@ -237,6 +263,24 @@ class _Attempt:
             ticker.done(outcome.counts)
         failpoints.hit("chunk.counted")
         return outcome
+
+    def _frame(self) -> TextFrame | None:
+        """The chunk as a frame for a batch handler; None where its rows have to be looked at one by one."""
+        at_hand = self._at_hand
+        if at_hand.mode == "row" or self._is_watched or self._guilty or self._escape:
+            return None
+        use_one_polars_thread()
+        names = frame_columns(at_hand.plan.header, at_hand.plan.column_count)
+        where = (at_hand.source, at_hand.source_key, at_hand.plan, self._claim.chunk, self._config)
+        return read_chunk_frame(*where, names=names)
+
+    def _slices(self) -> Iterator[RowSlice]:
+        """The chunk's rows, by as many as run before the next look at progress and cancel."""
+        at_hand = self._at_hand
+        where = (at_hand.source, at_hand.source_key, at_hand.plan, self._claim.chunk, self._config)
+        size = 1 if self._is_watched else at_hand.options.batch_size
+        # A batch handler gets exactly that many at a time; for a row handler fewer are as good.
+        return read_chunk_slices(*where, max_rows=size) if at_hand.mode == "row" else sliced(read_chunk(*where), size)
 
     def _new_ticker(self) -> Ticker:
         ledger, progress, claim = self._ledger, self._progress, self._claim
@@ -250,81 +294,140 @@ class _Attempt:
         )
 
     def _run_rows(
-        self, rows: Iterator[Row], work: ChunkWork, success: PartWriter, failed: PartWriter, ticker: Ticker
+        self, slices: Iterator[RowSlice], work: ChunkWork, success: PartWriter, failed: PartWriter, ticker: Ticker
     ) -> None:
         """Run every row, or as many as a cancel leaves. Raises as `run` does."""
-        claim, at_hand = self._claim, self._at_hand
-        adapter = self._new_adapter(work)
+        claim = self._claim
+        adapter = self._row_adapter(work) if self._at_hand.mode == "row" else self._batch_adapter(work)
         row_index = claim.chunk.first_row_index
-        end_index = row_index + claim.chunk.row_count
-        size = 1 if self._is_watched else at_hand.options.batch_size
-        while batch := list(islice(rows, size)):
+        for piece in slices:
             if self._is_watched:
                 self._ledger.watch_row(claim, row_index)
-            self._run_batch(adapter, row_index, batch, success, failed)
-            row_index += len(batch)
-            failpoints.hit("chunk.batch")
-            if ticker.tick(self._counts()) and self._ledger.job(claim.job_id).cancel_requested:
+            self._run_slice(adapter, row_index, piece, success, failed)
+            row_index += len(piece.rows)
+            if self._is_cancelled(row_index, ticker):
                 return
-            if row_index < end_index:
-                self._heartbeat.check()
-                if self._should_stop():
-                    raise _Stopped
-        if row_index != end_index:
+        self._check_end(row_index)
+
+    def _run_frame(
+        self, chunk: TextFrame, work: ChunkWork, success: PartWriter, failed: PartWriter, ticker: Ticker
+    ) -> None:
+        """As `_run_rows`, with no Python object per row."""
+        adapter = self._batch_adapter(work)
+        size, row_index = self._at_hand.options.batch_size, self._claim.chunk.first_row_index
+        for start in range(0, chunk.frame.height, size):
+            batch = chunk.frame[start : start + size]
+            end = start
+            for outcome in adapter.run_frame(row_index, batch):
+                begin, end = end, end + len(outcome.errors)
+                accepted = outcome.errors.null_count()
+                self._success_count += accepted
+                self._failure_count += end - begin - accepted
+                if self._config.enable_result_files:
+                    known = chunk.records
+                    records = known[begin:end] if known is not None else frame_records(chunk.frame[begin:end])
+                    is_accepted = outcome.errors.is_null()
+                    success.add_bytes(accepted_lines(records, outcome.results, is_accepted))
+                    failed.add_bytes(frame_lines(records.filter(~is_accepted), outcome.errors.drop_nulls()))
+            row_index += batch.height
+            if self._is_cancelled(row_index, ticker):
+                return
+        self._check_end(row_index)
+
+    def _is_cancelled(self, row_index: int, ticker: Ticker) -> bool:
+        """Behind a batch: whether it is the last one because of a cancel.
+
+        Args:
+            row_index: of the next row.
+        """
+        failpoints.hit("chunk.batch")
+        claim = self._claim
+        if ticker.tick(self._counts()) and self._ledger.job(claim.job_id).cancel_requested:
+            return True
+        if row_index < claim.chunk.first_row_index + claim.chunk.row_count:
+            self._heartbeat.check()
+            if self._should_stop():
+                raise _Stopped
+        return False
+
+    def _check_end(self, row_index: int) -> None:
+        claim = self._claim
+        rows = row_index - claim.chunk.first_row_index
+        if rows != claim.chunk.row_count:
             raise InconsistentJobError(
-                f"Chunk {claim.chunk.chunk_index} has {row_index - claim.chunk.first_row_index:,} rows where "
+                f"Chunk {claim.chunk.chunk_index} has {rows:,} rows where "
                 f"{claim.chunk.row_count:,} were planned. This is a defect of the engine; please report the file.",
                 job_id=claim.job_id,
                 chunk_index=claim.chunk.chunk_index,
             )
 
-    def _new_adapter(self, work: ChunkWork) -> RowAdapter | BatchAdapter:
-        at_hand, job_id = self._at_hand, self._claim.job_id
-        options = at_hand.options.for_handler()
-        if at_hand.mode == "row":
-            return RowAdapter(at_hand.handler, job_id, options, guard=work.row_guard)
-        names = frame_columns(at_hand.plan.header, at_hand.plan.column_count)
-        return BatchAdapter(at_hand.handler, job_id, options, column_names=names, guard=work.row_guard)
+    def _row_adapter(self, work: ChunkWork) -> RowAdapter:
+        at_hand = self._at_hand
+        return RowAdapter(at_hand.handler, self._claim.job_id, at_hand.options.for_handler(), guard=work.row_guard)
 
-    def _run_batch(
+    def _batch_adapter(self, work: ChunkWork) -> BatchAdapter:
+        at_hand = self._at_hand
+        return BatchAdapter(
+            at_hand.handler,
+            self._claim.job_id,
+            at_hand.options.for_handler(),
+            column_names=frame_columns(at_hand.plan.header, at_hand.plan.column_count),
+            guard=work.row_guard,
+        )
+
+    def _run_slice(
         self,
         adapter: RowAdapter | BatchAdapter,
         first_row_index: int,
-        batch: list[Row],
+        piece: RowSlice,
         success: PartWriter,
         failed: PartWriter,
     ) -> None:
-        """Run a batch and write its lines. A line is formed before its handler runs, which may change the row."""
-        outcomes = None if self._config.enable_result_files else self._outcomes(adapter, first_row_index, batch)
-        if outcomes is not None:
-            refusals = sum(outcome.__class__ is RowFailure for outcome in outcomes)
-            self._failure_count += refusals
-            self._success_count += len(outcomes) - refusals
-            return
-        starts = self._line_starts(batch)
-        accepted: list[str] = []
-        refused: list[str] = []
-        for start, outcome in zip(starts, self._outcomes(adapter, first_row_index, batch), strict=True):
-            if outcome.__class__ is RowFailure:
-                message = escape_row([outcome.message])[0] if self._escape else outcome.message
-                refused.append(start + quote_cell(message) or '""')
-            else:
-                accepted.append(start + quote_cell(result_json(outcome)))
-        success.add_lines(accepted)
-        failed.add_lines(refused)
-        self._success_count += len(accepted)
+        """Run some rows and write their lines. Records are formed before the handler, which may change the rows."""
+        has_files = self._config.enable_result_files
+        # A row without cells has no comma in its line.
+        has_blank = has_files and not all(piece.rows)
+        records = self._records(piece) if has_files else []
+        outcomes = self._outcomes(adapter, first_row_index, piece.rows)
+        refused = [position for position, outcome in enumerate(outcomes) if outcome.__class__ is RowFailure]
+        self._success_count += len(outcomes) - len(refused)
         self._failure_count += len(refused)
-
-    def _line_starts(self, batch: list[Row]) -> list[str]:
-        """What each row's line in a result file begins with, up to the extra cell."""
-        rows: list[list[str]] = batch  # type: ignore[assignment]
-        if BrokenRow in set(map(type, batch)):
-            rows = [row.cells if isinstance(row, BrokenRow) else row for row in batch]
+        if not has_files:
+            return
+        refused_records = [records[position] for position in refused]
+        messages = [outcomes[position].message for position in refused]
         if self._escape:
-            rows = [escape_row(row) for row in rows]
-        return [format_record(row) + "," if row else "" for row in rows]
+            messages = escape_row(messages)
+        for position in reversed(refused):
+            del records[position], outcomes[position]
+        if not has_blank:
+            success.add_text(success_lines(records, outcomes))
+            failed.add_text(extra_lines(refused_records, messages))
+        else:
+            success.add_lines(
+                [start + quote_cell(result_json(out)) for start, out in zip(records, outcomes, strict=True)]
+            )
+            lines = [start + quote_cell(text) for start, text in zip(refused_records, messages, strict=True)]
+            failed.add_lines([line or '""' for line in lines])
 
-    def _outcomes(self, adapter: RowAdapter | BatchAdapter, first_row_index: int, batch: list[Row]) -> Sequence[Any]:
+    def _records(self, piece: RowSlice) -> list[str]:
+        """What each row's line begins with, up to the comma of the extra cell; with it where a row has no cells."""
+        rows: list[list[str]] = piece.rows  # type: ignore[assignment]
+        if piece.records is not None and not self._escape:
+            records = piece.records
+            for position in piece.odd:
+                records[position] = format_record(rows[position])
+        else:
+            if BrokenRow in set(map(type, rows)):
+                rows = [row.cells if isinstance(row, BrokenRow) else row for row in piece.rows]
+            if self._escape:
+                rows = [escape_row(row) for row in rows]
+            records = list(map(format_record, rows))
+        if all(rows):
+            return records
+        return [record + "," if row else "" for record, row in zip(records, rows, strict=True)]
+
+    def _outcomes(self, adapter: RowAdapter | BatchAdapter, first_row_index: int, batch: list[Row]) -> list[Any]:
         """One outcome per row: rows that are broken, or that kill their process, do not reach the handler."""
         if not self._guilty and BrokenRow not in set(map(type, batch)):
             return adapter.run(first_row_index, batch)  # type: ignore[arg-type]

@@ -21,9 +21,13 @@ DEFAULT_BATCH_SIZE = 500
 #: Rows that a batch handler is called with, and of a chunk in batch mode: a call costs some tenths of a
 #: millisecond for the frame alone, and the rows of a chunk are held in memory.
 DEFAULT_BATCH_SIZE_IN_BATCH_MODE = 20_000
+<<<<<<< HEAD
 DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 100_000
 #: Levels of the custom options: they are copied by recursion, here and in whatever keeps them.
 MAX_CUSTOM_OPTIONS_DEPTH = 32
+=======
+DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 60_000
+>>>>>>> speed
 #: Of the custom options' JSON, which is kept with the job and copied for every chunk.
 MAX_CUSTOM_OPTIONS_BYTES = 64 * 1024
 
@@ -51,6 +55,8 @@ class ImportOptions:
     """One character, or "" where quotes mean nothing; None: found by looking."""
     encoding: str | None = None
     """A codec name such as "utf-8", "cp1252", "utf-16"; None: found by looking."""
+    member: str | None = None
+    """The file in a ZIP archive that is the table; None: the only one."""
     result_header: Literal["positional", "source"] = "positional"
     """Result files name columns col_0, col_1, … or as the source's header does."""
     custom: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -199,6 +205,7 @@ KNOWN: Mapping[str, Any] = MappingProxyType(
         "delimiter": _character(may_be_empty=False),
         "quote_char": _character(may_be_empty=True),
         "encoding": _encoding,
+        "member": _text_or_none,
         "result_header": _choice("positional", "source"),
     }
 )

@@ -28,6 +28,7 @@ VALID: dict[str, list[Any]] = {
     "delimiter": [None, ",", ";", "|", "\t", "x", " "],
     "quote_char": [None, '"', "'", ""],
     "encoding": [None, "utf-8", "cp1252", "utf-16", "ascii"],
+    "member": [None, "a.csv", "folder/a b.csv"],
     "result_header": ["positional", "source"],
 }
 INVALID: dict[str, list[Any]] = {
@@ -41,6 +42,7 @@ INVALID: dict[str, list[Any]] = {
     "delimiter": ["", ",,", "\n", "\r", "\0", "é", 5, ["|"]],
     "quote_char": ["''", "\n", "«", 5],
     "encoding": ["utf-99", "", "rot13", "base64", "hex", "a\0b", "é" * 3, 5, ["utf-8"], "undefined"],
+    "member": ["", 5, ["a.csv"]],
     "result_header": ["Source", None, True],
 }
 
@@ -59,6 +61,7 @@ def test_the_defaults_are_those_of_the_usage_guide() -> None:
         "delimiter": None,
         "quote_char": None,
         "encoding": None,
+        "member": None,
         "result_header": "positional",
     }
 

@@ -14,6 +14,8 @@ from engine.readers.records import RecordSpan, RecordSplitter, count_lines
 
 #: Bytes of an overlong record that are kept for the failed file.
 MAX_BROKEN_BYTES = 64 * 1024
+#: Bytes decoded in one go.
+_SLICE_BYTES = 256 * 1024
 #: What `staging` puts for bytes that it cannot decode; never valid UTF-8.
 _UNDECODABLE_MARK = b"\xff"
 
@@ -56,9 +58,15 @@ def read_rows(data: bytes, chunk: Chunk, dialect: Dialect, *, max_record_bytes: 
     if len(data) < chunk.byte_end - chunk.byte_start:
         size = chunk.byte_end - chunk.byte_start
         return iter((_overlong_row(data, size, chunk.first_line_number, dialect),))
-    if chunk.irregular or not _decodes(data, dialect.encoding):
+    if not can_be_read_plainly(data, chunk, dialect):
         return _exact_rows(data, chunk, dialect, max_record_bytes)
     return _plain_rows(data, dialect)
+
+
+def can_be_read_plainly(data: bytes, chunk: Chunk, dialect: Dialect) -> bool:
+    """Whether the chunk is whole, and each of its records a row for `csv.reader`."""
+    is_whole = len(data) == chunk.byte_end - chunk.byte_start
+    return is_whole and not chunk.irregular and _decodes(data, dialect.encoding)
 
 
 def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialect, *, max_record_bytes: int) -> Row:
@@ -86,7 +94,7 @@ def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialec
             f"Line {line}: the cell that begins with {quote} has no closing {quote}. "
             "Close the quote, or double it if it belongs to the text.",
         )
-    row = next(csv.reader(io.StringIO(text, newline=""), **_reader_options(dialect)), [])
+    row = next(csv.reader(io.StringIO(text, newline=""), **reader_options(dialect)), [])
     if undecodable is None:
         return row
     line = line_number + count_lines(record, 0, undecodable.start)
@@ -102,7 +110,7 @@ def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialec
 def _plain_rows(data: bytes, dialect: Dialect) -> Iterator[Row]:
     # TextIOWrapper decodes piece by piece: a StringIO would hold the text at four bytes a character.
     lines = io.TextIOWrapper(io.BytesIO(data), encoding=dialect.encoding, newline="")
-    return csv.reader(lines, **_reader_options(dialect))
+    return csv.reader(lines, **reader_options(dialect))
 
 
 def _exact_rows(data: bytes, chunk: Chunk, dialect: Dialect, max_record_bytes: int) -> Iterator[Row]:
@@ -128,7 +136,7 @@ def _lenient_cells(text: str, dialect: Dialect) -> list[str]:
     return text.rstrip("\r\n").split(dialect.delimiter)
 
 
-def _reader_options(dialect: Dialect) -> dict[str, Any]:
+def reader_options(dialect: Dialect) -> dict[str, Any]:
     """Keyword arguments of `csv.reader` for a dialect."""
     if dialect.quote_char is None:
         return {"delimiter": dialect.delimiter, "quoting": csv.QUOTE_NONE, "quotechar": None}
@@ -138,8 +146,11 @@ def _reader_options(dialect: Dialect) -> dict[str, Any]:
 def _decodes(data: bytes, encoding: str) -> bool:
     if data.isascii():
         return True
+    # In slices, since memory for one large text costs more than the decoding.
+    decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        data.decode(encoding)
+        for start in range(0, len(data), _SLICE_BYTES):
+            decoder.decode(data[start : start + _SLICE_BYTES], start + _SLICE_BYTES >= len(data))
     except UnicodeDecodeError:
         return False
     return True

@@ -15,12 +15,12 @@ from typing import Self, get_args
 
 from engine import failpoints
 from engine.model import Claim, Part
-from engine.results.csv_format import ResultKind, encode_lines
+from engine.results.csv_format import ResultKind, encode_lines, encode_text
 from engine.storage.protocol import Storage, Writer
 
 MIB = 1024 * 1024
 #: Bytes; a part up to this size is put whole, a larger one is streamed.
-MAX_HELD_BYTES = 8 * MIB
+MAX_HELD_BYTES = 16 * MIB
 #: Lines held as Python texts before they become bytes: few enough to stay in the processor's cache.
 SLICE_LINES = 2_000
 
@@ -130,6 +130,10 @@ class PartWriter:
         self._encode()
         for start in range(0, len(lines), SLICE_LINES):
             self._take(encode_lines(lines[start : start + SLICE_LINES]))
+
+    def add_text(self, text: str) -> None:
+        """Append whole records, line ends included."""
+        self.add_bytes(encode_text(text))
 
     def add_bytes(self, records: bytes) -> None:
         """Append whole records that have the form of a result file already, line ends included."""

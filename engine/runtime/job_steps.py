@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class JobSteps:
-    """Plan, chunk, finish. Each may be ordered any number of times; the ledger decides what is still to do."""
+    """Plan, chunk, finish, help. Each may be ordered any number of times; the ledger decides what is still to do."""
 
     def __init__(self, coordinator: Coordinator, runner: ChunkRunner, executor: Executor) -> None:
         self._coordinator = coordinator
@@ -55,9 +55,18 @@ class JobSteps:
     def finish(self, job_id: str) -> None:
         """Merge the parts and end the job."""
         try:
-            self._coordinator.finish(job_id)
+            self._coordinator.finish(job_id, self._executor)
         except RowmillError as error:
             logger.error("finishing failed", extra={"job_id": job_id, "error_code": error.code})
+
+    def help(self, job_id: str, position: int, step: int) -> None:
+        """Make a piece of the result files of a job that another process merges, and have the next one made."""
+        following = self._coordinator.help_merge(job_id, position, step)
+        if following is not None:
+            try:
+                self._executor.send_help(job_id, following, step)
+            except ServiceUnavailableError:  # the merging process does it alone
+                logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
 
     def _send_next(self, job_id: str) -> None:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 
 from django_integration.files.models import FileModel
-from django_integration.imports import bridge
+from django_integration.imports import bridge, services
 from django_integration.imports.models import ImportJob
 from tests.django_integration.myapp.models import SeenRow, Station
 
@@ -178,6 +177,27 @@ def test_a_repeat_under_the_same_key_gives_the_same_job_and_another_body_a_confl
     assert client_of(user, HTTP_IDEMPOTENCY_KEY="x" * 300).post(START, {"file_id": file.pk}).status_code == 400
 
 
+def test_of_two_requests_at_once_under_the_same_key_one_makes_the_job(
+    client_of: Callable[..., APIClient], stored_file: MakeFile, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"file_id": stored_file().pk}
+    client = client_of(user, HTTP_IDEMPOTENCY_KEY="k-1")
+    first = client.post(START, body).json()
+    look = services._earlier
+    looks: list[str] = []
+
+    def too_early(*given: Any) -> ImportJob | None:
+        """The first look of the second request comes before the first one's job is there."""
+        looks.append("")
+        return None if len(looks) == 1 else look(*given)
+
+    monkeypatch.setattr(services, "_earlier", too_early)
+    second = client.post(START, body)
+    assert (second.status_code, second.json()) == (202, first)
+    assert len(looks) == 2
+    assert ImportJob.objects.count() == 1
+
+
 def test_nobody_starts_anything_without_a_login(stored_file: MakeFile) -> None:
     file = stored_file()
     client = APIClient()
@@ -220,7 +240,7 @@ def test_the_permission_opens_everybodys_jobs(
     assert client_of(staff).post(f"/api/imports/{job.pk}/cancel/").json()["status"] == "cancelled"
 
 
-@pytest.mark.parametrize("task_id", ["", "nonsense", str(uuid.uuid4()), "a" * 5000, "\0"])
+@pytest.mark.parametrize("task_id", ["", "nonsense", "0d3f9a52-7c1b-4a8e-9f60-2b7d5e1c8a44", "a" * 5000, "\0"])
 def test_a_status_of_nothing_is_not_found(api: APIClient, task_id: str) -> None:
     response = api.get("/api/import/status/", {"task_id": task_id})
     assert response.status_code == (400 if task_id == "" else 404)

@@ -1,0 +1,164 @@
+"""Sources that cannot be entered midway: staged whole as Arrow record batches, which then are the chunks."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from engine.config import EngineConfig
+from engine.errors import SourceBinaryError
+from engine.model import Chunk, Dialect, Plan, Source
+from engine.options import ImportOptions
+from engine.planner import DEFAULT_CHUNK_SIZE
+from engine.readers import HEAD_BYTES, SourceKind, tell_kind
+from engine.staging import staged_key
+from engine.storage import Storage, open_location, open_object
+from engine.table.look import Look
+
+if TYPE_CHECKING:
+    from engine.staging.arrow import StagedTable
+
+
+class Stager(Protocol):
+    """Reads one kind of source and stages it."""
+
+    def __call__(
+        self,
+        source: Source,
+        options: ImportOptions,
+        config: EngineConfig,
+        target: Storage,
+        target_key: str,
+        *,
+        chunk_size: int,
+    ) -> StagedTable:
+        """Stage the source; it is read once, and only the version that is pinned.
+
+        Raises:
+            SourceError: it is not what its kind says, or not a table.
+            OutputNotWritableError: the target refuses writes.
+        """
+
+
+class StagedPlanner:
+    """See `TablePlanner`; the staging is the scan, and `look` does it."""
+
+    def __init__(
+        self,
+        source: Source,
+        options: ImportOptions,
+        config: EngineConfig,
+        *,
+        workspace: Callable[[], Storage],
+        job_id: str,
+        stager: Stager,
+    ) -> None:
+        self._source = source
+        self._options = options
+        self._config = config
+        self._workspace = workspace
+        self._job_id = job_id
+        self._stager = stager
+        self._staged: StagedTable | None = None
+
+    def look(self) -> Look:
+        # A key of its own each time: chunks of an earlier plan of the job may be running over its copy.
+        staged = self._stager(
+            self._source,
+            self._options,
+            self._config,
+            self._workspace(),
+            staged_key(self._job_id, f"{secrets.token_hex(4)}.arrow"),
+            chunk_size=self._options.chunk_size or DEFAULT_CHUNK_SIZE,
+        )
+        self._staged = staged
+        plan = Plan(
+            form="arrow",
+            dialect=Dialect(),
+            header=staged.header_records[-1] if staged.header_records else (),
+            column_count=staged.column_count,
+            data_start=staged.data_start,
+            readable=staged.readable,
+            details=staged.details,
+        )
+        return Look(
+            plan=plan, confidence=1.0, source_encoding="utf-8", mark_bytes=0, header_records=staged.header_records
+        )
+
+    def chunks(self, plan: Plan) -> Iterator[list[Chunk]]:
+        assert self._staged is not None, "look comes first"
+        assert self._staged.readable == plan.readable, "the plan is another look's"
+        if self._staged.chunks:
+            yield self._staged.chunks
+
+    @property
+    def total_rows(self) -> int:
+        assert self._staged is not None, "look comes first"
+        return self._staged.total_rows
+
+    def settle_encoding(self, plan: Plan) -> Plan:
+        return plan
+
+
+def source_kind(source: Source, options: ImportOptions, config: EngineConfig) -> SourceKind:
+    """What the content says that the source is.
+
+    Raises:
+        SourceError: as `tell_kind`, where it is no table.
+    """
+    storage, key = open_location(source.url, config)
+    return tell_kind(
+        open_object(storage, key, size_bytes=source.size_bytes, etag=source.etag),
+        storage.read_range(key, 0, min(source.size_bytes, HEAD_BYTES), etag=source.etag),
+        size_bytes=source.size_bytes,
+        source=source.url,
+        is_csv=options.delimiter is not None,
+        max_entries=config.max_archive_entries,
+    )
+
+
+def stager_of(kind: SourceKind, source: Source, *, start_only: bool = False) -> Stager | None:
+    """What stages a kind of source, or the first rows of it; None for text, which needs none.
+
+    Raises:
+        SourceBinaryError: nothing reads this kind.
+    """
+    if kind is SourceKind.TEXT:
+        return None
+    if start_only and kind is SourceKind.PARQUET:
+        return _stage_start_of_parquet
+    stager = STAGERS.get("workbook" if kind.is_workbook else str(kind))
+    if stager is None:
+        raise SourceBinaryError(f"{source.url} is {kind}, which is not read. Save it as CSV.", source=source.url)
+    return stager
+
+
+# Imported when they are called: text needs no pyarrow, which takes its time to load.
+def _stage_ndjson(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_ndjson import stage_ndjson
+
+    return stage_ndjson(source, options, config, target, target_key, chunk_size=chunk_size)
+
+
+def _stage_parquet(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_parquet import stage_parquet
+
+    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size)
+
+
+def _stage_start_of_parquet(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_parquet import stage_parquet
+
+    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size, start_only=True)
+
+
+#: Kind of source, or "workbook" for all of those, → what stages it.
+STAGERS: Mapping[str, Stager] = MappingProxyType({"ndjson": _stage_ndjson, "parquet": _stage_parquet})
