@@ -21,13 +21,9 @@ DEFAULT_BATCH_SIZE = 500
 #: Rows that a batch handler is called with, and of a chunk in batch mode: a call costs some tenths of a
 #: millisecond for the frame alone, and the rows of a chunk are held in memory.
 DEFAULT_BATCH_SIZE_IN_BATCH_MODE = 20_000
-<<<<<<< HEAD
-DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 100_000
+DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 60_000
 #: Levels of the custom options: they are copied by recursion, here and in whatever keeps them.
 MAX_CUSTOM_OPTIONS_DEPTH = 32
-=======
-DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 60_000
->>>>>>> speed
 #: Of the custom options' JSON, which is kept with the job and copied for every chunk.
 MAX_CUSTOM_OPTIONS_BYTES = 64 * 1024
 

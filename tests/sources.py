@@ -16,7 +16,7 @@ def zipped(entries: Mapping[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) 
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", method) as archive:
         for name, data in entries.items():
-            # A ZipInfo has a date of its own: the same entries make the same bytes, in every process that collects tests.
+            # A ZipInfo has a date of its own: the same entries make the same bytes, in every process of the tests.
             archive.writestr(zipfile.ZipInfo(name), data, method)
     return target.getvalue()
 
