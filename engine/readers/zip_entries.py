@@ -98,6 +98,8 @@ def shown_name(entry: zipfile.ZipInfo) -> str:
 
 
 def _pieces(file: BinaryIO, entry: zipfile.ZipInfo, damaged: SourceDamagedError) -> Iterator[bytes]:
+    if entry.header_offset < 0:  # zipfile allows for bytes in front of the archive, and so for too many of them
+        raise damaged
     file.seek(entry.header_offset)
     header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size:
