@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -41,6 +41,8 @@ class Inspection:
     """None where it takes reading the rows to tell."""
     rows: list[list[str]]
     """The first rows."""
+    details: dict[str, str | int | float | bool] = field(default_factory=dict)
+    """What else was found out: the kind of a source that is no plain text, and of a workbook its sheet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class Preview:
     header: list[str]
     column_count: int
     rows: list[list[str]]
+    details: dict[str, str | int | float | bool] = field(default_factory=dict)
+    """As in `Inspection`."""
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
@@ -80,6 +84,7 @@ def preview(
             header=list(plan.header),
             column_count=plan.column_count,
             rows=_shown(table.rows(), rows),
+            details=dict(plan.details),
         )
 
 
@@ -119,6 +124,7 @@ def inspect(
             chunk_count=len(table.chunks or ()),
             broken_rows=None,
             rows=rows,
+            details=dict(plan.details),
         )
 
 
