@@ -14,6 +14,7 @@ from engine.model import (
     ChunkOutcome,
     ChunkState,
     Counts,
+    Detection,
     Dialect,
     Job,
     Part,
@@ -141,7 +142,14 @@ def plan_from_json(text: str | None) -> Plan | None:
         column_count=data["column_count"],
         data_start=data["data_start"],
         readable=Source(**data["readable"]),
+        detection=_detection(data.get("detection") or {}),
+        added_column=data.get("added_column"),
     )
+
+
+def _detection(data: Mapping[str, Any]) -> Detection:
+    texts = {name: tuple(data.get(name, ())) for name in ("preamble", "advice")}
+    return Detection(**{**data, **texts})
 
 
 def chunk_values(chunk: Chunk) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.model import Chunk, Dialect
+from engine.readers.cells import CellSplitter
 from engine.readers.records import RecordSpan, RecordSplitter, count_lines
 
 #: Bytes of an overlong record that are kept for the failed file.
@@ -56,18 +57,36 @@ def read_rows(data: bytes, chunk: Chunk, dialect: Dialect, *, max_record_bytes: 
     if len(data) < chunk.byte_end - chunk.byte_start:
         size = chunk.byte_end - chunk.byte_start
         return iter((_overlong_row(data, size, chunk.first_line_number, dialect),))
-    if chunk.irregular or not _decodes(data, dialect.encoding):
+    if chunk.irregular or needs_exact_rule(data, dialect) or not _decodes(data, dialect.encoding):
         return _exact_rows(data, chunk, dialect, max_record_bytes)
     return _plain_rows(data, dialect)
 
 
-def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialect, *, max_record_bytes: int) -> Row:
+def needs_exact_rule(data: bytes, dialect: Dialect) -> bool:
+    """Whether a chunk without broken records holds what `csv.reader` and its like read otherwise than `records`."""
+    if dialect.escape_char is not None and dialect.escape_char.encode("ascii") in data:
+        return True
+    if dialect.skip_initial_space == "always":
+        return dialect.delimiter == " "
+    return dialect.skip_initial_space == "quoted" and (dialect.quote_char or "").encode("ascii") in data
+
+
+def read_record(
+    data: bytes,
+    span: RecordSpan,
+    line_number: int,
+    dialect: Dialect,
+    *,
+    max_record_bytes: int,
+    splitter: CellSplitter | None = None,
+) -> Row:
     """One record as a row, or as what is wrong with it.
 
     Args:
         data: bytes of the source.
         span: where in them the record stands.
         line_number: 1-based physical line on which it starts.
+        splitter: one of the dialect, for those who read many records.
     """
     size = span.end - span.start
     if size > max_record_bytes:
@@ -81,12 +100,11 @@ def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialec
     if span.broken_cell is not None:
         line = line_number + count_lines(data, span.start, span.broken_cell)
         quote = dialect.quote_char
-        return BrokenRow(
-            _lenient_cells(text, dialect),
-            f"Line {line}: the cell that begins with {quote} has no closing {quote}. "
-            "Close the quote, or double it if it belongs to the text.",
-        )
-    row = next(csv.reader(io.StringIO(text, newline=""), **_reader_options(dialect)), [])
+        what = f"the cell that begins with {quote} has no closing {quote}. Close the quote, or double it"
+        if span.is_closed:
+            what = f"text follows the closing {quote} of a cell. Double each {quote}"
+        return BrokenRow(_lenient_cells(text, dialect), f"Line {line}: {what} if it belongs to the text.")
+    row = (splitter or CellSplitter(dialect)).cells(_without_line_end(text, dialect))
     if undecodable is None:
         return row
     line = line_number + count_lines(record, 0, undecodable.start)
@@ -107,9 +125,10 @@ def _plain_rows(data: bytes, dialect: Dialect) -> Iterator[Row]:
 
 def _exact_rows(data: bytes, chunk: Chunk, dialect: Dialect, max_record_bytes: int) -> Iterator[Row]:
     splitter = RecordSplitter(dialect, max_record_bytes=max_record_bytes)
+    cells = CellSplitter(dialect)
     line_number = chunk.first_line_number
     for span in splitter.split(data, is_last=True):
-        yield read_record(data, span, line_number, dialect, max_record_bytes=max_record_bytes)
+        yield read_record(data, span, line_number, dialect, max_record_bytes=max_record_bytes, splitter=cells)
         line_number += count_lines(data, span.start, span.end)
 
 
@@ -128,11 +147,24 @@ def _lenient_cells(text: str, dialect: Dialect) -> list[str]:
     return text.rstrip("\r\n").split(dialect.delimiter)
 
 
+def _without_line_end(text: str, dialect: Dialect) -> str:
+    for end in ("\r\n", "\n", "\r"):
+        if text.endswith(end):
+            bare = text.removesuffix(end)
+            escapes = 0
+            if dialect.quote_char is None and dialect.escape_char is not None:
+                escapes = len(bare) - len(bare.rstrip(dialect.escape_char))
+            if escapes % 2 == 0:
+                return bare  # else its first character belongs to the cell
+    return text
+
+
 def _reader_options(dialect: Dialect) -> dict[str, Any]:
     """Keyword arguments of `csv.reader` for a dialect."""
+    options = {"delimiter": dialect.delimiter, "skipinitialspace": dialect.skip_initial_space == "always"}
     if dialect.quote_char is None:
-        return {"delimiter": dialect.delimiter, "quoting": csv.QUOTE_NONE, "quotechar": None}
-    return {"delimiter": dialect.delimiter, "quotechar": dialect.quote_char}
+        return {**options, "quoting": csv.QUOTE_NONE, "quotechar": None}
+    return {**options, "quotechar": dialect.quote_char}
 
 
 def _decodes(data: bytes, encoding: str) -> bool:

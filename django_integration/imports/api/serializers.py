@@ -44,7 +44,22 @@ class ImportOptionsSerializer(serializers.Serializer[Any]):
     quote_char = serializers.CharField(
         required=False, allow_null=True, allow_blank=True, help_text=_("One character, or empty for no quoting.")
     )
+    escape_char = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, help_text=_("One character, or empty for no escapes.")
+    )
+    skip_initial_space = serializers.BooleanField(
+        required=False, allow_null=True, help_text=_("Leave out blanks at the start of cells.")
+    )
     encoding = serializers.CharField(required=False, allow_null=True, help_text=_("Such as utf-8 or cp1252."))
+    skip_rows = serializers.IntegerField(
+        min_value=0, max_value=100_000, required=False, allow_null=True, help_text=_("Lines above the header.")
+    )
+    decimal = serializers.ChoiceField(
+        choices=[".", ","], required=False, allow_null=True, help_text=_("Decimal mark of the numbers.")
+    )
+    added_columns = serializers.ChoiceField(
+        choices=["auto", "ignore", "keep"], required=False, help_text=_("What a result file has added as last column.")
+    )
     result_header = serializers.ChoiceField(
         choices=["positional", "source"], required=False, help_text=_("How result files name their columns.")
     )
