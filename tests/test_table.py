@@ -28,7 +28,7 @@ from tests.readers.strategies import TableText, block_sizes, examples, record_li
 from tests.reading import Reading, read
 
 #: No detection, and every record a row.
-PLAIN = {"header_rows": 0, "delimiter": ",", "quote_char": '"', "encoding": "utf-8"}
+PLAIN = {"header_rows": 0, "skip_rows": 0, "delimiter": ",", "quote_char": '"', "encoding": "utf-8"}
 
 configs = st.builds(EngineConfig, scan_block_bytes=block_sizes, max_chunk_bytes=block_sizes)
 chunk_sizes = st.integers(1, 9)
