@@ -85,6 +85,10 @@ class Plan:
     """Byte offset of the first data record in `readable`."""
     readable: Source
     """What chunks point into: the source itself, or its staged copy."""
+    form: Literal["text", "arrow"] = "text"
+    """Whether chunks are ranges of text, or of Arrow record batches (see `engine.arrow_form`)."""
+    details: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    """What else was found out, for people: the kind of source, its sheet … Nothing is decided by it."""
     detection: Detection = field(default_factory=Detection)
     added_column: str | None = None
     """The last cell of every row is left out: the source is a result file, and this its added column."""

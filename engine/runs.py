@@ -212,6 +212,9 @@ class _EndHere:
     def send_finish(self, job_id: str) -> None:
         self._coordinator.finish(job_id)
 
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Nobody is left to help."""
+
 
 def ledger_url_for(ledger: str | None, output_dir: str | os.PathLike[str], config: EngineConfig) -> str:
     """The ledger that is meant: the given one, the configured one, or the file beside the results."""

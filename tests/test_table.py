@@ -261,7 +261,8 @@ def test_a_header_alone_can_speak_for_a_code_page(tmp_path: Path) -> None:
 
 
 def test_the_header_is_decoded_with_the_encoding_that_the_rest_speaks_for(tmp_path: Path) -> None:
-    data = b"1,plain\n" * 40_000 + "2,Größe\n".encode("cp1252") * 9
+    # Behind what the first look takes in, and between the samples from further on.
+    data = b"1,plain\n" * 40_000 + "2,Größe\n".encode("cp1252") * 9 + b"1,plain\n" * 400_000
     reading = read(tmp_path / "t.csv", "größe,name\n".encode() + data)
     assert reading.look.plan.header == ("größe", "name")
     assert reading.plan.dialect.encoding == "cp1252"

@@ -1,8 +1,10 @@
 """The ledger on the Django database: the handlers' writes and the chunk's commit in one transaction.
 
 On PostgreSQL the row lock of a chunk, held while its rows run, is the lease: a dead owner's lock is
-gone at once, so nobody has to wait for a timeout. SQLite has no row locks; there a dead process is
-told by its name (`engine.ledger.owner`), and all workers share one machine.
+gone at once, so that it needs no heartbeat, and no living owner is taken for a silent one. SQLite
+has no row locks; there a dead process is told by its name (`engine.ledger.owner`), and as all
+workers share one machine, an owner that lives for certain keeps its chunk however long it waits
+for the one writer.
 """
 
 from __future__ import annotations
@@ -10,23 +12,24 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import connections, transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
 from django_integration.imports import result_records
+from django_integration.imports.database_errors import as_ledger_error, ledger_errors, translated
 from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.savepoints import RowSavepoints
 from django_integration.imports.watched_rows import WatchedRows
-from engine.errors import JobNotFoundError, LeaseLostError, LedgerError, LedgerUnavailableError
+from engine.errors import JobNotFoundError, LeaseLostError
 from engine.ledger import owner as owners
 from engine.ledger.protocol import ChunkWork
 from engine.ledger.records import Fate
@@ -39,19 +42,28 @@ _SQLITE_PAUSE_SECONDS = 0.12
 _Row = TypeVar("_Row", ImportJob, ImportChunk)
 #: As in the SQLite ledger: a message is sent again after the given time, then twice that, up to this factor.
 _MAX_RESEND_FACTOR = 16
-#: Seconds between claiming a chunk and locking it for the work; an unlocked lease is a dead one only after them.
-_CLAIM_GRACE_SECONDS = 5.0
+#: When a chunk that nobody has touched was changed last.
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DjangoLedger:
     """See `engine.ledger.protocol.Ledger`. Connections are Django's own, one per thread."""
 
-    def __init__(self, using: str | None = None) -> None:
+    def __init__(
+        self,
+        using: str | None = None,
+        *,
+        clock: Callable[[], datetime] = timezone.now,
+        is_dead: Callable[[str], bool | None] = owners.is_dead,
+    ) -> None:
         """
         Args:
             using: the database alias; None for IMPORT_DATABASE.
+            is_dead: tells whether an owner is gone; None where that cannot be told.
         """
         self._using = using or import_settings().database
+        self._clock = clock
+        self._is_dead = is_dead
         self._watched = WatchedRows(self._using)
         self._locked: set[str] = set()  # tokens of attempts whose row lock is their lease
 
@@ -65,18 +77,21 @@ class DjangoLedger:
     def create_job(self, job: Job) -> None:
         raise NotImplementedError("jobs are made by django_integration.imports.services.start")
 
+    @ledger_errors
     def job(self, job_id: str) -> Job:
-        row = self._jobs.select_related("file").filter(pk=job_id).first()
+        row = self._job(job_id).select_related("file").first()
         if row is None:
             raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
-        return result_records.engine_job(row)
+        return result_records.engine_job(row, now=self._clock())
 
+    @ledger_errors
     def jobs(self, *, unfinished_only: bool = False) -> list[Job]:
         found = self._jobs.select_related("file")
         if unfinished_only:
             found = found.filter(status__in=(Status.QUEUED, Status.RUNNING))
-        return [result_records.engine_job(row) for row in found]
+        return [result_records.engine_job(row, now=self._clock()) for row in found]
 
+    @ledger_errors
     def move_job(
         self,
         job_id: str,
@@ -98,45 +113,49 @@ class DjangoLedger:
         elif expected_owner is not None:
             states &= Q(owner=expected_owner)
         with transaction.atomic(using=self._using):
-            row = self._lock(self._jobs.filter(states, pk=job_id), wait=True).first()
+            row = self._lock(self._job(job_id).filter(states), wait=True).first()
             if row is None:
                 return False
             row.status, row.phase, row.owner = str(status), str(phase or ""), owner
-            row.heartbeat_at = timezone.now()
+            row.heartbeat_at = self._clock()
             result_records.apply_changes(row, changes, using=self._using)
             row.save(using=self._using)
             return True
 
+    @ledger_errors
     def job_heartbeat(self, job_id: str, owner: str) -> None:
-        self._jobs.filter(pk=job_id, owner=owner).update(heartbeat_at=timezone.now())
+        self._job(job_id).filter(owner=owner).update(heartbeat_at=self._clock())
         self._close_in_side_thread()
 
+    @ledger_errors
     def save_plan(self, job_id: str, plan: Plan) -> None:
-        self._jobs.filter(pk=job_id).update(plan=dataclasses.asdict(plan))
+        self._job(job_id).update(plan=dataclasses.asdict(plan))
 
+    @ledger_errors
     def save_source(self, job_id: str, source: Source) -> None:
-        self._jobs.filter(pk=job_id).update(source_size=source.size_bytes, source_etag=source.etag)
+        self._job(job_id).update(source_size=source.size_bytes, source_etag=source.etag)
 
+    @ledger_errors
     def request_cancel(self, job_id: str) -> bool:
-        running = self._jobs.filter(pk=job_id, status__in=(Status.QUEUED, Status.RUNNING))
+        running = self._job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING))
         if running.update(cancel_requested=True):
             return True
-        if not self._jobs.filter(pk=job_id).exists():
+        if not self._job(job_id).exists():
             raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
         return False
 
     # Chunks
 
+    @ledger_errors
     def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
         rows = [ImportChunk(job_id=job_id, **_chunk_columns(chunk)) for chunk in chunks]
         ImportChunk.objects.using(self._using).bulk_create(rows, batch_size=1_000, ignore_conflicts=True)
 
+    @ledger_errors
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
-        if connections[self._using].vendor == "sqlite":
-            window = 1  # it has one writer; a second chunk would only wait for the first
         with transaction.atomic(using=self._using):
             # The job's row serialises the senders, so that the window holds.
-            if self._lock(self._jobs.filter(pk=job_id), wait=True).first() is None:
+            if self._lock(self._job(job_id), wait=True).first() is None:
                 return []
             in_flight = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).count()
             room = max(0, window - in_flight)
@@ -144,14 +163,14 @@ class DjangoLedger:
             found = list(planned.values_list("chunk_index", flat=True)[:room])
             if found:
                 self._of(job_id).filter(chunk_index__in=found, status=ChunkStatus.PLANNED).update(
-                    status=ChunkStatus.SENT, changed_at=timezone.now(), sendings=1
+                    status=ChunkStatus.SENT, changed_at=self._clock(), sendings=1
                 )
             return found
 
+    @ledger_errors
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
         with transaction.atomic(using=self._using):
-            takes_work = self._jobs.filter(
-                pk=job_id,
+            takes_work = self._job(job_id).filter(
                 status=Status.RUNNING,
                 phase__in=(Phase.SCANNING, Phase.PROCESSING),
                 cancel_requested=False,
@@ -162,7 +181,7 @@ class DjangoLedger:
                 return None
             fate = self._fate(row)
             if row.status == ChunkStatus.LEASED:
-                if not self._is_abandoned(row, grace_seconds=_CLAIM_GRACE_SECONDS):
+                if not (row.owner and self._is_dead(row.owner)):
                     return None
                 fate = fate.after_death()
             row.status, row.token, row.owner = ChunkStatus.LEASED, token, owner
@@ -180,15 +199,19 @@ class DjangoLedger:
                 guilty_rows=fate.guilty_rows,
             )
 
+    @ledger_errors
     def heartbeat(self, claim: Claim) -> bool:
         """See the protocol. An attempt that holds its row's lock needs none, and would wait for itself."""
         if claim.token in self._locked:
             return True
-        lives = bool(self._leased(claim).update(changed_at=timezone.now()))
+        lives = self._touch(claim)
         self._close_in_side_thread()
         return lives
 
+    @ledger_errors
     def watch_row(self, claim: Claim, row_index: int | None) -> None:
+        if claim.token not in self._locked and not self._touch(claim):
+            raise lease_lost(claim)
         self._watched.write(claim.job_id, claim.chunk.chunk_index, row_index)
 
     @contextmanager
@@ -211,30 +234,33 @@ class DjangoLedger:
         except DatabaseError as error:
             # An error out of COMMIT leaves its outcome unknown: only a new connection can tell.
             connections[self._using].close()
-            if not (work.is_marked and self._is_committed(claim)):
-                facts = {"job_id": claim.job_id, "chunk_index": claim.chunk.chunk_index}
-                if isinstance(error, OperationalError | InterfaceError):
-                    raise LedgerUnavailableError(f"The database does not answer: {error}", **facts) from error
-                raise LedgerError(f"The database refuses a statement of the engine: {error}", **facts) from error
+            facts = {"job_id": claim.job_id, "chunk_index": claim.chunk.chunk_index}
+            with translated(self._using, **facts):
+                is_committed = work.is_marked and self._is_committed(claim)
+            if not is_committed:
+                raise as_ledger_error(error, **facts) from error
         finally:
             self._locked.discard(claim.token)
 
+    @ledger_errors
     def release(self, claim: Claim, *, forget_deaths: bool = False) -> None:
         forget: dict[str, Any] = {"deaths": 0, "suspect_row": None} if forget_deaths else {}
-        self._leased(claim).update(
+        released = self._leased(claim).update(
             status=ChunkStatus.PLANNED, attempt=claim.attempt - 1, token=None, owner=None, **forget
         )
-        self._watched.write(claim.job_id, claim.chunk.chunk_index, None)
+        if released:
+            self._watched.write(claim.job_id, claim.chunk.chunk_index, None)
 
+    @ledger_errors
     def take_back(self, job_id: str, *, lease_seconds: float, resend_after_seconds: float) -> list[int]:
         found: list[int] = []
-        now = timezone.now()
+        now = self._clock()
         with transaction.atomic(using=self._using):
             rows = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
             for row in self._lock(rows):
                 fate = self._fate(row)
                 if row.status == ChunkStatus.LEASED:
-                    if not self._is_abandoned(row, grace_seconds=lease_seconds):
+                    if not self._is_abandoned(row, idle=now - _changed_at(row), lease_seconds=lease_seconds):
                         continue
                     fate = fate.after_death()
                 else:
@@ -248,31 +274,36 @@ class DjangoLedger:
                 found.append(row.chunk_index)
         return found
 
+    @ledger_errors
     def drop_chunks(self, job_id: str) -> None:
         waiting = self._of(job_id).filter(status__in=(ChunkStatus.PLANNED, ChunkStatus.SENT))
         waiting.update(status=ChunkStatus.DROPPED)
 
     def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
-        now = timezone.now()
-        for row in self._of(job_id).order_by("chunk_index").iterator(chunk_size=1_000):
-            yield ChunkState(
-                chunk=_chunk(row),
-                status=ChunkStatus(row.status),
-                attempt=row.attempt,
-                owner=row.owner,
-                seconds_since_change=max(0.0, (now - _changed_at(row)).total_seconds()),
-                outcome=_outcome(row) if row.status == ChunkStatus.DONE else None,
-            )
+        now = self._clock()
+        with translated(self._using):
+            for row in self._of(job_id).order_by("chunk_index").iterator(chunk_size=1_000):
+                yield ChunkState(
+                    chunk=_chunk(row),
+                    status=ChunkStatus(row.status),
+                    attempt=row.attempt,
+                    owner=row.owner,
+                    seconds_since_change=max(0.0, (now - _changed_at(row)).total_seconds()),
+                    outcome=_outcome(row) if row.status == ChunkStatus.DONE else None,
+                )
 
+    @ledger_errors
     def unfinished_chunks(self, job_id: str) -> int:
         return self._of(job_id).filter(status__in=_UNFINISHED).count()
 
+    @ledger_errors
     def counts(self, job_id: str) -> Counts:
         sums = (
             self._of(job_id).filter(status=ChunkStatus.DONE).aggregate(ok=Sum("success_count"), no=Sum("failure_count"))
         )
         return Counts(success_count=sums["ok"] or 0, failure_count=sums["no"] or 0)
 
+    @ledger_errors
     def counts_by_chunk(self, job_id: str) -> Mapping[int, Counts]:
         done = self._of(job_id).filter(status=ChunkStatus.DONE)
         return {
@@ -281,6 +312,7 @@ class DjangoLedger:
         }
 
     def close(self) -> None:
+        self._watched.close()
         connections[self._using].close()
 
     # What the attempts of a chunk need
@@ -291,7 +323,7 @@ class DjangoLedger:
         done = self._leased(claim).update(
             status=ChunkStatus.DONE,
             owner=None,
-            changed_at=timezone.now(),
+            changed_at=self._clock(),
             success_count=outcome.counts.success_count,
             failure_count=outcome.counts.failure_count,
             success_part=success and success.key,
@@ -308,8 +340,14 @@ class DjangoLedger:
     def _jobs(self) -> QuerySet[ImportJob]:
         return ImportJob.objects.using(self._using)
 
+    def _job(self, job_id: str) -> QuerySet[ImportJob]:
+        """The job's row, or nothing where the name is no id."""
+        key = _key(job_id)
+        return self._jobs.none() if key is None else self._jobs.filter(pk=key)
+
     def _of(self, job_id: str) -> QuerySet[ImportChunk]:
-        return ImportChunk.objects.using(self._using).filter(job_id=UUID(job_id))
+        key, chunks = _key(job_id), ImportChunk.objects.using(self._using)
+        return chunks.none() if key is None else chunks.filter(job_id=key)
 
     def _leased(self, claim: Claim) -> QuerySet[ImportChunk]:
         mine = self._of(claim.job_id).filter(chunk_index=claim.chunk.chunk_index, token=claim.token)
@@ -327,28 +365,31 @@ class DjangoLedger:
             no_key=features.has_select_for_no_key_update,
         )
 
-    def _is_abandoned(self, row: ImportChunk, *, grace_seconds: float) -> bool:
-        """Whether a leased chunk, whose row is not locked, has no living owner."""
-        dead = owners.is_dead(row.owner) if row.owner else True
+    def _touch(self, claim: Claim) -> bool:
+        return bool(self._leased(claim).update(changed_at=self._clock()))
+
+    def _is_abandoned(self, row: ImportChunk, *, idle: timedelta, lease_seconds: float) -> bool:
+        """Whether a leased chunk, whose row is not locked, has no owner that will come back to it."""
+        dead = self._is_dead(row.owner) if row.owner else True
         if dead:
             return True
-        silent = timezone.now() - _changed_at(row) > timedelta(seconds=grace_seconds)
-        if connections[self._using].features.has_select_for_update:
-            # Unlocked for so long: it never began its work, or its session was ended by the server.
-            return silent
-        return dead is None and silent
+        # Unlocked for so long: it never began its work, or its session was ended by the server.
+        may_be_taken = dead is None or connections[self._using].features.has_select_for_update
+        return may_be_taken and idle >= timedelta(seconds=lease_seconds)
 
     def _fate(self, row: ImportChunk) -> Fate:
+        """What is known of the deaths; the watched row only where a lease may turn out to be a dead one's."""
+        is_leased = row.status == ChunkStatus.LEASED
         return Fate(
             deaths=row.deaths,
-            watched_row=self._watched.read(str(row.job_id), row.chunk_index) if row.deaths else None,
+            watched_row=self._watched.read(str(row.job_id), row.chunk_index) if is_leased else None,
             suspect_row=row.suspect_row,
             guilty_rows=tuple(row.guilty_rows),
         )
 
     def _set_fate(self, row: ImportChunk, fate: Fate) -> None:
         row.deaths, row.suspect_row, row.guilty_rows = fate.deaths, fate.suspect_row, list(fate.guilty_rows)
-        row.changed_at = timezone.now()
+        row.changed_at = self._clock()
         if fate.deaths:
             self._watched.write(str(row.job_id), row.chunk_index, None)
 
@@ -384,7 +425,8 @@ class _PlainWork:
 
     def commit(self, outcome: ChunkOutcome) -> None:
         """Mark the chunk done in a transaction of its own."""
-        self._ledger.mark_done(self._claim, outcome)
+        with translated(self._ledger._using):
+            self._ledger.mark_done(self._claim, outcome)
 
 
 class _AtomicWork:
@@ -412,8 +454,15 @@ def lease_lost(claim: Claim) -> LeaseLostError:
     )
 
 
+def _key(job_id: str) -> UUID | None:
+    try:
+        return UUID(job_id)
+    except ValueError:
+        return None
+
+
 def _changed_at(row: ImportChunk) -> datetime:
-    return row.changed_at or row.job.created_at
+    return row.changed_at or _NEVER
 
 
 def _chunk_columns(chunk: Chunk) -> dict[str, Any]:

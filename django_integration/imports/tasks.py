@@ -33,4 +33,10 @@ def finish(job_id: str) -> None:
     bridge.process_parts().steps.finish(job_id)
 
 
+@shared_task(name=bridge.HELP_TASK, **_OPTIONS)
+def help_merge(job_id: str, position: int, step: int) -> None:
+    """Make a piece of the Excel files of a job that is being merged, then send the next. A copy does no harm."""
+    bridge.process_parts().steps.help(job_id, position, step)
+
+
 install_in_workers(bridge.recover_all, lambda: import_settings().recovery_interval_seconds)

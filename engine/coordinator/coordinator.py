@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from engine import failpoints
 from engine.config import EngineConfig
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
 from engine.coordinator.finishing import Finishing
+from engine.coordinator.helping import MergeHelper
 from engine.coordinator.planning import Planning
 from engine.coordinator.protocols import Executor, JobListener
 from engine.coordinator.recovery import Recovery
@@ -50,6 +52,7 @@ class Coordinator:
         self._planning = Planning(self._desk, self._cancelling)
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._finishing, self.chunks_to_send)
+        self._helper = MergeHelper(ledger, config)
 
     def create(
         self,
@@ -131,15 +134,21 @@ class Coordinator:
         )
         if job.status is not Status.RUNNING or not may_send or job.cancel_requested:
             return []
-        return self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
+        found = self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
+        failpoints.hit("chunks.marked_sent")
+        return found
 
     def is_ready_to_finish(self, job_id: str) -> bool:
         """See `Finishing.is_ready_to_finish`."""
         return self._finishing.is_ready_to_finish(job_id)
 
-    def finish(self, job_id: str) -> bool:
+    def finish(self, job_id: str, executor: Executor | None = None) -> bool:
         """See `Finishing.finish`."""
-        return self._finishing.finish(job_id)
+        return self._finishing.finish(job_id, executor)
+
+    def help_merge(self, job_id: str, position: int, step: int) -> int | None:
+        """See `MergeHelper.help`."""
+        return self._helper.help(job_id, position, step)
 
     def cancel(self, job_id: str) -> Job:
         """See `Cancelling.cancel`."""

@@ -103,6 +103,8 @@ class JobDesk:
     def in_charge(self, job_id: str, phase: Phase, *, given_back_as: Phase) -> Iterator[None]:
         """While this process scans or merges: say so, mark the job failed on an error, give it back on an interrupt.
 
+        It is given back as well when the ledger does not answer: whoever recovers the job goes on with it.
+
         An error counts for nothing when the job has ended meanwhile, or is another process's by now.
 
         Raises:
@@ -115,6 +117,10 @@ class JobDesk:
             if isinstance(error, Stopped):
                 self._give_back(job_id, phase, given_back_as)
                 return
+            if isinstance(error, LedgerError) and error.transient:
+                # Its database was away for a moment, which is no fault of the job.
+                self._give_back(job_id, phase, given_back_as)
+                raise
             told = error if isinstance(error, RowmillError) else _internal_error(error, str(phase), job_id)
             if self.fail(job_id, told, expected_owner=self.owner):
                 if told is error:

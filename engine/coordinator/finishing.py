@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine import failpoints
 from engine.coordinator.desk import JobDesk
+from engine.coordinator.protocols import Executor
 from engine.coordinator.result_files import make_result_files, sweep
 from engine.errors import InconsistentJobError
 from engine.model import Counts, Job, ResultFiles
@@ -27,8 +29,11 @@ class Finishing:
         job = self._desk.ledger.job(job_id)
         return (job.status, job.phase) in _WORKING and self._desk.ledger.unfinished_chunks(job_id) == 0
 
-    def finish(self, job_id: str) -> bool:
+    def finish(self, job_id: str, executor: Executor | None = None) -> bool:
         """Merge the parts and end the job, if all its chunks are through. Of several callers one does it.
+
+        Args:
+            executor: is asked for help with what several processes can do; None to do it alone.
 
         Returns:
             Whether this call ended the job.
@@ -43,12 +48,19 @@ class Finishing:
         ):
             return False
         with self._desk.in_charge(job_id, Phase.MERGING, given_back_as=Phase.PROCESSING):
-            return self._merge(self._desk.told(job_id))
+            if self._merge(self._desk.told(job_id), executor):
+                return True
+        # Another process has taken the merge over. What this one wrote after that one's end is nobody's.
+        job = self._desk.ledger.job(job_id)
+        if job.status in (Status.SUCCEEDED, Status.CANCELLED):
+            self._sweep(job)
         return False
 
-    def _merge(self, job: Job) -> bool:
+    def _merge(self, job: Job, executor: Executor | None) -> bool:
+        failpoints.hit("finish.begun")
         counts = self._checked_counts(job)
-        files = self._make_result_files(job)
+        files = self._make_result_files(job, executor)
+        failpoints.hit("finish.files_made")
         job_id = job.job_id
         ended = self._desk.ledger.move_job(
             job_id,
@@ -61,6 +73,7 @@ class Finishing:
             finished_at=self._desk.now(),
         )
         if ended:
+            failpoints.hit("finish.ended")
             self._desk.told(job_id)
             self._sweep(job)
         return ended
@@ -87,8 +100,8 @@ class Finishing:
             )
         return counts
 
-    def _make_result_files(self, job: Job) -> ResultFiles:
-        return make_result_files(job, self._desk.ledger, self._desk.config)
+    def _make_result_files(self, job: Job, executor: Executor | None) -> ResultFiles:
+        return make_result_files(job, self._desk.ledger, self._desk.config, executor)
 
     def _sweep(self, job: Job) -> None:
         sweep(job, self._desk.ledger, self._desk.config)

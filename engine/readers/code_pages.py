@@ -17,8 +17,8 @@ _CODE_PAGES = (
 )
 #: Read as cp1252, or as latin-1 where bytes do not allow that.
 _WESTERN = ("cp1252", "iso8859-1", "iso8859-15")
-#: How many times as likely as cp1252 another must be.
-_CLEARLY = 1.5
+#: How many times as likely as cp1252 another must be, where there are that many bytes to judge by, or fewer.
+_CLEARLY, _CLEARLY_OF_FEW, _MANY_BYTES = 1.5, 2.5, 12
 #: Bytes that are enough, and those of its lines with more than ASCII that are judged.
 SAMPLE_BYTES = 64 * 1024
 _JUDGED_BYTES = 16 * 1024
@@ -55,7 +55,8 @@ def guess_code_page(sample: bytes) -> tuple[str, float]:
     western = max(likely.pop(name, 0.0) for name in _WESTERN)
     likely["cp1252"] = western
     best = max(likely, key=lambda name: likely[name])
-    if best != "cp1252" and likely[best] < _CLEARLY * western:
+    is_many = len(sample) - len(sample.translate(None, bytes(range(128, 256)))) >= _MANY_BYTES
+    if best != "cp1252" and likely[best] < (_CLEARLY if is_many else _CLEARLY_OF_FEW) * western:
         return "cp1252", 0.5
     rivals = [value for name, value in likely.items() if _reads_otherwise(sample, name, best)]
     first, second = likely.get(best, 0.0), max(rivals, default=0.0)

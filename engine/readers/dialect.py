@@ -69,8 +69,6 @@ class Verdict:
     """Share of the sample's records that have the usual number of cells; 0.0 where nothing was found."""
     quote_confidence: float = UNTESTED
     """Share of the cells with a quote in which it stands where quotes do."""
-    escape_confidence: float = 1.0
-    """Share of the records with a backslash before a quote or delimiter that are regular by the verdict."""
 
     def dialect(self, encoding: str = "utf-8") -> Dialect:
         """As a value of the plan."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from engine.errors import OptionError, SourceBinaryError, SourceEmptyError, SourceFormatError
 from engine.model import Detection, Dialect
 from engine.options import ImportOptions
-from engine.readers.dialect import UNTESTED, Verdict, detect_dialect
+from engine.readers.dialect import ESCAPE, UNTESTED, Verdict, detect_dialect
 from engine.readers.encoding import detect_encoding, is_for_files, normalise
 from engine.readers.layout import Layout, describe, line_end
 from engine.readers.records import RecordSplitter
@@ -116,9 +116,9 @@ def look(head: bytes, options: ImportOptions, *, source: str, is_whole: bool, sa
     )
     confidence = {
         "encoding": certainty if options.encoding is None else 1.0,
-        "delimiter": found.confidence if options.delimiter is None else 1.0,
+        "delimiter": layout.agreement if options.delimiter is None else 1.0,
         "quote_char": found.quote_confidence if options.quote_char is None else 1.0,
-        "escape_char": found.escape_confidence if options.escape_char is None else 1.0,
+        "escape_char": _escape_confidence(text, found, layout) if options.escape_char is None else 1.0,
         "skip_rows": layout.preamble_confidence if options.skip_rows is None else 1.0,
         "decimal": layout.decimal_confidence if options.decimal is None else 1.0,
     }
@@ -132,7 +132,7 @@ def look(head: bytes, options: ImportOptions, *, source: str, is_whole: bool, sa
             line_end=line_end(text),
             decimal=options.decimal or layout.decimal,
             preamble=tuple(line[:_SHOWN_CHARACTERS] for line in layout.preamble[:_SHOWN_LINES]),
-            advice=_advice(layout, dialect, found, options),
+            advice=_advice(layout, dialect, options),
         ),
     )
 
@@ -144,7 +144,15 @@ def _dialect(found: Verdict, options: ImportOptions, encoding: str) -> Dialect:
     return replace(dialect, skip_initial_space="always" if options.skip_initial_space else "never")
 
 
-def _advice(layout: Layout, dialect: Dialect, found: Verdict, options: ImportOptions) -> tuple[str, ...]:
+def _escape_confidence(text: str, found: Verdict, layout: Layout) -> float:
+    """1.0 where no backslash stands before what it could escape, else how regular the records are by the verdict."""
+    is_untouched = not any(
+        ESCAPE + special in text for special in (found.quote_char or found.delimiter, found.delimiter)
+    )
+    return 1.0 if is_untouched else layout.agreement or UNTESTED
+
+
+def _advice(layout: Layout, dialect: Dialect, options: ImportOptions) -> tuple[str, ...]:
     """What a user may want to say that looking does not decide, since it would drop or change something."""
     advice = []
     if layout.header_looks_like_data:
@@ -156,7 +164,7 @@ def _advice(layout: Layout, dialect: Dialect, found: Verdict, options: ImportOpt
         advice.append("Cells begin with a blank, which is kept. To leave it out, say skip_initial_space=true.")
     if dialect.delimiter == " " and options.skip_initial_space is None:
         advice.append("Each blank separates two cells. If runs of blanks do, say skip_initial_space=true.")
-    if found.confidence < UNTESTED and options.delimiter is None and layout.width > 1:
+    if layout.agreement < UNTESTED and options.delimiter is None and layout.width > 1:
         advice.append("Rows differ in their number of cells. If the delimiter is wrong, say delimiter.")
     return tuple(advice)
 

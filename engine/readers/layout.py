@@ -33,6 +33,8 @@ class Layout:
     preamble_confidence: float = 1.0
     width: int = 0
     """The usual number of cells."""
+    agreement: float = 0.0
+    """Share of the records from the header on that have it; 0.0 where it is one."""
     decimal: str | None = None
     decimal_confidence: float = 0.5
     header_looks_like_data: bool = False
@@ -71,6 +73,7 @@ def describe(text: str, dialect: Dialect, *, is_whole: bool, header_rows: int, s
         preamble=preamble,
         preamble_confidence=confidence,
         width=width,
+        agreement=round(len(rows) / len(table), 3) if width > 1 and table else 0.0,
         decimal=decimal,
         decimal_confidence=decimal_confidence,
         header_looks_like_data=header_rows > 0 and _is_data(rows),

@@ -57,18 +57,17 @@ def read_rows(data: bytes, chunk: Chunk, dialect: Dialect, *, max_record_bytes: 
     if len(data) < chunk.byte_end - chunk.byte_start:
         size = chunk.byte_end - chunk.byte_start
         return iter((_overlong_row(data, size, chunk.first_line_number, dialect),))
-    if chunk.irregular or needs_exact_rule(data, dialect) or not _decodes(data, dialect.encoding):
+    if not can_be_read_plainly(data, chunk, dialect):
         return _exact_rows(data, chunk, dialect, max_record_bytes)
     return _plain_rows(data, dialect)
 
 
-def needs_exact_rule(data: bytes, dialect: Dialect) -> bool:
-    """Whether a chunk without broken records holds what `csv.reader` and its like read otherwise than `records`."""
-    if dialect.escape_char is not None and dialect.escape_char.encode("ascii") in data:
-        return True
-    if dialect.skip_initial_space == "always":
-        return dialect.delimiter == " "
-    return dialect.skip_initial_space == "quoted" and (dialect.quote_char or "").encode("ascii") in data
+def can_be_read_plainly(data: bytes, chunk: Chunk, dialect: Dialect) -> bool:
+    """Whether the chunk is whole, and each of its records a row for `csv.reader`."""
+    is_whole = len(data) == chunk.byte_end - chunk.byte_start
+    return (
+        is_whole and not chunk.irregular and not _needs_exact_rule(data, dialect) and _decodes(data, dialect.encoding)
+    )
 
 
 def read_record(
@@ -120,7 +119,7 @@ def read_record(
 def _plain_rows(data: bytes, dialect: Dialect) -> Iterator[Row]:
     # TextIOWrapper decodes piece by piece: a StringIO would hold the text at four bytes a character.
     lines = io.TextIOWrapper(io.BytesIO(data), encoding=dialect.encoding, newline="")
-    return csv.reader(lines, **_reader_options(dialect))
+    return csv.reader(lines, **reader_options(dialect))
 
 
 def _exact_rows(data: bytes, chunk: Chunk, dialect: Dialect, max_record_bytes: int) -> Iterator[Row]:
@@ -159,12 +158,20 @@ def _without_line_end(text: str, dialect: Dialect) -> str:
     return text
 
 
-def _reader_options(dialect: Dialect) -> dict[str, Any]:
+def _needs_exact_rule(data: bytes, dialect: Dialect) -> bool:
+    """Whether the data holds what `csv.reader` and plain splitting read otherwise than the exact rule."""
+    if dialect.escape_char is not None and dialect.escape_char.encode("ascii") in data:
+        return True
+    if dialect.skip_initial_space == "quoted":
+        return (dialect.quote_char or "").encode("ascii") in data
+    return dialect.skip_initial_space == "always"
+
+
+def reader_options(dialect: Dialect) -> dict[str, Any]:
     """Keyword arguments of `csv.reader` for a dialect."""
-    options = {"delimiter": dialect.delimiter, "skipinitialspace": dialect.skip_initial_space == "always"}
     if dialect.quote_char is None:
-        return {**options, "quoting": csv.QUOTE_NONE, "quotechar": None}
-    return {**options, "quotechar": dialect.quote_char}
+        return {"delimiter": dialect.delimiter, "quoting": csv.QUOTE_NONE, "quotechar": None}
+    return {"delimiter": dialect.delimiter, "quotechar": dialect.quote_char}
 
 
 def _decodes(data: bytes, encoding: str) -> bool:

@@ -1,5 +1,6 @@
 """Result files: how a line is written, the parts of a chunk, and joining them."""
 
+from engine.results.added_columns import added_column_of, is_named_as_added, original_row
 from engine.results.csv_format import (
     ResultKind,
     encode_lines,
@@ -13,23 +14,28 @@ from engine.results.csv_format import (
     unescape_formula,
 )
 from engine.results.json_format import result_json
-from engine.results.merge import make_result_file, merge_csv
+from engine.results.lines import extra_lines, success_lines
+from engine.results.merge import merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
 __all__ = [
     "PartKeys",
     "PartWriter",
     "ResultKind",
+    "added_column_of",
     "encode_lines",
     "escape_formula",
     "escape_row",
+    "extra_lines",
     "format_record",
     "header_cells",
     "header_line",
-    "make_result_file",
+    "is_named_as_added",
     "merge_csv",
+    "original_row",
     "quote_cell",
     "result_json",
     "result_line",
+    "success_lines",
     "unescape_formula",
 ]

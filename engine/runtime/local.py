@@ -142,6 +142,12 @@ class LocalRun:
         del job_id
         self._wants_finish = True
 
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Give it to a worker, which goes on by itself; one is spared, as this process works in its place."""
+        helpers = self._workers[1:]
+        if helpers:
+            helpers[position % len(helpers)].help_merge(job_id, position, step)
+
     # The loop
 
     def _loop(self, job_id: str) -> Job:
@@ -287,7 +293,7 @@ class LocalRun:
         self._take_over_counts(job_id)
         job = self._ledger.job(job_id)
         self._on_progress(job, self._coordinator.counts(job))
-        self._coordinator.finish(job_id)
+        self._coordinator.finish(job_id, self)
 
     def _ended(self, job: Job) -> Job:
         if job.status is Status.FAILED:  # by another run of the same job

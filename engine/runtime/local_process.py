@@ -87,6 +87,10 @@ class WorkerProcess:
         self.chunks.append(chunk_index)
         self._send("run", job_id, chunk_index)
 
+    def help_merge(self, job_id: str, position: int, step: int) -> None:
+        """Have it help this process with the merge; it does not report on that."""
+        self._send("help", job_id, position, step)
+
     def chunk_ended(self, chunk_index: int) -> None:
         """Take in that it is through with a chunk, one way or another."""
         self.chunks.remove(chunk_index)

@@ -1,9 +1,10 @@
 """A worker process of the local executor: runs chunks that its parent names, until the parent is gone.
 
-Messages from the parent: ("run", job_id, chunk_index), ("cancel", job_id), ("drain",) to end after
-the chunk in hand, ("stop",) to end after the batch in hand. To the parent: ("ready",),
-("counts", job_id, chunk_index, attempt, counts, done), ("ran", chunk_index, Ran),
-("error", chunk_index, RowmillError). They travel over a socket that only these two hold.
+Messages from the parent: ("run", job_id, chunk_index), ("help", job_id, position, step) with a merge,
+("cancel", job_id), ("drain",) to end after the chunk in hand, ("stop",) to end after the batch in
+hand. To the parent: ("ready",), ("counts", job_id, chunk_index, attempt, counts, done), ("ran",
+chunk_index, Ran), ("error", chunk_index, RowmillError). They travel over a socket that only these
+two hold.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from engine.chunk_runner import ChunkRunner
 from engine.config import EngineConfig
+from engine.coordinator.helping import MergeHelper
 from engine.errors import RowmillError
 from engine.ledger import open_ledger
 from engine.ledger.owner import this_process
@@ -31,11 +33,13 @@ class LocalWorker:
     def __init__(self, connection: Connection, ledger_url: str, config: EngineConfig) -> None:
         self._connection = connection
         self._orders: deque[tuple[str, int]] = deque()
+        self._helps: deque[tuple[str, int, int]] = deque()
         self._cancelled: set[str] = set()
         self._is_stopping = False
         self._is_draining = False
         self._is_orphan = False
         self._ledger = open_ledger(ledger_url)
+        self._helper = MergeHelper(self._ledger, config)
         self._runner = ChunkRunner(
             self._ledger,
             PipeProgress(self._send_counts, self._read_cancelled),
@@ -49,10 +53,13 @@ class LocalWorker:
         self._send("ready")
         while True:
             # The order to end may have come while the last chunk ran: then there is nothing to wait for.
-            self._receive(block=not self._orders and not self._is_ending())
+            self._receive(block=not self._orders and not self._helps and not self._is_ending())
             if self._is_ending():
                 self._ledger.close()
                 return
+            if not self._orders:
+                self._help(*self._helps.popleft())
+                continue
             job_id, chunk_index = self._orders.popleft()
             try:
                 self._send("ran", chunk_index, self._runner.run(job_id, chunk_index))
@@ -64,6 +71,11 @@ class LocalWorker:
                 logger.exception("internal error", extra={"job_id": job_id, "chunk_index": chunk_index})
                 text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
                 self._send("error", chunk_index, RowmillError(text, job_id=job_id, chunk_index=chunk_index))
+
+    def _help(self, job_id: str, position: int, step: int) -> None:
+        following = self._helper.help(job_id, position, step, should_stop=self._should_stop)
+        if following is not None:
+            self._helps.append((job_id, following, step))
 
     def _is_ending(self) -> bool:
         return self._is_stopping or self._is_draining or self._is_orphan
@@ -86,11 +98,13 @@ class LocalWorker:
 
     def _receive(self, *, block: bool) -> None:
         try:
-            while (block and not self._orders) or self._connection.poll():
+            while (block and not self._orders and not self._helps) or self._connection.poll():
                 message = self._connection.recv()
                 match message:
                     case ("run", job_id, chunk_index):
                         self._orders.append((job_id, chunk_index))
+                    case ("help", job_id, position, step):
+                        self._helps.append((job_id, position, step))
                     case ("cancel", job_id):
                         self._cancelled.add(job_id)
                     case ("drain",):

@@ -59,11 +59,17 @@ class ImportStatusView(APIView):
         task_id = request.query_params.get("task_id", "")
         if not task_id:
             raise ValidationError({"task_id": [translate("This query parameter is required.")]})
-        wanted = Q(celery_task_id=task_id[:255].replace("\0", ""))
+        task_id = task_id[:255].replace("\0", "")
+        body = services.running_status(request.user, task_id)
+        if body is not None:
+            return Response(body)
+        wanted = Q(celery_task_id=task_id)
         with contextlib.suppress(ValueError):
             wanted |= Q(pk=uuid.UUID(task_id))
         job = get_object_or_404(services.visible_jobs(request.user), wanted)
-        return Response(StatusSerializer(job, context={"request": request}).data)
+        data = StatusSerializer(job, context={"request": request}).data
+        services.keep_status(job, data)
+        return Response(data)
 
 
 class JobPagination(LimitOffsetPagination):
