@@ -267,7 +267,7 @@ def test_the_header_is_decoded_with_the_encoding_that_the_rest_speaks_for(tmp_pa
     assert reading.look.plan.header == ("größe", "name")
     assert reading.plan.dialect.encoding == "cp1252"
     assert reading.plan.header == ("grÃ¶ÃŸe", "name")
-    assert reading.rows[-1] == ["2", "Größe"]
+    assert reading.rows[40_000] == ["2", "Größe"]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "iso8859-15", "cp850", "mac-roman", "koi8-r"])

@@ -21,13 +21,12 @@ from engine.readers.sample import SampleRecord, sample_records
 DELIMITERS: tuple[str, ...] = (",", ";", "\t", "|", "^", "~")
 #: Candidate → what its score is worth beside the others': texts are full of these characters.
 WEAK_DELIMITERS: dict[str, float] = {":": 0.45, " ": 0.5}
-QUOTES: tuple[str, ...] = ('"', "'")
 ESCAPE = "\\"
 #: Records looked at; more do not change the verdict on files seen so far, and cost milliseconds each.
 _SAMPLE_RECORDS = 300
 _SAMPLE_CHARACTERS = 64 * 1024
-#: Of each sample from further on.
-_LATER_CHARACTERS = 8 * 1024
+#: Before and behind the first place of a text in which an escape may stand, what is looked at.
+_WINDOW_CHARACTERS = 4 * 1024
 #: A cell that holds no other candidate, or is a number with decimal or thousands marks, a time, an address, a path.
 _PLAIN_CELL = re.compile(
     r"[^,;\t|^~:]*"
@@ -39,6 +38,7 @@ _PLAIN_CELL = re.compile(
 #: A cell in which commas, semicolons and colons are followed by a space, as in a sentence.
 _PROSE_CELL = re.compile(r"(?:[^,;\t|^~:]|[,;:](?: |$))*")
 _PROSE_WEIGHT = 0.5
+_LINE_END = re.compile(r"\r\n|\n|\r")
 #: In it a colon is no delimiter.
 _COLON_TEXT = re.compile(r"\b\d{1,2}:\d\d(?::\d\d)?\b|[A-Za-z]://|\b[A-Za-z]:\\\\|: ")
 _NUMBER = re.compile(r"[+-]?\d[\d.,]*%?")
@@ -108,7 +108,7 @@ def detect_dialect(
     """
     sample = text[:_SAMPLE_CHARACTERS]
     is_whole = is_whole and len(sample) == len(text)
-    later = [piece[:_LATER_CHARACTERS] for piece in later]
+    later = [text[len(sample) :], *later]
     best: Verdict | None = None
     best_score = 0.0
     for candidate in (delimiter,) if delimiter else (*DELIMITERS, *WEAK_DELIMITERS):
@@ -126,7 +126,7 @@ def detect_dialect(
             quote_char=_quote(sample, ",", later) if quote_char is None else quote_char,
             escape_char=escape_char or None,
         )
-    return _with_later_escape(best, later) if escape_char is None else best
+    return _with_escape(best, [sample, *later]) if escape_char is None else best
 
 
 def _forms(
@@ -204,22 +204,24 @@ def _is_colon_table(records: Sequence[SampleRecord], _width: int) -> bool:
 
 
 def _quote(sample: str, delimiter: str, later: Sequence[str]) -> str:
-    counts = {}
-    for quote in QUOTES:
-        if quote != delimiter:
-            whole, opening = _quoted_cells(delimiter, quote)
-            texts = [text for text in (sample, *later) if quote in text]
-            contents = [content for text in texts for content in whole.findall(text)]
-            counts[quote] = len(contents)
-            if quote == "'":
-                # An apostrophe at the start of a cell may be a word's own: nearly all must close, one alone not do.
-                openings = sum(len(opening.findall(text)) for text in texts)
-                needs_quotes = any(delimiter in content or 2 * quote in content for content in contents)
-                if len(contents) < 0.9 * openings or (len(contents) < 2 and not needs_quotes):
-                    counts[quote] = 0
-    if counts.get("'", 0) > 2 * counts.get('"', 0):
-        return "'"
-    return '"' if '"' in counts else ""
+    if delimiter == "'":
+        return '"'
+    usual = "" if delimiter == '"' else '"'
+    apostrophes = _quoted(sample, delimiter, "'", later)
+    # An apostrophe at the start of a cell may be a word's own: nearly all must close, one alone not do.
+    needs_quotes = any(delimiter in content or "''" in content for content in apostrophes)
+    if not apostrophes or (len(apostrophes) < 2 and not needs_quotes):
+        return usual
+    opening = _quoted_cells(delimiter, "'")[1]
+    if len(apostrophes) < 0.9 * sum(len(opening.findall(text)) for text in (sample, *later)):
+        return usual
+    return "'" if not usual or len(apostrophes) > 2 * len(_quoted(sample, delimiter, usual, later)) else usual
+
+
+def _quoted(sample: str, delimiter: str, quote: str, later: Sequence[str]) -> list[str]:
+    """What stands in whole quoted cells."""
+    whole = _quoted_cells(delimiter, quote)[0]
+    return [content for text in (sample, *later) if quote in text for content in whole.findall(text)]
 
 
 @lru_cache(maxsize=64)
@@ -261,11 +263,13 @@ def _plainness(cell: str, verdict: Verdict) -> float:
     return _PROSE_WEIGHT if _PROSE_CELL.fullmatch(cell) else 0.0
 
 
-def _with_later_escape(verdict: Verdict, later: Sequence[str]) -> Verdict:
-    """The verdict, with an escape character where samples from further on cannot do without."""
+def _with_escape(verdict: Verdict, texts: Sequence[str]) -> Verdict:
+    """The verdict, with an escape character where places that were not judged cannot do without."""
     specials = [special for special in (verdict.quote_char, verdict.delimiter) if special]
-    telling = [text for text in later if any(ESCAPE + special in text for special in specials)]
-    if not telling or verdict.escape_char or ESCAPE in specials:
+    if verdict.escape_char or ESCAPE in specials:
+        return verdict
+    telling = [window for text in texts for special in specials for window in _window(text, ESCAPE + special)]
+    if not telling:
         return verdict
     plain = verdict.dialect()
     escaping = Verdict(
@@ -280,12 +284,28 @@ def _with_later_escape(verdict: Verdict, later: Sequence[str]) -> Verdict:
     return escaping if within < without else verdict
 
 
+def _window(text: str, mark: str) -> list[str]:
+    """The text around the first place of a mark, if it has one, from a line end on."""
+    place = text.find(mark)
+    if place < 0:
+        return []
+    piece = text[max(0, place - _WINDOW_CHARACTERS) : place + _WINDOW_CHARACTERS]
+    if place <= _WINDOW_CHARACTERS:
+        return [piece]
+    first_end = _LINE_END.search(piece, 0, _WINDOW_CHARACTERS)
+    return [piece[first_end.end() :]] if first_end is not None else []
+
+
 def _irregular(texts: Sequence[str], dialect: Dialect) -> int:
-    """How many records in texts that are cut anywhere are broken, or not of the usual number of cells."""
+    """How many records are broken, not of the usual number of cells, or hold an escaped quote in the midst of a cell."""
+    quote = dialect.quote_char
+    border = re.escape(dialect.delimiter + (quote or ""))
+    odd = re.compile(rf"{re.escape(ESCAPE + quote)}[^{border}\r\n]") if quote else None
     irregular = 0
     for text in texts:
-        first_end = re.search(r"\r\n|\r|\n", text)
-        records = list(sample_records(text[first_end.end() :] if first_end else text, dialect, is_whole=False))
+        records = list(sample_records(text, dialect, is_whole=False))
         widths = Counter(len(record.cells) for record in records if not record.is_broken)
         irregular += len(records) - max(widths.values(), default=0)
+        if odd is not None and dialect.escape_char is None:
+            irregular += sum(odd.search(record.text) is not None for record in records)
     return irregular

@@ -94,8 +94,8 @@ def line_end(text: str) -> str:
 def _header_place(records: Sequence[SampleRecord], width: int) -> tuple[int, float]:
     """How many records stand above the header, and how sure that is.
 
-    They are above it only if each has one filled cell at most, or a label with a colon and a value,
-    or begins with #; if a record of the usual width follows; and if either a blank line sets them
+    They are above it only if each has one filled cell at most, is a label with a colon and a value,
+    or a sentence, or begins with #; if a record of the usual width follows; and if either a blank line sets them
     apart, or that record cannot be data: a header with a delimiter too few is none of this.
     """
     first = next((number for number, record in enumerate(records) if len(record.cells) == width), 0)
@@ -120,7 +120,8 @@ def _is_title(record: SampleRecord, width: int) -> bool:
     if record.text.lstrip(" \"'").startswith("#"):
         return len(record.cells) != width
     is_labelled = len(filled) == 2 < width and filled[0].strip(" \"'").endswith(":")
-    return len(filled) < 2 or is_labelled
+    is_sentence = len(record.cells) < width and all(cell.startswith(" ") for cell in record.cells[1:])
+    return len(filled) < 2 or is_labelled or is_sentence
 
 
 def _is_typed(cell: str) -> bool:
