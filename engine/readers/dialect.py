@@ -297,7 +297,7 @@ def _window(text: str, mark: str) -> list[str]:
 
 
 def _irregular(texts: Sequence[str], dialect: Dialect) -> int:
-    """How many records are broken, not of the usual number of cells, or hold an escaped quote in the midst of a cell."""
+    """How many records are broken, not of the usual number of cells, or have an escaped quote amid a cell."""
     quote = dialect.quote_char
     border = re.escape(dialect.delimiter + (quote or ""))
     odd = re.compile(rf"{re.escape(ESCAPE + quote)}[^{border}\r\n]") if quote else None
