@@ -65,6 +65,14 @@ class ImportSettings:
     """Sum of the sizes of the sources that one user starts within 24 hours; None: no limit."""
     max_rows_per_job: int | None = None
     """Rows of a source; a job with more fails once they are counted. None: no limit."""
+    max_unpacked_bytes: int = 64 * GIB
+    """Bytes that a compressed source unpacks to."""
+    max_unpacked_ratio: int = 100
+    """Times its size that a compressed source or a part of a workbook unpacks to; small ones are let pass."""
+    max_workbook_bytes: int = 2 * GIB
+    """Bytes that all parts of a workbook unpack to."""
+    max_archive_entries: int = 1000
+    """Files in a ZIP archive, or parts of a workbook."""
     preview_rows: int = 20
     """Rows that the preview of a source shows at most."""
 
@@ -82,7 +90,9 @@ class FileSettings:
     """Purpose → limits (`max_bytes`, `extensions`, `content_types`), each optional. None: any purpose."""
     max_bytes: int = 5 * 1024 * GIB
     """Size of a file where its purpose names none; S3 holds no more."""
-    extensions: Sequence[str] = (".csv", ".tsv", ".txt")
+    extensions: Sequence[str] = (
+        ".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst", ".zip", ".ndjson", ".jsonl", ".parquet", ".xlsx",
+    )  # fmt: skip
     """Endings of file names where the purpose names none."""
     content_types: Sequence[str] | None = None
     """Content types where the purpose names none; None: any."""

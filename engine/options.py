@@ -21,7 +21,9 @@ DEFAULT_BATCH_SIZE = 500
 #: Rows that a batch handler is called with, and of a chunk in batch mode: a call costs some tenths of a
 #: millisecond for the frame alone, and the rows of a chunk are held in memory.
 DEFAULT_BATCH_SIZE_IN_BATCH_MODE = 20_000
-DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 100_000
+DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 60_000
+#: Levels of the custom options: they are copied by recursion, here and in whatever keeps them.
+MAX_CUSTOM_OPTIONS_DEPTH = 32
 #: Of the custom options' JSON, which is kept with the job and copied for every chunk.
 MAX_CUSTOM_OPTIONS_BYTES = 64 * 1024
 
@@ -54,11 +56,17 @@ class ImportOptions:
     encoding: str | None = None
     """A codec name such as "utf-8", "cp1252", "utf-16"; None: found by looking."""
     skip_rows: int | None = None
-    """Lines above the header that are no part of the table; 0 to 100,000. None: found by looking."""
+    """Lines, or rows of a sheet, above the header that are left out; 0 to 1,000,000. None: found by looking."""
     decimal: str | None = None
     """The decimal mark of its numbers, "." or ","; None: found by looking. Cells stay as they are."""
     added_columns: Literal["auto", "ignore", "keep"] = "auto"
     """Whether the last column is one that a result file adds: "auto" tells by a positional header."""
+    sheet: str | int | None = None
+    """Of a workbook, by name or by number counted from 1; None: the first visible one that has cells."""
+    table: str | None = None
+    """Of a workbook: an Excel table, a named range, or a range such as A3:J500; None: all cells of the sheet."""
+    member: str | None = None
+    """The file in a ZIP archive that is the table; None: the only one."""
     result_header: Literal["positional", "source"] = "positional"
     """Result files name columns col_0, col_1, … or as the source's header does."""
     custom: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -85,6 +93,9 @@ class ImportOptions:
                 custom[str(name)] = value
             else:
                 known[name] = check(name, value)
+        if _is_nested_deeper(custom, MAX_CUSTOM_OPTIONS_DEPTH):
+            template = "A custom option is nested more than %(limit)s levels deep."
+            raise _refusal("options", template, limit=str(MAX_CUSTOM_OPTIONS_DEPTH))
         try:
             text = json.dumps(custom, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -163,6 +174,15 @@ def _text_or_none(name: str, value: Any) -> str | None:
     return value
 
 
+def _sheet(name: str, value: Any) -> str | int | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        template = "%(name)s must be the name of a sheet, or its number counted from 1, not %(value)s."
+        raise _refusal(name, template, value=_show(value))
+    if isinstance(value, str):
+        return _text_or_none(name, value)
+    return value if value is None else int(_integer(1, 10_000)(name, value))
+
+
 def _character(*, may_be_empty: bool) -> Any:
     def check(name: str, value: Any) -> str | None:
         if value is None:
@@ -215,9 +235,20 @@ KNOWN: Mapping[str, Any] = MappingProxyType(
         "escape_char": _character(may_be_empty=True),
         "skip_initial_space": _boolean_or_none,
         "encoding": _encoding,
-        "skip_rows": _integer(0, 100_000, or_none=True),
+        "skip_rows": _integer(0, 1_000_000, or_none=True),
         "decimal": _choice(".", ",", or_none=True),
         "added_columns": _choice("auto", "ignore", "keep"),
+        "sheet": _sheet,
+        "table": _text_or_none,
+        "member": _text_or_none,
         "result_header": _choice("positional", "source"),
     }
 )
+
+
+def _is_nested_deeper(value: object, levels: int) -> bool:
+    """Whether there are more levels; looks at no more than it must, so that nothing overflows."""
+    if not isinstance(value, Mapping | list | tuple):
+        return False
+    items = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_is_nested_deeper(item, levels - 1) for item in items)

@@ -18,6 +18,7 @@ from engine.options import ImportOptions
 from engine.progress import MemoryProgress, ProgressStore, RedisProgress
 from engine.report import JobReport
 from engine.runtime.local import LocalRun
+from engine.runtime.local_fork import ForkedProcess
 from engine.status import Status
 from engine.storage import open_storage
 from engine.table import pin_source
@@ -40,6 +41,7 @@ def run(
     config: EngineConfig | None = None,
     on_progress: OnProgress = lambda _report: None,
     on_interrupt: Callable[[], None] = lambda: None,
+    forked: Sequence[ForkedProcess] = (),
     options: Mapping[str, Any] | None = None,
     **more_options: Any,
 ) -> JobReport:
@@ -60,6 +62,7 @@ def run(
         config: services and limits; None to read the environment.
         on_progress: is given a report a few times a second.
         on_interrupt: is called when Ctrl-C was noticed and chunks in hand get a few seconds to end.
+        forked: processes that the command line has started ahead of time for the local executor.
         options: the import options (`engine.options.KNOWN`); any other name goes to the handler.
         more_options: the same, as keyword arguments.
 
@@ -110,6 +113,7 @@ def run(
                 workers=workers or os.cpu_count() or 1,
                 on_progress=lambda job, counts: on_progress(JobReport(job=job, counts=counts)),
                 on_interrupt=on_interrupt,
+                forked=forked,
             )
             ended = local.run(job.job_id)
         else:

@@ -30,9 +30,12 @@ VALID: dict[str, list[Any]] = {
     "escape_char": [None, "\\", "", "^"],
     "skip_initial_space": [None, True, False],
     "encoding": [None, "utf-8", "cp1252", "utf-16", "ascii"],
-    "skip_rows": [None, 0, 100_000],
+    "skip_rows": [None, 0, 1_000_000],
     "decimal": [None, ".", ","],
     "added_columns": ["auto", "ignore", "keep"],
+    "sheet": [None, "Table 1", 1, 10_000],
+    "table": [None, "Prices", "A3:J500"],
+    "member": [None, "a.csv", "folder/a b.csv"],
     "result_header": ["positional", "source"],
 }
 INVALID: dict[str, list[Any]] = {
@@ -48,9 +51,12 @@ INVALID: dict[str, list[Any]] = {
     "escape_char": ["\\\\", "\n", "«", 5],
     "skip_initial_space": [0, "true", []],
     "encoding": ["utf-99", "", "rot13", "base64", "hex", "a\0b", "é" * 3, 5, ["utf-8"], "undefined"],
-    "skip_rows": [-1, 100_001, "1", 1.0, True],
+    "skip_rows": [-1, 1_000_001, "1", True, 1.0],
     "decimal": ["", ";", 5],
     "added_columns": ["yes", None, True],
+    "sheet": ["", 0, -1, True, 1.0, ["a"]],
+    "table": ["", 5, ["a"]],
+    "member": ["", 5, ["a.csv"]],
     "result_header": ["Source", None, True],
 }
 
@@ -74,6 +80,9 @@ def test_the_defaults_are_those_of_the_usage_guide() -> None:
         "skip_rows": None,
         "decimal": None,
         "added_columns": "auto",
+        "sheet": None,
+        "table": None,
+        "member": None,
         "result_header": "positional",
     }
 
@@ -187,7 +196,7 @@ def nested(depth: int) -> list[Any]:
     "value", [object(), {1, 2}, b"bytes", float("nan"), float("inf"), circle(), nested(100_000), {(1, 2): 3}]
 )
 def test_a_custom_option_that_is_not_json_is_refused(value: Any) -> None:
-    with pytest.raises(OptionError, match="is not JSON") as caught:
+    with pytest.raises(OptionError, match=r"is not JSON|levels deep") as caught:
         ImportOptions.from_mapping({"field": value})
     assert caught.value.option == "options"
 

@@ -102,6 +102,7 @@ READING_FLAGS = (
         is_boolean=True,
     ),
     Flag(name="--encoding", value="NAME", phrase="such as utf-8, cp1252 or utf-16", default="found by looking"),
+    Flag(name="--member", value="NAME", phrase="the file in a ZIP archive that is the table", default="the only one"),
     Flag(
         name="--skip-rows",
         value="NUMBER",

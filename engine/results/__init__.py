@@ -13,6 +13,7 @@ from engine.results.csv_format import (
     result_line,
     unescape_formula,
 )
+from engine.results.frame_lines import accepted_lines, frame_lines, frame_records
 from engine.results.json_format import result_json
 from engine.results.lines import extra_lines, success_lines
 from engine.results.merge import merge_csv
@@ -22,12 +23,15 @@ __all__ = [
     "PartKeys",
     "PartWriter",
     "ResultKind",
+    "accepted_lines",
     "added_column_of",
     "encode_lines",
     "escape_formula",
     "escape_row",
     "extra_lines",
     "format_record",
+    "frame_lines",
+    "frame_records",
     "header_cells",
     "header_line",
     "is_named_as_added",

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections import deque
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -48,8 +50,19 @@ class LocalWorker:
             should_stop=self._should_stop,
         )
 
-    def serve(self) -> None:
-        """Run chunks in the order they were named; returns when told to, or when the parent has died."""
+    def serve(self, job_id: str | None = None, import_path: Sequence[str] | None = None) -> None:
+        """Run chunks in the order they were named; returns when told to, or when the parent has died.
+
+        Args:
+            job_id: whose handler is loaded before anything else.
+            import_path: where it is found; not looked at before the engine has loaded what it needs itself.
+        """
+        if job_id is not None:
+            self._runner.load_libraries(job_id)
+        if import_path is not None:
+            sys.path[:] = import_path
+        if job_id is not None:
+            self._runner.load_handler(job_id)
         self._send("ready")
         while True:
             # The order to end may have come while the last chunk ran: then there is nothing to wait for.
@@ -115,12 +128,12 @@ class LocalWorker:
             self._is_orphan = True
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, import_path: Sequence[str] | None = None) -> None:
     """Serve the parent at the other end of an inherited socket; its first message is the set-up."""
     connection = Connection(descriptor)
     try:
-        ledger_url, config = connection.recv()
-        LocalWorker(connection, ledger_url, config).serve()
+        ledger_url, config, job_id = connection.recv()
+        LocalWorker(connection, ledger_url, config).serve(job_id, import_path)
     except (EOFError, KeyboardInterrupt):
         return
     finally:

@@ -52,13 +52,16 @@ class ImportOptionsSerializer(serializers.Serializer[Any]):
     )
     encoding = serializers.CharField(required=False, allow_null=True, help_text=_("Such as utf-8 or cp1252."))
     skip_rows = serializers.IntegerField(
-        min_value=0, max_value=100_000, required=False, allow_null=True, help_text=_("Lines above the header.")
+        min_value=0, max_value=1_000_000, required=False, allow_null=True, help_text=_("Lines above the header.")
     )
     decimal = serializers.ChoiceField(
         choices=[".", ","], required=False, allow_null=True, help_text=_("Decimal mark of the numbers.")
     )
     added_columns = serializers.ChoiceField(
         choices=["auto", "ignore", "keep"], required=False, help_text=_("What a result file has added as last column.")
+    )
+    member = serializers.CharField(
+        required=False, allow_null=True, help_text=_("The file in a ZIP archive that is the table.")
     )
     result_header = serializers.ChoiceField(
         choices=["positional", "source"], required=False, help_text=_("How result files name their columns.")

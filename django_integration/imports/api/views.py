@@ -33,6 +33,7 @@ from django_integration.imports.api.serializers import (
     StatusSerializer,
 )
 from django_integration.imports.models import ImportJob
+from django_integration.imports.result_records import told_to_users
 from django_integration.imports.row_errors import row_errors
 from engine.errors import RowmillError
 
@@ -166,7 +167,7 @@ class PreviewView(APIView):
         file_id = _integer(request, "file_id", None, 1, 2**63 - 1)
         options: dict[str, Any] = {"header_rows": _integer(request, "header_rows", 1, 0, 1_000)}
         if "skip_rows" in request.query_params:
-            options["skip_rows"] = _integer(request, "skip_rows", None, 0, 100_000)
+            options["skip_rows"] = _integer(request, "skip_rows", None, 0, 1_000_000)
         options |= {name: request.query_params[name] for name in _DIALECT_OPTIONS if name in request.query_params}
         files = FileModel.objects.filter(is_confirmed=True)
         if not services.may_manage(request.user):
@@ -178,7 +179,7 @@ class PreviewView(APIView):
             )
         except RowmillError as error:
             name = error.facts.get("option", "file_id")
-            raise ValidationError({name: [error.message]}, code=error.code) from error
+            raise ValidationError({name: [told_to_users(file, error.message)]}, code=error.code) from error
         return Response(PreviewSerializer({"file_id": file.pk, **shown.to_dict()}).data)
 
 
