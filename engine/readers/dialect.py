@@ -41,11 +41,14 @@ _PROSE_WEIGHT = 0.5
 _LINE_END = re.compile(r"\r\n|\n|\r")
 #: In it a colon is no delimiter.
 _COLON_TEXT = re.compile(r"\b\d{1,2}:\d\d(?::\d\d)?\b|[A-Za-z]://|\b[A-Za-z]:\\\\|: ")
-_NUMBER = re.compile(r"[+-]?\d[\d.,]*%?")
+#: A number, an address: what stands in a column of its own.
+_TYPED_WORD = re.compile(r"[+-]?\d[\d.,]*%?|[^\s@]+@[^\s@]+\.\w+|[a-z]+://\S+")
 #: What the score of the decimal mark is worth as a delimiter.
 _DECIMAL_WEIGHT = 0.01
 #: So many rows of the same three or more words are no sentences.
-_TELLING_ROWS = 4
+_TELLING_ROWS = 3
+#: Titles and footers, together.
+_FEW_AROUND = 3
 #: Share of records that must agree on a weak delimiter.
 _WEAK_SHARE = 0.9
 #: Of a quoted cell, in one piece, and pieces of it between doubled quotes and escapes; longer ones do not count.
@@ -164,9 +167,11 @@ def _judge(verdict: Verdict, sample: str, *, is_whole: bool) -> tuple[Verdict, f
     plainness = [_plainness(cell, verdict) for cell in cells]
     score = share * (sum(plainness) / len(cells)) ** 2 * (1 - 0.5 / width)
     if delimiter in WEAK_DELIMITERS:
+        core = _core(table, width)
         is_table = _is_spaced_table if delimiter == " " else _is_colon_table
-        if share < _WEAK_SHARE or not is_table(table, width):
+        if sum(len(record.cells) == width for record in core) < _WEAK_SHARE * len(core) or not is_table(core, width):
             return verdict, 0.0
+        score /= share or 1.0
         score *= WEAK_DELIMITERS[delimiter]
     elif _follow_blanks(cells, len(table)):
         score *= _PROSE_WEIGHT
@@ -187,14 +192,22 @@ def _follow_blanks(cells: Sequence[str], records: int) -> bool:
     return sum(cell.startswith(" ") for cell in cells) >= 0.9 * (len(cells) - records)
 
 
+def _core(records: Sequence[SampleRecord], width: int) -> Sequence[SampleRecord]:
+    """The records without titles above and footers below, as far as these are few."""
+    agreeing = [number for number, record in enumerate(records) if len(record.cells) == width]
+    first, last = agreeing[0], agreeing[-1] + 1
+    is_few = len(records) - (last - first) <= max(_FEW_AROUND, len(records) // 10)
+    return records[first:last] if is_few and last - first > 1 else records
+
+
 def _is_spaced_table(records: Sequence[SampleRecord], width: int) -> bool:
-    """Whether it is no list of names or moments: it has a column of numbers, or three and more columns throughout."""
-    rows = [record.cells for record in records[1:] if len(record.cells) == width]
-    if width > 2 and len(rows) == len(records) - 1 >= _TELLING_ROWS:
+    """Whether it is no list of names, sentences or moments, by what its columns hold below the header."""
+    cells = [[cell.strip("\"'") for cell in record.cells] for record in records[1:] if len(record.cells) == width]
+    if width > 2 and len(cells) == len(records) - 1 >= _TELLING_ROWS:
         return True
-    return bool(rows) and any(
-        all(_NUMBER.fullmatch(row[column].strip("\"'")) for row in rows) for column in range(width)
-    )
+    if all(len(cell) > 1 and cell[0] == cell[-1] in "\"'" for record in records for cell in record.cells):
+        return True
+    return bool(cells) and any(all(map(_TYPED_WORD.fullmatch, column)) for column in zip(*cells, strict=True))
 
 
 def _is_colon_table(records: Sequence[SampleRecord], _width: int) -> bool:
