@@ -17,6 +17,7 @@ TEMPLATES = (
     _("A custom option is nested more than %(limit)s levels deep."),
     _("The custom options take %(size)s bytes; %(limit)s are allowed."),
     _("delimiter and quote_char must differ."),
+    _("escape_char must differ from delimiter and quote_char."),
     _("%(name)s must be a whole number, not %(value)s."),
     _("%(name)s must be from %(low)s to %(high)s, not %(value)s."),
     _("%(name)s must be true or false, not %(value)s."),
