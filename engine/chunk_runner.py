@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from engine.config import EngineConfig
 from engine.errors import InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
+from engine.failure_messages import FailureMessages
 from engine.handlers import (
     BatchAdapter,
     HandlerMode,
@@ -204,6 +205,7 @@ class _Attempt:
         self._escape = config.escape_formulae and at_hand.options.output_format == "csv"
         self._success_count = 0
         self._failure_count = 0
+        self._messages = FailureMessages()
         self._progress = progress
 
     def run(self) -> ChunkOutcome:
@@ -226,7 +228,10 @@ class _Attempt:
                 if self._is_watched:
                     self._ledger.watch_row(claim, None)
                 outcome = ChunkOutcome(
-                    counts=self._counts(), success_part=success.finish(), failed_part=failed.finish()
+                    counts=self._counts(),
+                    success_part=success.finish(),
+                    failed_part=failed.finish(),
+                    messages=self._messages.counts(),
                 )
                 work.commit(outcome)
             ticker.done(outcome.counts)
@@ -293,11 +298,14 @@ class _Attempt:
             refusals = sum(outcome.__class__ is RowFailure for outcome in outcomes)
             self._failure_count += refusals
             self._success_count += len(outcomes) - refusals
+            if refusals:
+                self._messages.add(outcome.message for outcome in outcomes if outcome.__class__ is RowFailure)
             return
         starts = self._line_starts(batch)
         accepted: list[str] = []
         refused: list[str] = []
-        for start, outcome in zip(starts, self._outcomes(adapter, first_row_index, batch), strict=True):
+        outcomes = self._outcomes(adapter, first_row_index, batch)
+        for start, outcome in zip(starts, outcomes, strict=True):
             if outcome.__class__ is RowFailure:
                 message = escape_row([outcome.message])[0] if self._escape else outcome.message
                 refused.append(start + quote_cell(message) or '""')
@@ -307,6 +315,8 @@ class _Attempt:
         failed.add_lines(refused)
         self._success_count += len(accepted)
         self._failure_count += len(refused)
+        if refused:
+            self._messages.add(outcome.message for outcome in outcomes if outcome.__class__ is RowFailure)
 
     def _line_starts(self, batch: list[Row]) -> list[str]:
         """What each row's line in a result file begins with, up to the extra cell."""

@@ -9,7 +9,14 @@ from typing import Any, Literal
 
 from engine.config import EngineConfig
 from engine.coordinator import WORKSPACE, Coordinator
-from engine.errors import JobNotFoundError, LedgerError, OptionError, SourceChangedError, error_of
+from engine.errors import (
+    JobNotFoundError,
+    LedgerError,
+    OptionError,
+    SourceChangedError,
+    StatusTransitionError,
+    error_of,
+)
 from engine.handlers import BatchHandler, HandlerMode, RowHandler, handler_path_of, mode_of, resolve_handler
 from engine.ledger import Ledger, open_ledger
 from engine.ledger.owner import this_process
@@ -18,7 +25,7 @@ from engine.options import ImportOptions
 from engine.progress import MemoryProgress, ProgressStore, RedisProgress
 from engine.report import JobReport
 from engine.runtime.local import LocalRun
-from engine.status import Status
+from engine.status import Phase, Status
 from engine.storage import open_storage
 from engine.table import pin_source
 
@@ -43,7 +50,7 @@ def run(
     options: Mapping[str, Any] | None = None,
     **more_options: Any,
 ) -> JobReport:
-    """Import a source and wait for the end; every row is in exactly one of the two result files.
+    """Import a source and wait for the end; every row is in exactly one of the result files.
 
     Args:
         source: a path, or `s3://bucket/key`.
@@ -99,7 +106,7 @@ def run(
         if job is None:
             job = coordinator.create(source_url, handler_path, checked, output_url, handler_mode=handler_mode)
         # At once, so that whoever watches knows the job even if it fails before the first look at it.
-        on_progress(JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id)))
+        on_progress(_report(books, job))
         if executor == "local":
             assert isinstance(progress, MemoryProgress)
             local = LocalRun(
@@ -126,7 +133,7 @@ def run(
         if ended.status is Status.FAILED:
             # Seen in the ledger before the error itself arrived.
             raise error_of(ended.error_code or "", ended.error_message or "The job failed.", job_id=ended.job_id)
-        return JobReport(job=ended, counts=ended.counts)
+        return _report(books, ended)
     finally:
         books.close()
 
@@ -149,7 +156,7 @@ def status(
     books, config = _existing_ledger(ledger, output_dir, config)
     try:
         job = _find(books, job_id)
-        return JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id))
+        return _report(books, job)
     finally:
         books.close()
 
@@ -179,9 +186,64 @@ def cancel(
             # Nobody may be running it any more: then there is nothing left but to end it, and that is done here.
             coordinator.recover(job.job_id, _EndHere(coordinator))
             job = books.job(job.job_id)
-        return JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id))
+        return _report(books, job)
     finally:
         books.close()
+
+
+def pause(
+    job_id: str | None = None,
+    *,
+    output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    ledger: str | None = None,
+    config: EngineConfig | None = None,
+) -> JobReport:
+    """Have no further chunk of a job begin until `resume`; those in hand end. Repeating it is harmless.
+
+    Raises:
+        JobNotFoundError: as `status`.
+        StatusTransitionError: the job has ended.
+    """
+    books, config = _existing_ledger(ledger, output_dir, config)
+    try:
+        job = _find(books, job_id)
+        coordinator = Coordinator(books, MemoryProgress(), config, owner=this_process())
+        return _report(books, coordinator.pause(job.job_id))
+    finally:
+        books.close()
+
+
+def resume(
+    job_id: str | None = None,
+    *,
+    output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    ledger: str | None = None,
+    config: EngineConfig | None = None,
+) -> JobReport:
+    """Let a paused job go on, in whatever processes run it; one that is not paused stays as it is.
+
+    Raises:
+        JobNotFoundError: as `status`.
+        StatusTransitionError: the job has ended. One that has failed goes on by `run(…, resume=True)`, which
+            brings the processes it needs.
+    """
+    books, config = _existing_ledger(ledger, output_dir, config)
+    try:
+        job = _find(books, job_id)
+        if job.status is Status.FAILED:
+            raise StatusTransitionError(
+                f"Job {job.job_id} has failed. Go on with it by the command that began it, with --resume.",
+                job_id=job.job_id,
+            )
+        coordinator = Coordinator(books, MemoryProgress(), config, owner=this_process())
+        return _report(books, coordinator.resume(job.job_id))
+    finally:
+        books.close()
+
+
+def _report(books: Ledger, job: Job) -> JobReport:
+    counts = job.counts if job.status.is_final else books.counts(job.job_id)
+    return JobReport(job=job, counts=counts, errors_by_message=books.messages(job.job_id))
 
 
 def _handler_of(
@@ -198,16 +260,17 @@ def _handler_of(
 
 
 class _EndHere:
-    """The executor of a job that was cancelled and left: its merge is the only work that is still done."""
+    """The executor of a job that was cancelled, or failed, and left: only its scan and its merge are still done."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
 
     def send_chunks(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
-        """A cancelled job has none to run."""
+        """Such a job has none to run."""
 
     def send_plan(self, job_id: str) -> None:
-        """As little as chunks."""
+        """To its end, so that the rows that were not processed are known."""
+        self._coordinator.plan(job_id)
 
     def send_finish(self, job_id: str) -> None:
         self._coordinator.finish(job_id)
@@ -283,5 +346,8 @@ def _find_unfinished(
                 source=source_url,
                 job_id=job.job_id,
             )
+        if job.phase is Phase.FAILING:
+            # Whoever ran it is gone: first the end that it was about to come to.
+            coordinator.recover(job.job_id, _EndHere(coordinator))
         return coordinator.resume(job.job_id)
     return None

@@ -29,6 +29,8 @@ VALID: dict[str, list[Any]] = {
     "quote_char": [None, '"', "'", ""],
     "encoding": [None, "utf-8", "cp1252", "utf-16", "ascii"],
     "result_header": ["positional", "source"],
+    "max_errors": [None, 0, 1, 10**12],
+    "max_error_rate": [None, 0, 0.0, 0.25, 1],
 }
 INVALID: dict[str, list[Any]] = {
     "batch_size": [0, -1, 100_001, 1.0, "500", None, True, [500]],
@@ -42,6 +44,8 @@ INVALID: dict[str, list[Any]] = {
     "quote_char": ["''", "\n", "«", 5],
     "encoding": ["utf-99", "", "rot13", "base64", "hex", "a\0b", "é" * 3, 5, ["utf-8"], "undefined"],
     "result_header": ["Source", None, True],
+    "max_errors": [-1, 1.5, "10", True, 10**20],
+    "max_error_rate": [-0.1, 1.01, "0.5", True, float("nan"), [0.5]],
 }
 
 
@@ -60,6 +64,8 @@ def test_the_defaults_are_those_of_the_usage_guide() -> None:
         "quote_char": None,
         "encoding": None,
         "result_header": "positional",
+        "max_errors": None,
+        "max_error_rate": None,
     }
 
 

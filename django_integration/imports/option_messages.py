@@ -18,6 +18,7 @@ TEMPLATES = (
     _("delimiter and quote_char must differ."),
     _("%(name)s must be a whole number, not %(value)s."),
     _("%(name)s must be from %(low)s to %(high)s, not %(value)s."),
+    _("%(name)s must be a number from 0 to 1, not %(value)s."),
     _("%(name)s must be true or false, not %(value)s."),
     _('%(name)s must be "%(first)s" or "%(second)s", not %(value)s.'),
     _("%(name)s must be a text, not %(value)s."),

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -115,6 +116,24 @@ RUNNING_FLAGS = (
         environment="ROWMILL_OUTPUT_FORMAT",
     ),
     Flag(
+        name="--max-errors",
+        value="NUMBER",
+        phrase="refused rows beyond which the job ends as failed",
+        unit="rows",
+        default="any number",
+        environment="ROWMILL_MAX_ERRORS",
+        is_number=True,
+    ),
+    Flag(
+        name="--max-error-rate",
+        value="SHARE",
+        phrase="share of refused rows with the same end, judged after 1,000 rows or at the end of a shorter source",
+        unit="0 to 1",
+        default="any share",
+        environment="ROWMILL_MAX_ERROR_RATE",
+        is_number=True,
+    ),
+    Flag(
         name="--result-header",
         value="positional|source",
         phrase="name the columns of the result files col_0, col_1, … or as the source does",
@@ -206,6 +225,16 @@ examples:
   rowmill status
   rowmill status 1a2b3c4d --output-dir results --json
 """
+_PAUSE_EXAMPLES = """\
+examples:
+  rowmill pause
+  rowmill pause 1a2b3c4d --output-dir results
+"""
+_RESUME_EXAMPLES = """\
+examples:
+  rowmill resume
+  rowmill resume 1a2b3c4d --ledger /srv/rowmill/ledger.sqlite3
+"""
 _CANCEL_EXAMPLES = """\
 examples:
   rowmill cancel
@@ -262,6 +291,8 @@ def make_parser() -> Parser:
 
     for name, phrase, examples in (
         ("status", "print how far a job is", _STATUS_EXAMPLES),
+        ("pause", "have no further chunk of a job begin; those in hand end", _PAUSE_EXAMPLES),
+        ("resume", "let a paused job go on, in the processes that run it", _RESUME_EXAMPLES),
         ("cancel", "end a job; what was done by then gets its result files", _CANCEL_EXAMPLES),
     ):
         command = _command(commands, name, phrase, examples)
@@ -340,12 +371,12 @@ def _exit_codes_text() -> str:
     return "exit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exit_codes().items())
 
 
-def _number(text: str) -> int | str:
-    """A whole number; anything else stays as it is, for the option's own check to name."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
+def _number(text: str) -> float | str:
+    """A number; anything else stays as it is, for the option's own check to name."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _json_or_text(text: str) -> Any:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from engine.config import EngineConfig
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
+from engine.coordinator.failing import Failing
 from engine.coordinator.finishing import Finishing
 from engine.coordinator.planning import Planning
 from engine.coordinator.protocols import Executor, JobListener
@@ -47,9 +48,10 @@ class Coordinator:
         """
         self._desk = JobDesk(ledger, progress, config, owner=owner, listener=listener, now=now)
         self._cancelling = Cancelling(self._desk)
-        self._planning = Planning(self._desk, self._cancelling)
+        self._failing = Failing(self._desk)
+        self._planning = Planning(self._desk, self._cancelling, self._failing)
         self._finishing = Finishing(self._desk)
-        self._recovery = Recovery(self._desk, self._cancelling, self._finishing, self.chunks_to_send)
+        self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
 
     def create(
         self,
@@ -89,7 +91,9 @@ class Coordinator:
         return job
 
     def resume(self, job_id: str) -> Job:
-        """Make a failed job run again where it stopped; a job that is queued or running stays as it is.
+        """Make a failed job run again where it stopped, and a paused one go on; others stay as they are.
+
+        A failed job gets its error budget anew.
 
         Raises:
             StatusTransitionError: the job has succeeded or was cancelled.
@@ -99,6 +103,7 @@ class Coordinator:
             phase = Phase.PROCESSING if job.total_rows is not None else None
             # Without a complete plan it starts over; the chunks that are there are kept.
             status = Status.RUNNING
+            self._desk.ledger.restore_chunks(job_id)
             self._desk.ledger.move_job(
                 job_id,
                 expected=[(Status.FAILED, None)],
@@ -107,11 +112,29 @@ class Coordinator:
                 error_code=None,
                 error_message=None,
                 finished_at=None,
+                forgiven=job.counts,
             )
+            self._desk.ledger.set_paused(job_id, False)
             job = self._desk.told(job_id)
         elif job.status.is_final:
             raise StatusTransitionError(f"Job {job_id} is {job.status} and cannot be resumed.", job_id=job_id)
+        elif job.paused:
+            self._desk.ledger.set_paused(job_id, False)
+            job = self._desk.told(job_id)
         return job
+
+    def pause(self, job_id: str) -> Job:
+        """Have no further chunk of a job begin until it is resumed; repeating it is harmless.
+
+        Running chunks end, and so does a scan.
+
+        Raises:
+            StatusTransitionError: the job has ended.
+        """
+        if not self._desk.ledger.set_paused(job_id, True):
+            job = self._desk.ledger.job(job_id)
+            raise StatusTransitionError(f"Job {job_id} is {job.status} and cannot be paused.", job_id=job_id)
+        return self._desk.told(job_id)
 
     def plan(
         self,
@@ -126,10 +149,10 @@ class Coordinator:
     def chunks_to_send(self, job_id: str, *, window: int | None = None) -> list[int]:
         """Take the chunks that may be sent now; each is given to one caller only."""
         job = self._desk.ledger.job(job_id)
-        may_send = job.phase is Phase.PROCESSING or (
+        is_planned = job.phase is Phase.PROCESSING or (
             job.phase is Phase.SCANNING and job.plan is not None and not job.options["count_total_first"]
         )
-        if job.status is not Status.RUNNING or not may_send or job.cancel_requested:
+        if not job.takes_work or not is_planned:
             return []
         return self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
 
@@ -146,8 +169,12 @@ class Coordinator:
         return self._cancelling.cancel(job_id)
 
     def fail(self, job_id: str, error: RowmillError, *, expected_owner: str | None = None) -> bool:
-        """See `JobDesk.fail`."""
-        return self._desk.fail(job_id, error, expected_owner=expected_owner)
+        """See `Failing.fail`."""
+        return self._failing.fail(job_id, error, expected_owner=expected_owner)
+
+    def check_budget(self, job_id: str) -> bool:
+        """See `Failing.check_budget`."""
+        return self._failing.check_budget(job_id)
 
     def recover(self, job_id: str, executor: Executor) -> None:
         """See `Recovery.recover`."""

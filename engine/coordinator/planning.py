@@ -9,7 +9,8 @@ from functools import partial
 from engine.chunk_runner import rebuild_progress
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
-from engine.errors import SourceTooLargeError
+from engine.coordinator.failing import Failing
+from engine.errors import RowmillError, SourceTooLargeError
 from engine.handlers import resolve_handler
 from engine.model import Job
 from engine.options import ImportOptions
@@ -23,9 +24,10 @@ logger = logging.getLogger(__name__)
 class Planning:
     """Scans sources."""
 
-    def __init__(self, desk: JobDesk, cancelling: Cancelling) -> None:
+    def __init__(self, desk: JobDesk, cancelling: Cancelling, failing: Failing) -> None:
         self._desk = desk
         self._cancelling = cancelling
+        self._failing = failing
 
     def plan(
         self,
@@ -42,7 +44,7 @@ class Planning:
 
         Raises:
             RowmillError: the source is not a table, has changed, or cannot be read; the job has
-                been marked failed.
+                been marked failed, or fails as soon as running chunks have ended.
         """
         started = self._desk.ledger.job(job_id)
         if (started.status, started.phase) not in ((Status.QUEUED, None), (Status.RUNNING, Phase.SCANNING)):
@@ -59,7 +61,11 @@ class Planning:
             started_at=started.started_at or self._desk.now(),
         ):
             return  # by someone else at this moment
-        with self._desk.in_charge(job_id, Phase.SCANNING, given_back_as=Phase.SCANNING):
+
+        def fail(error: RowmillError) -> bool:
+            return self._failing.fail(job_id, error, expected_owner=self._desk.owner)
+
+        with self._desk.in_charge(job_id, Phase.SCANNING, given_back_as=Phase.SCANNING, fail=fail):
             self._scan(self._desk.told(job_id), on_chunks, should_stop)
 
     def _scan(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
@@ -85,8 +91,8 @@ class Planning:
             self._desk.ledger.add_chunks(job_id, chunks)
             if not options.count_total_first:
                 on_chunks()
-            if self._desk.ledger.job(job_id).cancel_requested:
-                break
+            if self._is_ending(job_id) and not self._desk.ledger.begun_chunks(job_id):
+                break  # what was not processed is the source itself
             if should_stop():
                 raise Stopped
         else:
@@ -103,9 +109,16 @@ class Planning:
                 total_rows=total,
             )
             logger.info("job planned", extra={"job_id": job_id, "rows": total})
-        if self._desk.ledger.job(job_id).cancel_requested:
+        job = self._desk.ledger.job(job_id)
+        if job.cancel_requested:
             self._cancelling.begin(job_id, scan_has_ended=True)
+        elif job.error_code:
+            self._failing.begin(job_id, scan_has_ended=True)
         on_chunks()
+
+    def _is_ending(self, job_id: str) -> bool:
+        job = self._desk.ledger.job(job_id)
+        return job.cancel_requested or job.error_code is not None
 
     def _check_rows(self, job: Job, rows: int) -> None:
         limit = self._desk.config.max_rows

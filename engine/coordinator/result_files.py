@@ -1,17 +1,18 @@
-"""The parts of a job → its two result files, and what is swept afterwards."""
+"""The parts of a job → its success and its failed file, and what is swept afterwards."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Literal
 
 from engine.config import EngineConfig
 from engine.errors import InconsistentJobError, StorageError
 from engine.ledger import Ledger
 from engine.model import Job, Part, ResultFiles
 from engine.options import ImportOptions
-from engine.results import PartKeys, ResultKind, header_cells, make_result_file
+from engine.results import EXTRA_COLUMN, PartKeys, ResultKind, column_names, make_result_file
 from engine.staging import staged_key
 from engine.storage import open_storage
 
@@ -29,14 +30,12 @@ def make_result_files(job: Job, ledger: Ledger, config: EngineConfig) -> ResultF
 def _make_result_file(job: Job, ledger: Ledger, config: EngineConfig, kind: ResultKind) -> str:
     options = ImportOptions.from_mapping(job.options)
     output = open_storage(job.output_url, config)
-    plan = job.plan
-    header = header_cells(plan.header if plan else (), plan.column_count if plan else 0, kind, options.result_header)
     key = result_key(job, kind, options.output_format)
     make_result_file(
         output,
         key,
         output_format=options.output_format,
-        header_cells=header,
+        header_cells=[*result_header(job, options), EXTRA_COLUMN[kind]],
         parts=_parts(job, ledger, kind),
         escape_formulae=config.escape_formulae,
         temp_dir=config.temp_dir,
@@ -46,7 +45,6 @@ def _make_result_file(job: Job, ledger: Ledger, config: EngineConfig, kind: Resu
 
 def _parts(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[Part]:
     """The committed parts in input order, their keys counted from the output's root."""
-    below = job.workspace_url.removeprefix(job.output_url).strip("/")
     for state in ledger.chunk_states(job.job_id):
         if state.outcome is None:
             continue
@@ -62,7 +60,19 @@ def _parts(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[Part]:
                 chunk_index=state.chunk.chunk_index,
             )
         if part is not None:
-            yield Part(key=f"{below}/{part.key}", size_bytes=part.size_bytes)
+            yield below_output(job, part)
+
+
+def below_output(job: Job, part: Part) -> Part:
+    """A part of the workspace, its key counted from the output's root."""
+    below = job.workspace_url.removeprefix(job.output_url).strip("/")
+    return Part(key=f"{below}/{part.key}", size_bytes=part.size_bytes)
+
+
+def result_header(job: Job, options: ImportOptions) -> list[str]:
+    """The names of the source's columns in every result file."""
+    plan = job.plan
+    return column_names(plan.header if plan else (), plan.column_count if plan else 0, options.result_header)
 
 
 def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
@@ -79,8 +89,19 @@ def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
         logger.warning("workspace not swept", extra={"job_id": job.job_id}, exc_info=True)
 
 
-def result_key(job: Job, kind: ResultKind, output_format: str) -> str:
-    """The name of a result file: that of the source, then `.success` or `.failed`."""
+def remove_unprocessed_file(job: Job, config: EngineConfig) -> None:
+    """Remove the file that an earlier end of the job has left, as all rows have an outcome now."""
+    if job.result_files.unprocessed_url is None:
+        return
+    key = result_key(job, "unprocessed", job.options["output_format"])
+    try:
+        open_storage(job.output_url, config).delete([key])
+    except StorageError:
+        logger.warning("unprocessed file not removed", extra={"job_id": job.job_id}, exc_info=True)
+
+
+def result_key(job: Job, kind: ResultKind | Literal["unprocessed"], output_format: str) -> str:
+    """The name of a result file: that of the source, then `.success`, `.failed` or `.unprocessed`."""
     name = PurePosixPath(job.source.url.rstrip("/")).name
     stem = name.rpartition(".")[0] or name
     return f"{stem}.{kind}.{output_format}"

@@ -1,13 +1,16 @@
 """Result files: how a line is written, the parts of a chunk, and joining them."""
 
 from engine.results.csv_format import (
+    EXTRA_COLUMN,
     ResultKind,
+    column_names,
     encode_lines,
     escape_formula,
     escape_row,
     format_record,
     header_cells,
     header_line,
+    plain_line,
     quote_cell,
     result_line,
     unescape_formula,
@@ -17,9 +20,11 @@ from engine.results.merge import make_result_file, merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
 __all__ = [
+    "EXTRA_COLUMN",
     "PartKeys",
     "PartWriter",
     "ResultKind",
+    "column_names",
     "encode_lines",
     "escape_formula",
     "escape_row",
@@ -28,6 +33,7 @@ __all__ = [
     "header_line",
     "make_result_file",
     "merge_csv",
+    "plain_line",
     "quote_cell",
     "result_json",
     "result_line",

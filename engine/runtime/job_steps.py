@@ -26,7 +26,8 @@ class JobSteps:
         except RowmillError as error:
             # The job has been marked failed where that is the end of it; whoever asks for it is told.
             logger.error("planning failed", extra={"job_id": job_id, "error_code": error.code})
-            return
+            if isinstance(error, LedgerError):
+                return
         self._finish_if_ready(job_id)
 
     def chunk(self, job_id: str, chunk_index: int) -> None:
@@ -40,13 +41,14 @@ class JobSteps:
             logger.error("chunk failed", extra={**facts, "error_code": error.code})
             if not (error.transient and isinstance(error, LedgerError)):
                 # An unreachable ledger cannot be told either; recovery finds the chunk when it is back.
-                self._coordinator.fail(job_id, error)
+                self._fail(job_id, error)
             return
         except Exception as error:
             # A defect would come back in every worker: it ends the job, and stands in this worker's log.
             text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
-            self._coordinator.fail(job_id, RowmillError(text, **facts))
+            self._fail(job_id, RowmillError(text, **facts))
             raise
+        self._coordinator.check_budget(job_id)
         self._send_next(job_id)
         self._finish_if_ready(job_id)
 
@@ -56,6 +58,10 @@ class JobSteps:
             self._coordinator.finish(job_id)
         except RowmillError as error:
             logger.error("finishing failed", extra={"job_id": job_id, "error_code": error.code})
+
+    def _fail(self, job_id: str, error: RowmillError) -> None:
+        self._coordinator.fail(job_id, error)
+        self._finish_if_ready(job_id)
 
     def _send_next(self, job_id: str) -> None:
         try:
