@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from engine.status import ChunkStatus, Phase, Status
+from engine.status import ChunkStatus, Phase, Status, shown_phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +198,5 @@ class Job:
 
     @property
     def shown_phase(self) -> str | None:
-        """The phase as people see it: `paused` while nothing may begin."""
-        if self.paused and self.phase in (Phase.SCANNING, Phase.PROCESSING) and not self.cancel_requested:
-            return "paused"
-        return None if self.phase is None else str(self.phase)
+        """See `engine.status.shown_phase`."""
+        return shown_phase(self.phase, paused=self.paused, cancel_requested=self.cancel_requested)

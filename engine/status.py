@@ -52,6 +52,17 @@ class ChunkStatus(StrEnum):
     DROPPED = "dropped"
 
 
+#: What is shown as the phase of a job of which no chunk may begin.
+PAUSED = "paused"
+
+
+def shown_phase(phase: Phase | None, *, paused: bool, cancel_requested: bool) -> str | None:
+    """The phase as people see it: `paused` while nothing may begin that otherwise would."""
+    if paused and phase in (Phase.SCANNING, Phase.PROCESSING) and not cancel_requested:
+        return PAUSED
+    return None if phase is None else str(phase)
+
+
 #: (from, to) → the cause. Whatever is not listed here raises.
 TRANSITIONS: dict[tuple[Status, Status], str] = {
     (Status.QUEUED, Status.RUNNING): "a coordinator starts the job",

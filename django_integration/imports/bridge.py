@@ -127,6 +127,15 @@ def recover_all() -> None:
         close_old_connections()
 
 
+def look_after(job_id: str) -> None:
+    """Send what of one job may be sent now; a broker that is away is no error, as recovery sends it later."""
+    parts = process_parts()
+    try:
+        parts.coordinator.recover(job_id, parts.executor)
+    except ServiceUnavailableError:
+        logger.warning("broker away; the job waits for recovery", extra={"job_id": job_id})
+
+
 def live_snapshot(job_id: str) -> ProgressSnapshot | None:
     """The live counters; None where there are none, or Redis does not answer."""
     try:

@@ -119,6 +119,11 @@ class ImportJob(models.Model):
     def __str__(self) -> str:
         return f"{self.id} ({self.status})"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens to the job by itself."""
+        return self.status not in (self.Status.QUEUED, self.Status.RUNNING)
+
 
 class ImportChunk(models.Model):
     """A run of whole records of one job: the unit of dispatch, of retry, of counting once."""

@@ -25,8 +25,10 @@ from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
 from django_integration.files.storage import engine_config, file_url
 from django_integration.imports import services
+from django_integration.imports.api.mixins import ConflictError
 from django_integration.imports.api.serializers import (
     ErrorSerializer,
+    JobDetailSerializer,
     JobSerializer,
     PreviewSerializer,
     RowErrorPageSerializer,
@@ -38,6 +40,7 @@ from engine.errors import RowmillError
 
 _DENIED = {401: ErrorSerializer, 403: ErrorSerializer}
 _NOT_FOUND = {**_DENIED, 404: ErrorSerializer}
+_HAS_ENDED = OpenApiResponse(ErrorSerializer, description="The import has ended in a way that does not allow it.")
 #: Refused rows in one answer, at most.
 _MAX_ROW_ERRORS = 1_000
 
@@ -75,7 +78,7 @@ class JobPagination(LimitOffsetPagination):
 
 @extend_schema_view(
     list=extend_schema(summary="One's own import jobs, the newest first", responses={200: JobSerializer, **_DENIED}),
-    retrieve=extend_schema(summary="An import job in full", responses={200: JobSerializer, **_NOT_FOUND}),
+    retrieve=extend_schema(summary="An import job in full", responses={200: JobDetailSerializer, **_NOT_FOUND}),
 )
 class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ImportJob]):
     """Import jobs: one's own, or everybody's by permission; those of others answer 404."""
@@ -86,6 +89,10 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
     # Anything, so that what is no id gets the API's own 404 and not the site's page.
     lookup_value_regex = "[^/]+"
     queryset = ImportJob.objects.none()
+
+    def get_serializer_class(self) -> type[JobSerializer]:
+        """A list leaves out what costs a query per job."""
+        return JobDetailSerializer if self.action == "retrieve" else JobSerializer
 
     def get_queryset(self) -> QuerySet[ImportJob]:
         """The jobs that the user may see."""
@@ -99,8 +106,38 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **_: Any) -> Response:
         """Cancel an import; what was done by then gets its result files. Repeating it is harmless."""
-        job = services.cancel(self.get_object())
-        return Response(StatusSerializer(job, context={"request": request}).data)
+        return self._status_of(services.cancel(self.get_object()))
+
+    @extend_schema(request=None, responses={200: StatusSerializer, 409: _HAS_ENDED, **_NOT_FOUND})
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, **_: Any) -> Response:
+        """Have no further chunk of an import begin until it is resumed. Repeating it is harmless."""
+        try:
+            return self._status_of(services.pause(self.get_object()))
+        except services.JobStateError as error:
+            raise ConflictError(str(error)) from error
+
+    @extend_schema(
+        request=None,
+        responses={
+            200: StatusSerializer,
+            400: OpenApiResponse(description="A quota is used up."),
+            409: _HAS_ENDED,
+            **_NOT_FOUND,
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, **_: Any) -> Response:
+        """Let a paused import go on, and a failed one from where it stopped. Repeating it is harmless."""
+        try:
+            return self._status_of(services.resume(self.get_object()))
+        except services.JobStateError as error:
+            raise ConflictError(str(error)) from error
+        except services.RequestRefusedError as error:
+            raise ValidationError({error.field: [error.message]}, code=error.code) from error
+
+    def _status_of(self, job: ImportJob) -> Response:
+        return Response(StatusSerializer(job, context={"request": self.request}).data)
 
     @extend_schema(
         parameters=[
