@@ -13,13 +13,13 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
 from typing import Any, Self
 
+from engine import failpoints
 from engine.config import EngineConfig
 from engine.errors import InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
 from engine.failure_messages import FailureMessages
@@ -37,10 +37,19 @@ from engine.ledger import ChunkWork, Ledger
 from engine.model import ChunkOutcome, Claim, Counts, Job, Plan
 from engine.options import ImportOptions
 from engine.progress import ProgressStore, Ticker
-from engine.readers import BrokenRow, Row
-from engine.results import PartKeys, PartWriter, escape_row, format_record, quote_cell, result_json
+from engine.readers import BrokenRow, Row, RowSlice, sliced
+from engine.results import (
+    PartKeys,
+    PartWriter,
+    escape_row,
+    extra_lines,
+    format_record,
+    quote_cell,
+    result_json,
+    success_lines,
+)
 from engine.storage import Storage, open_location, open_storage
-from engine.table import read_chunk
+from engine.table import read_chunk, read_chunk_slices
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +135,7 @@ class ChunkRunner:
                 chunk_index=chunk_index,
             )
         try:
+            failpoints.hit("chunk.claimed")
             with _Heartbeat(self._ledger, claim, self._config.heartbeat_interval_seconds) as beat, _relaxed_collector():
                 at_hand = self._at_hand(job_id)
                 attempt = _Attempt(at_hand, claim, self._ledger, self._progress, self._config, self._should_stop, beat)
@@ -173,10 +183,10 @@ class ChunkRunner:
             logger.warning("chunk not released", extra={"job_id": claim.job_id}, exc_info=True)
 
 
-def rebuild_progress(ledger: Ledger, progress: ProgressStore, job_id: str) -> None:
-    """Make missing live counters from the ledger's committed chunks; running chunks add themselves again."""
-    job = ledger.job(job_id)
-    progress.begin(job_id, total_rows=job.total_rows, done=ledger.counts_by_chunk(job_id), only_if_missing=True)
+def rebuild_progress(ledger: Ledger, progress: ProgressStore, job_id: str, *, only_if_missing: bool = True) -> None:
+    """Make live counters from the ledger's committed chunks; running chunks add themselves again."""
+    job, done = ledger.job(job_id), ledger.counts_by_chunk(job_id)
+    progress.begin(job_id, total_rows=job.total_rows, done=done, only_if_missing=only_if_missing)
     if job.cancel_requested:
         progress.request_cancel(job_id)
 
@@ -217,14 +227,15 @@ class _Attempt:
         """
         claim, at_hand = self._claim, self._at_hand
         keys = PartKeys.of_claim(claim)
-        rows = read_chunk(at_hand.source, at_hand.source_key, at_hand.plan, claim.chunk, self._config)
+        slices = self._slices()
         with self._new_ticker() as ticker:
             with (
                 self._ledger.work(claim, atomic=is_atomic(at_hand.handler)) as work,
                 PartWriter(at_hand.workspace, keys.key("success")) as success,
                 PartWriter(at_hand.workspace, keys.key("failed")) as failed,
             ):
-                self._run_rows(rows, work, success, failed, ticker)
+                failpoints.hit("chunk.begun")
+                self._run_rows(slices, work, success, failed, ticker)
                 if self._is_watched:
                     self._ledger.watch_row(claim, None)
                 outcome = ChunkOutcome(
@@ -234,8 +245,19 @@ class _Attempt:
                     messages=self._messages.counts(),
                 )
                 work.commit(outcome)
+                failpoints.hit("chunk.marked")
+            failpoints.hit("chunk.committed")
             ticker.done(outcome.counts)
+        failpoints.hit("chunk.counted")
         return outcome
+
+    def _slices(self) -> Iterator[RowSlice]:
+        """The chunk's rows, by as many as run before the next look at progress and cancel."""
+        at_hand = self._at_hand
+        where = (at_hand.source, at_hand.source_key, at_hand.plan, self._claim.chunk, self._config)
+        size = 1 if self._is_watched else at_hand.options.batch_size
+        # A batch handler gets exactly that many at a time; for a row handler fewer are as good.
+        return read_chunk_slices(*where, max_rows=size) if at_hand.mode == "row" else sliced(read_chunk(*where), size)
 
     def _new_ticker(self) -> Ticker:
         ledger, progress, claim = self._ledger, self._progress, self._claim
@@ -249,19 +271,19 @@ class _Attempt:
         )
 
     def _run_rows(
-        self, rows: Iterator[Row], work: ChunkWork, success: PartWriter, failed: PartWriter, ticker: Ticker
+        self, slices: Iterator[RowSlice], work: ChunkWork, success: PartWriter, failed: PartWriter, ticker: Ticker
     ) -> None:
         """Run every row, or as many as a cancel leaves. Raises as `run` does."""
-        claim, at_hand = self._claim, self._at_hand
+        claim = self._claim
         adapter = self._new_adapter(work)
         row_index = claim.chunk.first_row_index
         end_index = row_index + claim.chunk.row_count
-        size = 1 if self._is_watched else at_hand.options.batch_size
-        while batch := list(islice(rows, size)):
+        for piece in slices:
             if self._is_watched:
                 self._ledger.watch_row(claim, row_index)
-            self._run_batch(adapter, row_index, batch, success, failed)
-            row_index += len(batch)
+            self._run_slice(adapter, row_index, piece, success, failed)
+            row_index += len(piece.rows)
+            failpoints.hit("chunk.batch")
             if ticker.tick(self._counts()) and self._ledger.job(claim.job_id).cancel_requested:
                 return
             if row_index < end_index:
@@ -284,50 +306,60 @@ class _Attempt:
         names = frame_columns(at_hand.plan.header, at_hand.plan.column_count)
         return BatchAdapter(at_hand.handler, job_id, options, column_names=names, guard=work.row_guard)
 
-    def _run_batch(
+    def _run_slice(
         self,
         adapter: RowAdapter | BatchAdapter,
         first_row_index: int,
-        batch: list[Row],
+        piece: RowSlice,
         success: PartWriter,
         failed: PartWriter,
     ) -> None:
-        """Run a batch and write its lines. A line is formed before its handler runs, which may change the row."""
-        outcomes = None if self._config.enable_result_files else self._outcomes(adapter, first_row_index, batch)
-        if outcomes is not None:
-            refusals = sum(outcome.__class__ is RowFailure for outcome in outcomes)
-            self._failure_count += refusals
-            self._success_count += len(outcomes) - refusals
-            if refusals:
-                self._messages.add(outcome.message for outcome in outcomes if outcome.__class__ is RowFailure)
-            return
-        starts = self._line_starts(batch)
-        accepted: list[str] = []
-        refused: list[str] = []
-        outcomes = self._outcomes(adapter, first_row_index, batch)
-        for start, outcome in zip(starts, outcomes, strict=True):
-            if outcome.__class__ is RowFailure:
-                message = escape_row([outcome.message])[0] if self._escape else outcome.message
-                refused.append(start + quote_cell(message) or '""')
-            else:
-                accepted.append(start + quote_cell(result_json(outcome)))
-        success.add_lines(accepted)
-        failed.add_lines(refused)
-        self._success_count += len(accepted)
+        """Run some rows and write their lines. Records are formed before the handler, which may change the rows."""
+        has_files = self._config.enable_result_files
+        # A row without cells has no comma in its line.
+        has_blank = has_files and not all(piece.rows)
+        records = self._records(piece) if has_files else []
+        outcomes = self._outcomes(adapter, first_row_index, piece.rows)
+        refused = [position for position, outcome in enumerate(outcomes) if outcome.__class__ is RowFailure]
+        self._success_count += len(outcomes) - len(refused)
         self._failure_count += len(refused)
-        if refused:
-            self._messages.add(outcome.message for outcome in outcomes if outcome.__class__ is RowFailure)
-
-    def _line_starts(self, batch: list[Row]) -> list[str]:
-        """What each row's line in a result file begins with, up to the extra cell."""
-        rows: list[list[str]] = batch  # type: ignore[assignment]
-        if BrokenRow in set(map(type, batch)):
-            rows = [row.cells if isinstance(row, BrokenRow) else row for row in batch]
+        messages = [outcomes[position].message for position in refused]
+        self._messages.add(messages)
+        if not has_files:
+            return
+        refused_records = [records[position] for position in refused]
         if self._escape:
-            rows = [escape_row(row) for row in rows]
-        return [format_record(row) + "," if row else "" for row in rows]
+            messages = escape_row(messages)
+        for position in reversed(refused):
+            del records[position], outcomes[position]
+        if not has_blank:
+            success.add_text(success_lines(records, outcomes))
+            failed.add_text(extra_lines(refused_records, messages))
+        else:
+            success.add_lines(
+                [start + quote_cell(result_json(out)) for start, out in zip(records, outcomes, strict=True)]
+            )
+            lines = [start + quote_cell(text) for start, text in zip(refused_records, messages, strict=True)]
+            failed.add_lines([line or '""' for line in lines])
 
-    def _outcomes(self, adapter: RowAdapter | BatchAdapter, first_row_index: int, batch: list[Row]) -> Sequence[Any]:
+    def _records(self, piece: RowSlice) -> list[str]:
+        """What each row's line begins with, up to the comma of the extra cell; with it where a row has no cells."""
+        rows: list[list[str]] = piece.rows  # type: ignore[assignment]
+        if piece.records is not None and not self._escape:
+            records = piece.records
+            for position in piece.odd:
+                records[position] = format_record(rows[position])
+        else:
+            if BrokenRow in set(map(type, rows)):
+                rows = [row.cells if isinstance(row, BrokenRow) else row for row in piece.rows]
+            if self._escape:
+                rows = [escape_row(row) for row in rows]
+            records = list(map(format_record, rows))
+        if all(rows):
+            return records
+        return [record + "," if row else "" for record, row in zip(records, rows, strict=True)]
+
+    def _outcomes(self, adapter: RowAdapter | BatchAdapter, first_row_index: int, batch: list[Row]) -> list[Any]:
         """One outcome per row: rows that are broken, or that kill their process, do not reach the handler."""
         if not self._guilty and BrokenRow not in set(map(type, batch)):
             return adapter.run(first_row_index, batch)  # type: ignore[arg-type]

@@ -64,6 +64,10 @@ class Plan:
     """Byte offset of the first data record in `readable`."""
     readable: Source
     """What chunks point into: the source itself, or its staged copy."""
+    form: Literal["text", "arrow"] = "text"
+    """Whether chunks are ranges of text, or of Arrow record batches (see `engine.arrow_form`)."""
+    details: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    """What else was found out, for people: the kind of source, its sheet … Nothing is decided by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

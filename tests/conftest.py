@@ -97,3 +97,10 @@ def postgres_url() -> Iterator[str]:
 
     with start_postgres() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def redis_databases(valkey_url: str) -> Callable[[], str]:
+    """Each call gives the URL of a database of the shared server that nobody else uses."""
+    numbers = iter(range(1, 64))
+    return lambda: f"{valkey_url.rpartition('/')[0]}/{next(numbers)}"

@@ -828,6 +828,22 @@ def test_lost_counters_are_rebuilt(here: InProcess) -> None:
     assert (snapshot.counts, snapshot.total_rows) == (Counts(success_count=10), 20)
 
 
+def test_recovery_corrects_counters_whose_process_died_after_its_commit(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.plan(numbered(20), chunk_size=10)
+    with monkeypatch.context() as patch:
+        patch.setattr(here.progress, "record", lambda *_args, **_options: False)  # it never gets there
+        here.run_chunk(0)
+    snapshot = here.progress.snapshot(here.job_id)
+    assert snapshot is not None
+    assert snapshot.counts == Counts()
+    here.coordinator().recover(here.job_id, here.executor)
+    snapshot = here.progress.snapshot(here.job_id)
+    assert snapshot is not None
+    assert (snapshot.counts, snapshot.total_rows) == (Counts(success_count=10), 20)
+
+
 @pytest.mark.parametrize("end", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])
 def test_a_job_that_has_ended_is_left_alone(here: InProcess, end: Status) -> None:
     here.plan(numbered(5))

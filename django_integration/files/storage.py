@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from django.db import connections
 from django.http import HttpRequest
 
 from django_integration.conf import file_settings, import_settings, redis_url, storage_root
@@ -34,6 +35,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u20
 def engine_config() -> EngineConfig:
     """The engine's configuration as the settings say it now."""
     files, imports = file_settings(), import_settings()
+    has_one_writer = connections[imports.database].vendor == "sqlite"
     return EngineConfig(
         redis_url=redis_url(),
         s3_endpoint_url=files.s3_endpoint_url,
@@ -42,7 +44,8 @@ def engine_config() -> EngineConfig:
         enable_result_files=imports.enable_result_files,
         keep_failed_parts=True,  # refused rows are asked for by the page, and an Excel file cannot be entered midway
         escape_formulae=imports.escape_formulae,
-        window=imports.window,
+        # A second chunk would only wait for the first.
+        window=1 if has_one_writer else imports.window,
         max_rows=imports.max_rows_per_job,
         lease_seconds=imports.lease_seconds,
         resend_after_seconds=imports.resend_after_seconds,

@@ -1,8 +1,10 @@
 """The ledger on the Django database: the handlers' writes and the chunk's commit in one transaction.
 
 On PostgreSQL the row lock of a chunk, held while its rows run, is the lease: a dead owner's lock is
-gone at once, so nobody has to wait for a timeout. SQLite has no row locks; there a dead process is
-told by its name (`engine.ledger.owner`), and all workers share one machine.
+gone at once, so that it needs no heartbeat, and no living owner is taken for a silent one. SQLite
+has no row locks; there a dead process is told by its name (`engine.ledger.owner`), and as all
+workers share one machine, an owner that lives for certain keeps its chunk however long it waits
+for the one writer.
 """
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -40,19 +42,28 @@ _SQLITE_PAUSE_SECONDS = 0.12
 _Row = TypeVar("_Row", ImportJob, ImportChunk)
 #: As in the SQLite ledger: a message is sent again after the given time, then twice that, up to this factor.
 _MAX_RESEND_FACTOR = 16
-#: Seconds between claiming a chunk and locking it for the work; an unlocked lease is a dead one only after them.
-_CLAIM_GRACE_SECONDS = 5.0
+#: When a chunk that nobody has touched was changed last.
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DjangoLedger:
     """See `engine.ledger.protocol.Ledger`. Connections are Django's own, one per thread."""
 
-    def __init__(self, using: str | None = None) -> None:
+    def __init__(
+        self,
+        using: str | None = None,
+        *,
+        clock: Callable[[], datetime] = timezone.now,
+        is_dead: Callable[[str], bool | None] = owners.is_dead,
+    ) -> None:
         """
         Args:
             using: the database alias; None for IMPORT_DATABASE.
+            is_dead: tells whether an owner is gone; None where that cannot be told.
         """
         self._using = using or import_settings().database
+        self._clock = clock
+        self._is_dead = is_dead
         self._watched = WatchedRows(self._using)
         self._locked: set[str] = set()  # tokens of attempts whose row lock is their lease
 
@@ -67,16 +78,16 @@ class DjangoLedger:
         raise NotImplementedError("jobs are made by django_integration.imports.services.start")
 
     def job(self, job_id: str) -> Job:
-        row = self._jobs.select_related("file").filter(pk=job_id).first()
+        row = self._job(job_id).select_related("file").first()
         if row is None:
             raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
-        return result_records.engine_job(row)
+        return result_records.engine_job(row, now=self._clock())
 
     def jobs(self, *, unfinished_only: bool = False) -> list[Job]:
         found = self._jobs.select_related("file")
         if unfinished_only:
             found = found.filter(status__in=(Status.QUEUED, Status.RUNNING))
-        return [result_records.engine_job(row) for row in found]
+        return [result_records.engine_job(row, now=self._clock()) for row in found]
 
     def move_job(
         self,
@@ -99,27 +110,27 @@ class DjangoLedger:
         elif expected_owner is not None:
             states &= Q(owner=expected_owner)
         with transaction.atomic(using=self._using):
-            row = self._lock(self._jobs.filter(states, pk=job_id), wait=True).first()
+            row = self._lock(self._job(job_id).filter(states), wait=True).first()
             if row is None:
                 return False
             row.status, row.phase, row.owner = str(status), str(phase or ""), owner
-            row.heartbeat_at = timezone.now()
+            row.heartbeat_at = self._clock()
             result_records.apply_changes(row, changes, using=self._using)
             row.save(using=self._using)
             return True
 
     def job_heartbeat(self, job_id: str, owner: str) -> None:
-        self._jobs.filter(pk=job_id, owner=owner).update(heartbeat_at=timezone.now())
+        self._job(job_id).filter(owner=owner).update(heartbeat_at=self._clock())
         self._close_in_side_thread()
 
     def save_plan(self, job_id: str, plan: Plan) -> None:
-        self._jobs.filter(pk=job_id).update(plan=dataclasses.asdict(plan))
+        self._job(job_id).update(plan=dataclasses.asdict(plan))
 
     def save_source(self, job_id: str, source: Source) -> None:
-        self._jobs.filter(pk=job_id).update(source_size=source.size_bytes, source_etag=source.etag)
+        self._job(job_id).update(source_size=source.size_bytes, source_etag=source.etag)
 
     def request_cancel(self, job_id: str) -> bool:
-        running = self._jobs.filter(pk=job_id, status__in=(Status.QUEUED, Status.RUNNING))
+        running = self._job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING))
         if running.update(cancel_requested=True):
             return True
         self._check_exists(job_id)
@@ -127,7 +138,7 @@ class DjangoLedger:
 
     def set_paused(self, job_id: str, paused: bool) -> bool:
         with transaction.atomic(using=self._using):
-            if not self._jobs.filter(pk=job_id, status__in=(Status.QUEUED, Status.RUNNING)).update(paused=paused):
+            if not self._job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING)).update(paused=paused):
                 self._check_exists(job_id)
                 return False
             if not paused:
@@ -141,11 +152,9 @@ class DjangoLedger:
         ImportChunk.objects.using(self._using).bulk_create(rows, batch_size=1_000, ignore_conflicts=True)
 
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
-        if connections[self._using].vendor == "sqlite":
-            window = 1  # it has one writer; a second chunk would only wait for the first
         with transaction.atomic(using=self._using):
             # The job's row serialises the senders, so that the window holds.
-            if self._lock(self._jobs.filter(pk=job_id), wait=True).first() is None:
+            if self._lock(self._job(job_id), wait=True).first() is None:
                 return []
             in_flight = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).count()
             room = max(0, window - in_flight)
@@ -153,14 +162,13 @@ class DjangoLedger:
             found = list(planned.values_list("chunk_index", flat=True)[:room])
             if found:
                 self._of(job_id).filter(chunk_index__in=found, status=ChunkStatus.PLANNED).update(
-                    status=ChunkStatus.SENT, changed_at=timezone.now(), sendings=1
+                    status=ChunkStatus.SENT, changed_at=self._clock(), sendings=1
                 )
             return found
 
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
         with transaction.atomic(using=self._using):
-            takes_work = self._jobs.filter(
-                pk=job_id,
+            takes_work = self._job(job_id).filter(
                 status=Status.RUNNING,
                 phase__in=(Phase.SCANNING, Phase.PROCESSING),
                 cancel_requested=False,
@@ -173,7 +181,7 @@ class DjangoLedger:
                 return None
             fate = self._fate(row)
             if row.status == ChunkStatus.LEASED:
-                if not self._is_abandoned(row, grace_seconds=_CLAIM_GRACE_SECONDS):
+                if not (row.owner and self._is_dead(row.owner)):
                     return None
                 fate = fate.after_death()
             row.status, row.token, row.owner = ChunkStatus.LEASED, token, owner
@@ -195,11 +203,13 @@ class DjangoLedger:
         """See the protocol. An attempt that holds its row's lock needs none, and would wait for itself."""
         if claim.token in self._locked:
             return True
-        lives = bool(self._leased(claim).update(changed_at=timezone.now()))
+        lives = self._touch(claim)
         self._close_in_side_thread()
         return lives
 
     def watch_row(self, claim: Claim, row_index: int | None) -> None:
+        if claim.token not in self._locked and not self._touch(claim):
+            raise lease_lost(claim)
         self._watched.write(claim.job_id, claim.chunk.chunk_index, row_index)
 
     @contextmanager
@@ -232,20 +242,21 @@ class DjangoLedger:
 
     def release(self, claim: Claim, *, forget_deaths: bool = False) -> None:
         forget: dict[str, Any] = {"deaths": 0, "suspect_row": None} if forget_deaths else {}
-        self._leased(claim).update(
+        released = self._leased(claim).update(
             status=ChunkStatus.PLANNED, attempt=claim.attempt - 1, token=None, owner=None, **forget
         )
-        self._watched.write(claim.job_id, claim.chunk.chunk_index, None)
+        if released:
+            self._watched.write(claim.job_id, claim.chunk.chunk_index, None)
 
     def take_back(self, job_id: str, *, lease_seconds: float, resend_after_seconds: float) -> list[int]:
         found: list[int] = []
-        now = timezone.now()
+        now = self._clock()
         with transaction.atomic(using=self._using):
             rows = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
             for row in self._lock(rows):
                 fate = self._fate(row)
                 if row.status == ChunkStatus.LEASED:
-                    if not self._is_abandoned(row, grace_seconds=lease_seconds):
+                    if not self._is_abandoned(row, idle=now - _changed_at(row), lease_seconds=lease_seconds):
                         continue
                     fate = fate.after_death()
                 else:
@@ -267,7 +278,7 @@ class DjangoLedger:
         self._of(job_id).filter(status=ChunkStatus.DROPPED).update(status=ChunkStatus.PLANNED)
 
     def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
-        now = timezone.now()
+        now = self._clock()
         for row in self._of(job_id).order_by("chunk_index").iterator(chunk_size=1_000):
             yield ChunkState(
                 chunk=_chunk(row),
@@ -302,6 +313,7 @@ class DjangoLedger:
         }
 
     def close(self) -> None:
+        self._watched.close()
         connections[self._using].close()
 
     # What the attempts of a chunk need
@@ -312,7 +324,7 @@ class DjangoLedger:
         done = self._leased(claim).update(
             status=ChunkStatus.DONE,
             owner=None,
-            changed_at=timezone.now(),
+            changed_at=self._clock(),
             success_count=outcome.counts.success_count,
             failure_count=outcome.counts.failure_count,
             success_part=success and success.key,
@@ -327,15 +339,21 @@ class DjangoLedger:
     # Small things
 
     def _check_exists(self, job_id: str) -> None:
-        if not self._jobs.filter(pk=job_id).exists():
+        if not self._job(job_id).exists():
             raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
 
     @property
     def _jobs(self) -> QuerySet[ImportJob]:
         return ImportJob.objects.using(self._using)
 
+    def _job(self, job_id: str) -> QuerySet[ImportJob]:
+        """The job's row, or nothing where the name is no id."""
+        key = _key(job_id)
+        return self._jobs.none() if key is None else self._jobs.filter(pk=key)
+
     def _of(self, job_id: str) -> QuerySet[ImportChunk]:
-        return ImportChunk.objects.using(self._using).filter(job_id=UUID(job_id))
+        key, chunks = _key(job_id), ImportChunk.objects.using(self._using)
+        return chunks.none() if key is None else chunks.filter(job_id=key)
 
     def _leased(self, claim: Claim) -> QuerySet[ImportChunk]:
         mine = self._of(claim.job_id).filter(chunk_index=claim.chunk.chunk_index, token=claim.token)
@@ -353,28 +371,31 @@ class DjangoLedger:
             no_key=features.has_select_for_no_key_update,
         )
 
-    def _is_abandoned(self, row: ImportChunk, *, grace_seconds: float) -> bool:
-        """Whether a leased chunk, whose row is not locked, has no living owner."""
-        dead = owners.is_dead(row.owner) if row.owner else True
+    def _touch(self, claim: Claim) -> bool:
+        return bool(self._leased(claim).update(changed_at=self._clock()))
+
+    def _is_abandoned(self, row: ImportChunk, *, idle: timedelta, lease_seconds: float) -> bool:
+        """Whether a leased chunk, whose row is not locked, has no owner that will come back to it."""
+        dead = self._is_dead(row.owner) if row.owner else True
         if dead:
             return True
-        silent = timezone.now() - _changed_at(row) > timedelta(seconds=grace_seconds)
-        if connections[self._using].features.has_select_for_update:
-            # Unlocked for so long: it never began its work, or its session was ended by the server.
-            return silent
-        return dead is None and silent
+        # Unlocked for so long: it never began its work, or its session was ended by the server.
+        may_be_taken = dead is None or connections[self._using].features.has_select_for_update
+        return may_be_taken and idle >= timedelta(seconds=lease_seconds)
 
     def _fate(self, row: ImportChunk) -> Fate:
+        """What is known of the deaths; the watched row only where a lease may turn out to be a dead one's."""
+        is_leased = row.status == ChunkStatus.LEASED
         return Fate(
             deaths=row.deaths,
-            watched_row=self._watched.read(str(row.job_id), row.chunk_index) if row.deaths else None,
+            watched_row=self._watched.read(str(row.job_id), row.chunk_index) if is_leased else None,
             suspect_row=row.suspect_row,
             guilty_rows=tuple(row.guilty_rows),
         )
 
     def _set_fate(self, row: ImportChunk, fate: Fate) -> None:
         row.deaths, row.suspect_row, row.guilty_rows = fate.deaths, fate.suspect_row, list(fate.guilty_rows)
-        row.changed_at = timezone.now()
+        row.changed_at = self._clock()
         if fate.deaths:
             self._watched.write(str(row.job_id), row.chunk_index, None)
 
@@ -438,8 +459,15 @@ def lease_lost(claim: Claim) -> LeaseLostError:
     )
 
 
+def _key(job_id: str) -> UUID | None:
+    try:
+        return UUID(job_id)
+    except ValueError:
+        return None
+
+
 def _changed_at(row: ImportChunk) -> datetime:
-    return row.changed_at or row.job.created_at
+    return row.changed_at or _NEVER
 
 
 def _chunk_columns(chunk: Chunk) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -24,7 +25,7 @@ from engine.storage import join_url
 RESULT_PURPOSE = "import_result"
 
 
-def engine_job(row: ImportJob) -> Job:
+def engine_job(row: ImportJob, *, now: datetime) -> Job:
     """The job as the engine sees it; its source is the file's object, its output a folder of its own."""
     root = storage_root()
     output_url = join_url(root, *_names(import_settings().s3_prefix), str(row.id))
@@ -59,7 +60,7 @@ def engine_job(row: ImportJob) -> Job:
         error_code=row.error_code or None,
         error_message=row.error_message or None,
         owner=row.owner,
-        seconds_since_heartbeat=max(0.0, (timezone.now() - heartbeat_at).total_seconds()),
+        seconds_since_heartbeat=max(0.0, (now - heartbeat_at).total_seconds()),
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from django.utils import timezone
+
 from django_integration.files.storage import engine_config
 from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.result_records import engine_job
@@ -43,7 +45,7 @@ def row_errors(job: ImportJob, offset: int, limit: int) -> list[RowError]:
 
 def _chunks_from(job: ImportJob, offset: int) -> Iterator[tuple[ImportChunk, int, Iterator[list[str]]]]:
     """Each chunk with refused rows from the one with row `offset` on, how many to skip in it, and its records."""
-    data = engine_job(job)
+    data = engine_job(job, now=timezone.now())
     # An Excel file cannot be entered midway: its parts are kept for that (`EngineConfig.keep_failed_parts`).
     # A job that was resumed still has the key of the file that its earlier end has left.
     is_merged = job.is_final and job.failed_key.endswith(".csv")
@@ -73,7 +75,7 @@ def _records(storage: Storage, key: str, start: int, end: int) -> Iterator[list[
 
 
 def _header_bytes(job: ImportJob) -> int:
-    plan = engine_job(job).plan
+    plan = engine_job(job, now=timezone.now()).plan
     if plan is None:
         return 0
     options = ImportOptions.from_mapping(job.options)

@@ -57,6 +57,12 @@ class WatchedRows:
         found = WatchedRow.objects.using(self._using).filter(chunk__job_id=UUID(job_id), chunk__chunk_index=chunk_index)
         return found.values_list("row_index", flat=True).first()
 
+    def close(self) -> None:
+        """Close the connection of its own; a later call makes a new one."""
+        side, self._side = self._side, None
+        if side is not None:
+            side.close()
+
     def _path(self, job_id: str, chunk_index: int) -> Path | None:
         connection = connections[self._using]
         if connection.vendor != "sqlite":

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from engine import failpoints
 from engine.config import EngineConfig
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
@@ -154,7 +155,9 @@ class Coordinator:
         )
         if not job.takes_work or not is_planned:
             return []
-        return self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
+        found = self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
+        failpoints.hit("chunks.marked_sent")
+        return found
 
     def is_ready_to_finish(self, job_id: str) -> bool:
         """See `Finishing.is_ready_to_finish`."""

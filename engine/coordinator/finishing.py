@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
+from engine import failpoints
 from engine.coordinator.desk import JobDesk, text_of
 from engine.coordinator.error_budget import trouble
 from engine.coordinator.result_files import make_result_files, remove_unprocessed_file, sweep
@@ -70,6 +71,7 @@ class Finishing:
 
     def _merge(self, job: Job) -> bool:
         """Make the files of a job that has run to its end, or to its cancel."""
+        failpoints.hit("finish.begun")
         counts = self._checked_counts(job)
         text = None if job.cancel_requested else trouble(job, counts)
         if text is not None:
@@ -77,6 +79,7 @@ class Finishing:
             files = self._make_result_files(job)
             return self._desk.end_failed(job.job_id, error, expected_owner=self._desk.owner, result_files=files)
         files, missing = self._with_unprocessed(job, counts, self._make_result_files(job))
+        failpoints.hit("finish.files_made")
         told = {} if missing is None else {"error_code": missing.code, "error_message": text_of(missing)}
         job_id = job.job_id
         ended = self._desk.ledger.move_job(
@@ -91,6 +94,7 @@ class Finishing:
             **told,
         )
         if ended:
+            failpoints.hit("finish.ended")
             self._desk.told(job_id)
             if files.unprocessed_url is None:
                 remove_unprocessed_file(job, self._desk.config)

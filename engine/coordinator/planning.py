@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from engine import failpoints
 from engine.chunk_runner import rebuild_progress
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
@@ -70,6 +71,7 @@ class Planning:
 
     def _scan(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
         job_id = job.job_id
+        failpoints.hit("plan.begun")
         resolve_handler(job.handler_path)
         options = ImportOptions.from_mapping(job.options)
         if not job.source.etag:
@@ -89,6 +91,7 @@ class Planning:
         for chunks in planner.chunks(plan):
             self._check_rows(job, chunks[-1].first_row_index + chunks[-1].row_count - 1)
             self._desk.ledger.add_chunks(job_id, chunks)
+            failpoints.hit("plan.chunks_added")
             if not options.count_total_first:
                 on_chunks()
             if self._is_ending(job_id) and not self._desk.ledger.begun_chunks(job_id):
@@ -109,6 +112,7 @@ class Planning:
                 total_rows=total,
             )
             logger.info("job planned", extra={"job_id": job_id, "rows": total})
+            failpoints.hit("plan.ended")
         job = self._desk.ledger.job(job_id)
         if job.cancel_requested:
             self._cancelling.begin(job_id, scan_has_ended=True)

@@ -93,8 +93,11 @@ class Recovery:
         self._desk.quietly(lambda: self._restore_progress(job_id))
 
     def _restore_progress(self, job_id: str) -> None:
-        if self._desk.progress.snapshot(job_id) is None:
-            rebuild_progress(self._desk.ledger, self._desk.progress, job_id)
+        live = self._desk.progress.snapshot(job_id)
+        # A process that dies between its commit and its last word leaves counters that lag behind.
+        lags = live is not None and live.counts.processed_rows < self._desk.ledger.counts(job_id).processed_rows
+        if live is None or lags:
+            rebuild_progress(self._desk.ledger, self._desk.progress, job_id, only_if_missing=not lags)
 
     def _resend_after_seconds(self, job: Job) -> float:
         """How long a chunk may wait to be picked up: longer while the job's rows move, as it then waits its turn."""

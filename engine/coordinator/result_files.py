@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Literal
 
+from engine import failpoints
 from engine.config import EngineConfig
 from engine.errors import InconsistentJobError, StorageError
 from engine.ledger import Ledger
 from engine.model import Job, Part, ResultFiles
 from engine.options import ImportOptions
 from engine.results import EXTRA_COLUMN, PartKeys, ResultKind, column_names, make_result_file
-from engine.staging import staged_key
+from engine.staging import staged_prefix
 from engine.storage import open_storage
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ def make_result_files(job: Job, ledger: Ledger, config: EngineConfig) -> ResultF
     if not config.enable_result_files:
         return ResultFiles()
     success = _make_result_file(job, ledger, config, "success")
+    failpoints.hit("finish.success_file")
     return ResultFiles(success_url=success, failed_url=_make_result_file(job, ledger, config, "failed"))
 
 
@@ -84,7 +86,8 @@ def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
     try:
         workspace = open_storage(job.workspace_url, config)
         keys = [info.key for info in workspace.list(PartKeys.job_prefix(job.job_id)) if info.key not in kept]
-        workspace.delete([*keys, staged_key(job.job_id)])
+        staged = [info.key for info in workspace.list(staged_prefix(job.job_id))]
+        workspace.delete([*keys, *staged])
     except StorageError:
         logger.warning("workspace not swept", extra={"job_id": job.job_id}, exc_info=True)
 

@@ -151,6 +151,8 @@ def plan_from_json(text: str | None) -> Plan | None:
         column_count=data["column_count"],
         data_start=data["data_start"],
         readable=Source(**data["readable"]),
+        form=data.get("form", "text"),  # plans of earlier versions have neither
+        details=data.get("details", {}),
     )
 
 

@@ -56,9 +56,15 @@ def read_rows(data: bytes, chunk: Chunk, dialect: Dialect, *, max_record_bytes: 
     if len(data) < chunk.byte_end - chunk.byte_start:
         size = chunk.byte_end - chunk.byte_start
         return iter((_overlong_row(data, size, chunk.first_line_number, dialect),))
-    if chunk.irregular or not _decodes(data, dialect.encoding):
+    if not can_be_read_plainly(data, chunk, dialect):
         return _exact_rows(data, chunk, dialect, max_record_bytes)
     return _plain_rows(data, dialect)
+
+
+def can_be_read_plainly(data: bytes, chunk: Chunk, dialect: Dialect) -> bool:
+    """Whether the chunk is whole, and each of its records a row for `csv.reader`."""
+    is_whole = len(data) == chunk.byte_end - chunk.byte_start
+    return is_whole and not chunk.irregular and _decodes(data, dialect.encoding)
 
 
 def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialect, *, max_record_bytes: int) -> Row:
@@ -86,7 +92,7 @@ def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialec
             f"Line {line}: the cell that begins with {quote} has no closing {quote}. "
             "Close the quote, or double it if it belongs to the text.",
         )
-    row = next(csv.reader(io.StringIO(text, newline=""), **_reader_options(dialect)), [])
+    row = next(csv.reader(io.StringIO(text, newline=""), **reader_options(dialect)), [])
     if undecodable is None:
         return row
     line = line_number + count_lines(record, 0, undecodable.start)
@@ -102,7 +108,7 @@ def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialec
 def _plain_rows(data: bytes, dialect: Dialect) -> Iterator[Row]:
     # TextIOWrapper decodes piece by piece: a StringIO would hold the text at four bytes a character.
     lines = io.TextIOWrapper(io.BytesIO(data), encoding=dialect.encoding, newline="")
-    return csv.reader(lines, **_reader_options(dialect))
+    return csv.reader(lines, **reader_options(dialect))
 
 
 def _exact_rows(data: bytes, chunk: Chunk, dialect: Dialect, max_record_bytes: int) -> Iterator[Row]:
@@ -128,7 +134,7 @@ def _lenient_cells(text: str, dialect: Dialect) -> list[str]:
     return text.rstrip("\r\n").split(dialect.delimiter)
 
 
-def _reader_options(dialect: Dialect) -> dict[str, Any]:
+def reader_options(dialect: Dialect) -> dict[str, Any]:
     """Keyword arguments of `csv.reader` for a dialect."""
     if dialect.quote_char is None:
         return {"delimiter": dialect.delimiter, "quoting": csv.QUOTE_NONE, "quotechar": None}

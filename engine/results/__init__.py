@@ -16,6 +16,7 @@ from engine.results.csv_format import (
     unescape_formula,
 )
 from engine.results.json_format import result_json
+from engine.results.lines import extra_lines, success_lines
 from engine.results.merge import make_result_file, merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
@@ -28,6 +29,7 @@ __all__ = [
     "encode_lines",
     "escape_formula",
     "escape_row",
+    "extra_lines",
     "format_record",
     "header_cells",
     "header_line",
@@ -37,5 +39,6 @@ __all__ = [
     "quote_cell",
     "result_json",
     "result_line",
+    "success_lines",
     "unescape_formula",
 ]

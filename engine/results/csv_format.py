@@ -113,9 +113,11 @@ def encode_lines(lines: Sequence[str]) -> bytes:
     Never raises: what UTF-8 cannot hold (half of a surrogate pair, which a handler's message may
     contain) is written visibly as `\ud800`.
     """
-    if not lines:
-        return b""
-    text = LINE_END.join(lines) + LINE_END
+    return encode_text(LINE_END.join(lines) + LINE_END) if lines else b""
+
+
+def encode_text(text: str) -> bytes:
+    """As `encode_lines`, for lines that have their ends."""
     try:
         return text.encode()
     except UnicodeEncodeError:

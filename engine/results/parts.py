@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, get_args
 
+from engine import failpoints
 from engine.model import Claim, Part
-from engine.results.csv_format import ResultKind, encode_lines
+from engine.results.csv_format import ResultKind, encode_lines, encode_text
 from engine.storage.protocol import Storage, Writer
 
 MIB = 1024 * 1024
@@ -130,6 +131,10 @@ class PartWriter:
         for start in range(0, len(lines), SLICE_LINES):
             self._take(encode_lines(lines[start : start + SLICE_LINES]))
 
+    def add_text(self, text: str) -> None:
+        """Append whole records, line ends included."""
+        self.add_bytes(encode_text(text))
+
     def add_bytes(self, records: bytes) -> None:
         """Append whole records that have the form of a result file already, line ends included."""
         self._encode()
@@ -141,11 +146,13 @@ class PartWriter:
         self._encode()
         if not self._size_bytes:
             return None
+        failpoints.hit("part.before_write")
         if self._stream is None:
             self._storage.write(self._key, b"".join(self._held))
         else:
             self._drain(self._stream)
             self._open.close()
+        failpoints.hit("part.written")
         self._held.clear()
         return Part(key=self._key, size_bytes=self._size_bytes)
 

@@ -1,5 +1,9 @@
-"""Copies of sources that cannot be entered midway, made once per job in a form that can."""
+"""Copies of sources that cannot be entered midway, made once per job in a form that can.
 
-from engine.staging.utf8 import stage_as_utf8, staged_key
+`engine.staging.arrow` is not imported here: text needs no pyarrow, which takes its time to load.
+"""
 
-__all__ = ["stage_as_utf8", "staged_key"]
+from engine.staging.keys import staged_key, staged_prefix
+from engine.staging.utf8 import stage_as_utf8
+
+__all__ = ["stage_as_utf8", "staged_key", "staged_prefix"]

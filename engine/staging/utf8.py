@@ -1,7 +1,6 @@
-"""Copies of sources that cannot be entered midway, made once per job in a form that can.
+"""A text in UTF-16, UTF-32 or a multi-byte code page staged as UTF-8.
 
-A text in UTF-16, UTF-32 or a multi-byte code page is staged as UTF-8: the same table, in which
-record ends can be found by looking at bytes.
+It is the same table, but one in which record ends can be found by looking at bytes.
 """
 
 from __future__ import annotations
@@ -17,11 +16,6 @@ _UNDECODABLE = b"\xff"
 #: The same between decoding and encoding, where a text needs a character for it: a lone surrogate.
 _UNDECODABLE_CHARACTER = "\udcff"
 _HANDLER_NAME = "rowmill.mark_undecodable"
-
-
-def staged_key(job_id: str) -> str:
-    """The key of a job's staged copy in its workspace."""
-    return f"staged/{job_id}/source.csv"
 
 
 def stage_as_utf8(

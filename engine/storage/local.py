@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from engine import failpoints
 from engine.errors import (
     ObjectMissingError,
     RowmillError,
@@ -108,6 +109,7 @@ class LocalFolderStorage:
                                 expected_bytes=segment.size_bytes,
                             )
                         pending.copy_all(descriptor, size_bytes)
+            failpoints.hit("concatenate.completing")
             return _info(key, pending.commit(durable=True))
         finally:
             pending.discard()

@@ -23,6 +23,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from engine import failpoints
 from engine.config import EngineConfig
 from engine.errors import OutputNotWritableError, SourceChangedError, StorageAccessError, StorageError
 from engine.model import Part
@@ -149,6 +150,7 @@ class S3Storage:
                         upload.put(joined(piece))
                     else:
                         self._copy(upload, segments, piece.slice)
+                failpoints.hit("concatenate.completing")
         return self._check_size(key, sum(sizes))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:

@@ -17,6 +17,9 @@ MEDIA_ROOT = os.environ.get("TEST_MEDIA_ROOT") or os.path.join(tempfile.gettempd
 CELERY_BROKER_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 #: A test that waits for recovery does not wait for long.
 IMPORT_RECOVERY_INTERVAL_SECONDS = float(os.environ.get("TEST_RECOVERY_SECONDS", "10"))
+if "TEST_LEASE_SECONDS" in os.environ:
+    IMPORT_LEASE_SECONDS = IMPORT_RESEND_AFTER_SECONDS = float(os.environ["TEST_LEASE_SECONDS"])
+    IMPORT_IDLE_TRANSACTION_SECONDS = max(1, int(IMPORT_LEASE_SECONDS))
 
 INSTALLED_APPS = [
     "django.contrib.admin",

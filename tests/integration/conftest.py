@@ -48,13 +48,6 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Flights:
 
 
 @pytest.fixture(scope="session")
-def redis_databases(valkey_url: str) -> Callable[[], str]:
-    """Each call gives the URL of a database of the shared server that nobody else uses."""
-    numbers = iter(range(1, 64))
-    return lambda: f"{valkey_url.rpartition('/')[0]}/{next(numbers)}"
-
-
-@pytest.fixture(scope="session")
 def pools(
     tmp_path_factory: pytest.TempPathFactory, redis_databases: Callable[[], str], moto_endpoint: str
 ) -> Iterator[Callable[[int], str]]:

@@ -6,11 +6,14 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from engine.coordinator import WORKSPACE
 from engine.ledger import Ledger
 from engine.model import Chunk, ChunkOutcome, Counts, Dialect, Job, Part, Plan, Source
 from engine.status import Phase, Status
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+#: Sources and results of all jobs are below it, as a Django ledger has them.
+STORAGE_ROOT = "/data"
 #: As tests call `take_back`.
 LEASE_SECONDS = 20.0
 RESEND_SECONDS = 15.0
@@ -47,17 +50,19 @@ class LedgerFactory(Protocol):
 
 
 def source(size_bytes: int = 1000) -> Source:
-    return Source(url="/data/people.csv", size_bytes=size_bytes, etag="abc-1")
+    return Source(url=f"{STORAGE_ROOT}/people.csv", size_bytes=size_bytes, etag="abc-1")
 
 
 def job(**changes: Any) -> Job:
+    job_id = changes.get("job_id") or str(uuid.uuid4())
+    output_url = f"{STORAGE_ROOT}/uploads/imports/{job_id}"
     values: dict[str, Any] = {
-        "job_id": str(uuid.uuid4()),
+        "job_id": job_id,
         "source": source(),
         "handler_path": "tests.sample_handlers.accept",
         "options": {"batch_size": 500, "count_total_first": True, "custom": {"nested": [1, "two", None]}},
-        "output_url": "/data/results",
-        "workspace_url": "/data/results/.rowmill",
+        "output_url": output_url,
+        "workspace_url": f"{output_url}/{WORKSPACE}",
         "created_at": NOW,
     }
     return Job(**{**values, **changes})
@@ -70,6 +75,8 @@ def plan() -> Plan:
         column_count=3,
         data_start=17,
         readable=source(),
+        form="arrow",
+        details={"kind": "xlsx", "sheet": "Blätter", "first_row": 3},
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import JobNotFoundError, LeaseLostError, LedgerError, StatusTransitionError
+from engine.errors import JobNotFoundError, LeaseLostError, StatusTransitionError
 from engine.ledger import Ledger
 from engine.model import Claim, Counts, ResultFiles
 from engine.status import TRANSITIONS, ChunkStatus, Phase, Status
@@ -18,6 +18,7 @@ from tests.ledger.builders import (
     LEASE_SECONDS,
     NOW,
     RESEND_SECONDS,
+    STORAGE_ROOT,
     Clock,
     Deaths,
     chunks,
@@ -49,7 +50,7 @@ def statuses(ledger: Ledger, job_id: str) -> list[ChunkStatus]:
 
 
 def test_a_job_comes_back_as_it_was_written(ledger: Ledger, other: Ledger) -> None:
-    new = job(source=dataclasses.replace(job().source, url="/data/ünï\n😀,\"'.csv"), output_url="s3://bucket/a b")
+    new = job(source=dataclasses.replace(source(), url=f"{STORAGE_ROOT}/ünï\n😀,\"'.csv"), handler_mode="batch")
     ledger.create_job(new)
     assert other.job(new.job_id) == new
 
@@ -60,22 +61,14 @@ def test_a_job_that_is_not_there_is_told_by_its_name(ledger: Ledger) -> None:
             ask("no-such-job")
 
 
-def test_a_second_job_of_the_same_name_is_refused(ledger: Ledger) -> None:
-    new = job()
-    ledger.create_job(new)
-    with pytest.raises(LedgerError):
-        ledger.create_job(dataclasses.replace(new, handler_path="other.handler"))
-    assert ledger.job(new.job_id) == new
-
-
 def test_jobs_are_listed_with_the_newest_first(ledger: Ledger) -> None:
-    old = job(created_at=NOW - timedelta(days=1))
-    for new in (job(job_id="b"), old, job(job_id="c")):
-        ledger.create_job(new)
-    assert [found.job_id for found in ledger.jobs()] == ["c", "b", old.job_id]
-    ledger.move_job("c", expected=[(Status.QUEUED, None)], status=Status.CANCELLED, phase=None)
-    ledger.move_job("b", expected=[(Status.QUEUED, None)], status=Status.RUNNING, phase=Phase.SCANNING)
-    assert [found.job_id for found in ledger.jobs(unfinished_only=True)] == ["b", old.job_id]
+    middle, old, new = (job(created_at=NOW - timedelta(days=days)) for days in (1, 2, 0))
+    for each in (middle, old, new):
+        ledger.create_job(each)
+    assert [found.job_id for found in ledger.jobs()] == [new.job_id, middle.job_id, old.job_id]
+    ledger.move_job(new.job_id, expected=[(Status.QUEUED, None)], status=Status.CANCELLED, phase=None)
+    ledger.move_job(middle.job_id, expected=[(Status.QUEUED, None)], status=Status.RUNNING, phase=Phase.SCANNING)
+    assert [found.job_id for found in ledger.jobs(unfinished_only=True)] == [middle.job_id, old.job_id]
 
 
 def test_a_plan_comes_back_as_it_was_written_and_a_repeat_overwrites_it(ledger: Ledger, other: Ledger) -> None:
@@ -100,7 +93,11 @@ def test_a_move_writes_its_changes_with_it(ledger: Ledger, other: Ledger) -> Non
         "finished_at": NOW + timedelta(seconds=2.5),
         "counts": Counts(success_count=20, failure_count=10),
         "forgiven": Counts(success_count=5, failure_count=7),
-        "result_files": ResultFiles(success_url="/a", failed_url="/b", unprocessed_url="/c"),
+        "result_files": ResultFiles(
+            success_url=f"{STORAGE_ROOT}/x/a.csv",
+            failed_url=f"{STORAGE_ROOT}/x/b.csv",
+            unprocessed_url=f"{STORAGE_ROOT}/x/c.csv",
+        ),
         "error_code": "inconsistent",
         "error_message": "säid",
     }

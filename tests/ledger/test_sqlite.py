@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sqlite3
@@ -68,6 +69,15 @@ def hammer(path: Path, job_id: str) -> list[list[int]]:
         assert process.returncode == 0
         found.append(json.loads(told))
     return found
+
+
+def test_a_second_job_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    new = job(output_url="s3://bucket/a b")
+    with closing(SqliteLedger(tmp_path / "ledger", clock=new.created_at.timestamp)) as ledger:
+        ledger.create_job(new)
+        with pytest.raises(LedgerError):
+            ledger.create_job(dataclasses.replace(new, handler_path="other.handler"))
+        assert ledger.job(new.job_id) == new
 
 
 def test_processes_that_hammer_one_file_get_each_chunk_once(tmp_path: Path) -> None:

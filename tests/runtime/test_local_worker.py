@@ -189,11 +189,11 @@ def test_an_error_is_told_and_the_worker_goes_on(here: InProcess, parent: Parent
 def test_a_defect_is_told_as_one(
     here: InProcess, parent: Parent, monkeypatch: pytest.MonkeyPatch, defect: BaseException, says: str
 ) -> None:
-    def fails(*_: Any) -> None:
+    def fails(*_: Any, **__: Any) -> None:
         raise defect
 
     here.plan(numbered(20))
-    monkeypatch.setattr("engine.chunk_runner.read_chunk", fails)
+    monkeypatch.setattr("engine.chunk_runner.read_chunk_slices", fails)
     parent.order("run", here.job_id, 0)
     _, (kind, index, error) = parent.connection.recv(), parent.connection.recv()
     assert (kind, index, type(error)) == ("error", 0, RowmillError)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -31,7 +32,7 @@ _INTEGERS = (
 _TEXTS = (models.CharField, models.TextField)
 
 #: More digits than any of the integer fields takes.
-_MAX_DIGITS = 18
+MAX_DIGITS = 18
 
 
 class Refusal:
@@ -107,22 +108,11 @@ def clean_text(field: AnyField, parse: Callable[[str], Any] | None, text: str) -
     return value
 
 
-def _quick_way(mapped: MappedField) -> Callable[[str], Any] | None:
-    """A function that gives the value of a plain text, or None where the field has to be asked."""
-    field = mapped.field
-    if mapped.parse is not None or field.choices:
+def integer_range(field: AnyField) -> tuple[int, int] | None:
+    """The least and the largest number that an integer field takes; None for a field with rules of its own."""
+    if type(field) not in _INTEGERS or field.choices:
         return None
-    if type(field) in _INTEGERS:
-        return _quick_integer(field)
-    if type(field) in _TEXTS:
-        return _quick_text(field)
-    if type(field) is models.DecimalField:
-        return _quick_decimal(field)
-    return None
-
-
-def _quick_integer(field: AnyField) -> Callable[[str], Any] | None:
-    low, high = -(10**_MAX_DIGITS), 10**_MAX_DIGITS
+    low, high = -(10**MAX_DIGITS), 10**MAX_DIGITS
     for validator in field.validators:
         limit = getattr(validator, "limit_value", None)
         if type(limit) is not int:
@@ -133,49 +123,64 @@ def _quick_integer(field: AnyField) -> Callable[[str], Any] | None:
             high = min(high, limit)
         else:
             return None
+    return low, high
 
-    def quick(text: str) -> int | None:
-        if len(text) <= _MAX_DIGITS and text.isascii() and text.isdigit():
-            number = int(text)
-            if low <= number <= high:
-                return number
+
+def decimal_digits(field: AnyField) -> tuple[int, int] | None:
+    """The digits before and behind the point that a decimal field takes; None for a field with rules of its own."""
+    if type(field) is not models.DecimalField or field.choices or len(field.validators) != 1:
         return None
-
-    return quick
-
-
-def _quick_decimal(field: models.DecimalField[Any, Any]) -> Callable[[str], Any] | None:
-    if field.max_digits is None or field.decimal_places is None or len(field.validators) != 1:
+    if field.max_digits is None or not field.decimal_places or type(field.validators[0]) is not DecimalValidator:
         return None
-    places, whole_digits = field.decimal_places, field.max_digits - field.decimal_places
-    (validator,) = field.validators
-    if type(validator) is not DecimalValidator or places < 1:
+    return field.max_digits - field.decimal_places, field.decimal_places
+
+
+def text_limit(field: AnyField) -> int | None:
+    """The most characters that a text field takes; None for a field with rules of its own."""
+    if type(field) not in _TEXTS or field.choices:
         return None
-
-    def quick(text: str) -> Decimal | None:
-        whole, _, fraction = text.partition(".")
-        if (
-            0 < len(whole) <= whole_digits
-            and 0 < len(fraction) <= places
-            and text.isascii()
-            and whole.isdigit()
-            and fraction.isdigit()
-        ):
-            return Decimal(text)
-        return None
-
-    return quick
-
-
-def _quick_text(field: AnyField) -> Callable[[str], Any] | None:
     longest = 2**31
     for validator in field.validators:
         limit = getattr(validator, "limit_value", None)
         if type(validator) is not MaxLengthValidator or type(limit) is not int:
             return None
         longest = min(longest, limit)
+    return longest
 
-    def quick(text: str) -> str | None:
-        return text if 0 < len(text) <= longest and "\0" not in text else None
 
-    return quick
+def _quick_way(mapped: MappedField) -> Callable[[str], Any] | None:
+    """A function that gives the value of a plain text, or None where the field has to be asked."""
+    if mapped.parse is not None:
+        return None
+    if (numbers := integer_range(mapped.field)) is not None:
+        return partial(_quick_integer, *numbers)
+    if (digits := decimal_digits(mapped.field)) is not None:
+        return partial(_quick_decimal, *digits)
+    if (longest := text_limit(mapped.field)) is not None:
+        return partial(_quick_text, longest)
+    return None
+
+
+def _quick_integer(low: int, high: int, text: str) -> int | None:
+    if len(text) <= MAX_DIGITS and text.isascii() and text.isdigit():
+        number = int(text)
+        if low <= number <= high:
+            return number
+    return None
+
+
+def _quick_decimal(whole_digits: int, places: int, text: str) -> Decimal | None:
+    whole, _, fraction = text.partition(".")
+    if (
+        0 < len(whole) <= whole_digits
+        and 0 < len(fraction) <= places
+        and text.isascii()
+        and whole.isdigit()
+        and fraction.isdigit()
+    ):
+        return Decimal(text)
+    return None
+
+
+def _quick_text(longest: int, text: str) -> str | None:
+    return text if 0 < len(text) <= longest and "\0" not in text else None

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from django_integration.conf import import_settings
 from django_integration.imports.bulk.cleaning import clean_column, parse_column
+from django_integration.imports.bulk.columnar import text_frame
 from django_integration.imports.bulk.columns import (
     AnyField,
     AnyModel,
@@ -23,7 +24,7 @@ from django_integration.imports.bulk.lookups import look_up
 from django_integration.imports.bulk.outcome import Outcome, clipped, shown
 from django_integration.imports.bulk.records import Records
 from django_integration.imports.bulk.serialized import save_rows
-from django_integration.imports.bulk.writing import write_rows
+from django_integration.imports.bulk.writing import goes_by_frames, write_frame, write_rows
 
 if TYPE_CHECKING:
     import polars
@@ -132,6 +133,18 @@ def bulk_upsert(
 def _upsert(
     plan: UpsertPlan, batch: polars.DataFrame, using: str, serializer: type[BaseSerializer[Any]] | None
 ) -> dict[str, list[Any]]:
+    if serializer is None and goes_by_frames(plan, using):
+        outcome = Outcome(batch.height)
+        frame = text_frame(plan, batch, outcome, using)
+        if frame is not None:
+            write_frame(plan, batch, frame, outcome, using, one_by_one=_cleaned_and_written)
+            return outcome.as_answer()
+    return _cleaned_and_written(plan, batch, using, serializer).as_answer()
+
+
+def _cleaned_and_written(
+    plan: UpsertPlan, batch: polars.DataFrame, using: str, serializer: type[BaseSerializer[Any]] | None = None
+) -> Outcome:
     outcome = Outcome(batch.height)
     values: dict[AnyField, list[Any]] = {}
     cells: dict[AnyField, list[str]] = {}
@@ -157,4 +170,4 @@ def _upsert(
         write_rows(records, outcome, using)
     else:
         save_rows(serializer, records, values, outcome, using)
-    return outcome.as_answer()
+    return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 #: Characters of a cell or of a database's message that stand in an error; cells may be hostile.
@@ -25,6 +26,11 @@ class Outcome:
     def accept(self, position: int, pk: Any, *, created: bool) -> None:
         """Note which record a row became."""
         self.results[position] = {"id": pk, "created": created}
+
+    def take(self, positions: Sequence[int], part: Outcome) -> None:
+        """Take over what became of some of the rows, which `part` counts from 0."""
+        for position, error, result in zip(positions, part.errors, part.results, strict=True):
+            self.errors[position], self.results[position] = error, result
 
     def open_positions(self) -> list[int]:
         """The rows that nothing speaks against so far."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
 
 from django_integration.imports.bulk.columns import AnyField, UpsertPlan
 from django_integration.imports.bulk.records import Records, Stored, UncertainOutcomeError
+
+if TYPE_CHECKING:
+    import polars
 
 _PLAIN_PRE_SAVE = {
     models.Field.pre_save,
@@ -55,9 +58,31 @@ def store_rows(records: Records, positions: Sequence[int], using: str) -> list[S
         django.db.DatabaseError: the database refused some row.
         UncertainOutcomeError: the database wrote more or fewer records than it was given rows.
     """
-    plan, connection = records.plan, connections[using]
+    fields = inserted_fields(records.plan)
+    values = [_values(records, field, positions, using) for field in fields]
+
+    def write(copy: Any) -> None:
+        write_row = copy.write_row
+        for row in zip(range(len(positions)), *values, strict=False):
+            write_row(row)
+
+    return _store(records.plan, fields, len(positions), write, using)
+
+
+def store_frame(plan: UpsertPlan, frame: polars.DataFrame, using: str) -> list[Stored]:
+    """As `store_rows`, for rows that are texts already (`columnar.text_frame`). Raises as that does."""
+    fields = inserted_fields(plan)
+    numbered = frame.select([field.column for field in fields]).with_row_index("rowmill_position")
+    data = numbered.write_csv(include_header=False, separator="\t", quote_style="never", null_value="\\N")
+    return _store(plan, fields, frame.height, lambda copy: copy.write(data), using)
+
+
+def _store(
+    plan: UpsertPlan, fields: Sequence[AnyField], count: int, write: Callable[[Any], None], using: str
+) -> list[Stored]:
+    """Let `write` fill a temporary table through COPY, a column of positions first, and merge it into the model's."""
+    connection = connections[using]
     quote: Callable[[str | None], str] = connection.ops.quote_name  # type: ignore[assignment]
-    fields = _inserted_fields(records)
     staged = quote(f"rowmill_upsert_{secrets.token_hex(8)}")
     target = quote(plan.model._meta.db_table)
     columns = ", ".join(quote(field.column) for field in fields)
@@ -70,19 +95,16 @@ def store_rows(records: Records, positions: Sequence[int], using: str) -> list[S
             f"CREATE TEMPORARY TABLE {staged} ON COMMIT DROP AS"  # noqa: S608 - names of our own, quoted
             f" SELECT 0 AS rowmill_position, {columns} FROM {target} WITH NO DATA"
         )
-        values = [_values(records, field, positions, using) for field in fields]
         with (
             connection.wrap_database_errors,
             cursor.copy(f"COPY {staged} (rowmill_position, {columns}) FROM STDIN") as copy,
         ):
-            write_row = copy.write_row
-            for row in zip(range(len(positions)), *values, strict=False):
-                write_row(row)
+            write(copy)
         if plan.on_match == "update" and plan.written:
             changes = ", ".join(f"{quote(field.column)} = EXCLUDED.{quote(field.column)}" for field in plan.written)
             # xmax is zero in a record that this statement inserted, and not in one that it locked and updated.
             cursor.execute(f"{insert} ON CONFLICT ({keys}) DO UPDATE SET {changes} RETURNING t.{pk}, t.xmax = 0")
-            stored: list[Stored] = [(key, created) for key, created in cursor.fetchall()]
+            stored: list[Stored] = cursor.fetchall()
         else:
             cursor.execute(
                 f"DELETE FROM {staged} s USING {target} t WHERE {same} RETURNING s.rowmill_position, t.{pk}"  # noqa: S608
@@ -90,24 +112,23 @@ def store_rows(records: Records, positions: Sequence[int], using: str) -> list[S
             found = dict(cursor.fetchall())
             cursor.execute(f"{insert} ON CONFLICT ({keys}) DO NOTHING RETURNING t.{pk}")
             created_keys = [key for (key,) in cursor.fetchall()]
-            if len(created_keys) + len(found) != len(positions):
+            if len(created_keys) + len(found) != count:
                 raise UncertainOutcomeError
             created = iter(created_keys)
-            stored = [
-                (found[number], False) if number in found else (next(created), True) for number in range(len(positions))
-            ]
+            stored = [(found[number], False) if number in found else (next(created), True) for number in range(count)]
         cursor.execute(f"DROP TABLE {staged}")
-    if len(stored) != len(positions):
+    if len(stored) != count:
         raise UncertainOutcomeError
     return stored
 
 
-def _inserted_fields(records: Records) -> list[AnyField]:
+def inserted_fields(plan: UpsertPlan) -> list[AnyField]:
     """The fields of a new record that do not get their value from the database."""
+    mapped = {each.field for each in plan.mapped}
     return [
         field
-        for field in records.plan.model._meta.concrete_fields
-        if field in records.values
+        for field in plan.model._meta.concrete_fields
+        if field in mapped
         or not (
             getattr(field, "generated", False)
             or isinstance(field, models.AutoField)
@@ -116,17 +137,27 @@ def _inserted_fields(records: Records) -> list[AnyField]:
     ]
 
 
+def is_native(field: AnyField) -> bool:
+    """Whether cleaned values of the field, or keys that it refers to, are sent to the database as they are."""
+    return type(field) in NATIVE or (
+        field.is_relation and type(field.target_field) in NATIVE  # type: ignore[attr-defined]
+    )
+
+
 def _values(records: Records, field: AnyField, positions: Sequence[int], using: str) -> Iterable[Any]:
     """What COPY is given for a field, one value a row."""
     connection = connections[using]
     prepare: Callable[[Any], Any] = lambda value: field.get_db_prep_save(value, connection)  # noqa: E731
     if field in records.values:
         column = records.column(field, positions)
-        if type(field) in NATIVE or (
-            field.is_relation and type(field.target_field) in NATIVE  # type: ignore[attr-defined]
-        ):
-            return column
-        return map(prepare, column)
+        return column if is_native(field) else map(prepare, column)
+    return default_values(records.plan, field, len(positions), using)
+
+
+def default_values(plan: UpsertPlan, field: AnyField, count: int, using: str) -> Iterable[Any]:
+    """What COPY is given for a field without a column, for as many new records."""
+    connection = connections[using]
+    prepare: Callable[[Any], Any] = lambda value: field.get_db_prep_save(value, connection)  # noqa: E731
     if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False) or not callable(field.default):
-        return repeat(prepare(field.pre_save(records.plan.model(), True)))
-    return (prepare(field.get_default()) for _ in positions)
+        return repeat(prepare(field.pre_save(plan.model(), True)), count)
+    return (prepare(field.get_default()) for _ in range(count))

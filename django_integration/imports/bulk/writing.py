@@ -7,19 +7,25 @@ guilty ones stand alone; a row alone is saved as a plain handler would, and its 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, models, transaction
 
-from django_integration.imports.bulk import generic, postgres
+from django_integration.imports.bulk import columnar, generic, postgres
 from django_integration.imports.bulk.columns import UpsertPlan
 from django_integration.imports.bulk.one_by_one import store_one
 from django_integration.imports.bulk.outcome import Outcome, clipped
 from django_integration.imports.bulk.records import Records, Stored, UncertainOutcomeError
 
+if TYPE_CHECKING:
+    import polars
+
 StoreRows = Callable[[Records, Sequence[int], str], list[Stored]]
 
 #: Rows of a refused statement that are saved one by one rather than halved again.
 _FEW_ROWS = 4
+#: The same for a statement over a frame: so few rows are cleaned anew, and halved as values.
+_FEW_FRAME_ROWS = 200
 
 #: Class 54 of SQLSTATE: a value is too large, for an index for instance. Django counts it to the faults of the server.
 _PROGRAM_LIMIT_EXCEEDED = "54"
@@ -42,6 +48,58 @@ def write_rows(records: Records, outcome: Outcome, using: str) -> None:
     else:
         for run in _runs_of_different_keys(records, positions):
             writer.write_many(run)
+
+
+def goes_by_frames(plan: UpsertPlan, using: str) -> bool:
+    """Whether `write_frame` can be used."""
+    return _bulk_way(plan, using) is postgres.store_rows and columnar.takes(plan)
+
+
+def write_frame(
+    plan: UpsertPlan,
+    batch: polars.DataFrame,
+    frame: polars.DataFrame,
+    outcome: Outcome,
+    using: str,
+    *,
+    one_by_one: Callable[[UpsertPlan, polars.DataFrame, str], Outcome],
+) -> None:
+    """Write rows of different keys by one statement, and where it is refused by smaller ones.
+
+    Args:
+        batch: the rows as they came.
+        frame: those of them that are to be written, as `columnar.text_frame` gives them.
+        one_by_one: writes a few rows of the batch in whatever way finds the guilty ones.
+
+    Raises:
+        As `write_rows`.
+    """
+    if frame.is_empty():
+        return
+    positions = frame["position"].to_list()
+    try:
+        with transaction.atomic(using=using):
+            stored = postgres.store_frame(plan, frame, using)
+    except (DatabaseError, UncertainOutcomeError, ValueError, OverflowError) as error:
+        raise_if_not_of_a_row(error)
+        if frame.height <= _FEW_FRAME_ROWS:
+            outcome.take(positions, one_by_one(plan, batch[positions], using))
+            return
+        middle = frame.height // 2
+        for half in (frame[:middle], frame[middle:]):
+            write_frame(plan, batch, half, outcome, using, one_by_one=one_by_one)
+        return
+    if plan.on_match != "error":
+        for position, (pk, created) in zip(positions, stored, strict=True):
+            outcome.results[position] = {"id": pk, "created": created}
+        return
+    names = {field: batch.get_column(each.column) for each in plan.mapped if (field := each.field) in plan.match}
+    records = Records(plan, {}, {field: cells.to_list() for field, cells in names.items()})
+    for position, (pk, created) in zip(positions, stored, strict=True):
+        if created:
+            outcome.accept(position, pk, created=True)
+        else:
+            outcome.refuse(position, records.already_there(position))
 
 
 class _Writer:

@@ -88,3 +88,38 @@ def named(stored: list[tuple[Any, bool] | None], using: str) -> list[Any]:
     """Outcomes with the record's own key in place of a number that differs from run to run."""
     names = {pk: key for pk, *key in Departure.objects.using(using).values_list("pk", "carrier__code", "number")}
     return [None if each is None else (names[each[0]], each[1]) for each in stored]
+
+
+@pytest.mark.parametrize("on_match", ["update", "skip", "error"])
+def test_a_large_batch_with_guilty_rows_comes_out_as_row_by_row(using: str, on_match: Any) -> None:
+    # Keys differ, so that the rows go as one frame; the database refuses some, and others have cells to be cleaned.
+    odd = {
+        17: ["AA", "17", "1", "2024-02-29", "\t\\N\r\n", "left", ""],
+        100: ["BB", "100", "", "", "", "planned", "t1"],
+        101: ["AA", "101", "2.5", "2024-02-29", "", "left", "t1"],  # the tag is taken
+        222: ["AA", "3000000000", "", "", "", "left", ""],
+        300: ["BB", " 300", "", "29.02.2024", "", "left", ""],
+        411: ["XX", "411", "", "", "", "left", ""],
+        420: ["AA", "-1", "", "", "", "left", ""],
+    }
+    rows = [
+        odd.get(number, ["AA", f"{number:04d}", "12.50", "2024-02-29", f"n{number}"[:5], "left", ""])
+        for number in range(450)
+    ]
+    before = [["AA", "5", "", "", "", "planned", ""], ["AA", "17", "", "", "old", "planned", ""]]
+    handler = bulk_upsert(Departure, match=("carrier", "number"), columns=COLUMNS, on_match=on_match, using=using)
+    with transaction.atomic(using=using):
+        oracle.save_rows(before, "update", using)
+        with transaction.atomic(using=using):
+            expected = named(oracle.save_rows(rows, on_match, using), using)
+            expected_table = oracle.table(using)
+            transaction.set_rollback(True, using=using)
+        answer = handler(1, frame(rows), "job", {})
+        stored = [
+            None if error is not None else (result["id"], result["created"])
+            for error, result in zip(answer["error"], answer["result"], strict=True)
+        ]
+        assert named(stored, using) == expected
+        assert oracle.table(using) == expected_table
+        assert [position for position, error in enumerate(answer["error"]) if error and position in odd]
+        transaction.set_rollback(True, using=using)

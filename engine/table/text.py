@@ -1,22 +1,11 @@
-"""A source opened as a table: pin it, look at it, plan it, read its chunks.
-
-This is where the rooms of reading, staging and planning are joined; the coordinator, the chunk
-runner, `inspect` and `read_rows` all go through here, so that they all see the same rows.
-"""
+"""Text as a table: its start says how it is written, one pass over the rest finds the chunks."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from engine.config import EngineConfig
-from engine.errors import (
-    ObjectMissingError,
-    SourceIsDirectoryError,
-    SourceMissingError,
-    SourceObjectMissingError,
-)
 from engine.model import Chunk, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE, ChunkCutter
@@ -26,16 +15,14 @@ from engine.readers import (
     EncodingEvidence,
     Head,
     RecordScanner,
-    Row,
-    bytes_to_read,
     count_lines,
     find_data_start,
     look,
     needs_transcoding,
-    read_rows,
 )
 from engine.staging import stage_as_utf8, staged_key
 from engine.storage import Storage, open_location
+from engine.table.look import Look
 
 #: How many places of a large source are sampled for its encoding when it is not scanned first.
 _SAMPLES = 8
@@ -44,45 +31,8 @@ _SAMPLE_BYTES = 64 * 1024
 _TAIL_BYTES = 4 * 1024
 
 
-def pin_source(url: str, config: EngineConfig) -> Source:
-    """The object as it is now, so that a later change of it is noticed.
-
-    Raises:
-        SourceMissingError, SourceObjectMissingError, SourceIsDirectoryError: there is no such file or object.
-        StorageError: the storage does not answer, or refuses.
-    """
-    is_remote = "://" in url
-    if not is_remote:
-        url = os.path.abspath(url)
-        if os.path.isdir(url):
-            raise SourceIsDirectoryError(f"{url} is a folder. Name a file in it.", source=url)
-    storage, key = open_location(url, config, fail_fast=True)
-    try:
-        info = storage.stat(key)
-    except ObjectMissingError as error:
-        if is_remote:
-            raise SourceObjectMissingError(
-                f"There is no object {url}. Check the bucket, the key and the endpoint.", source=url
-            ) from error
-        raise SourceMissingError(f"There is no file {url}.", source=url) from error
-    return Source(url=storage.url_of(key), size_bytes=info.size_bytes, etag=info.etag)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What the start of a source says, before it is scanned."""
-
-    plan: Plan
-    confidence: float
-    """Share of the sampled records that have the usual number of cells."""
-    source_encoding: str
-    """Of the source itself; a staged copy's is UTF-8."""
-    mark_bytes: int
-    header_records: tuple[tuple[str, ...], ...]
-
-
-class TablePlanner:
-    """Plans one source: first a look at its start, then the scan that yields its chunks."""
+class TextPlanner:
+    """See `TablePlanner`; for text, which is scanned where it is or, in a wide encoding, staged as UTF-8."""
 
     def __init__(
         self,
@@ -244,17 +194,3 @@ def _plan(dialect: Dialect, start: DataStart, readable: Source) -> Plan:
         data_start=start.data_start,
         readable=readable,
     )
-
-
-def read_chunk(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig) -> Iterator[Row]:
-    """Fetch a chunk's bytes, pinned to the planned version, and give its rows in order.
-
-    Args:
-        storage: with `key`, where `plan.readable` is; handed in so that a process opens it once.
-
-    Raises:
-        SourceChangedError: the source was replaced since it was planned.
-    """
-    size = bytes_to_read(chunk, max_record_bytes=config.max_record_bytes)
-    data = storage.read_range(key, chunk.byte_start, chunk.byte_start + size, etag=plan.readable.etag)
-    return read_rows(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes)

@@ -1,0 +1,63 @@
+"""The rows of one chunk, whatever form its source is read in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from engine.config import EngineConfig
+from engine.model import Chunk, Plan
+from engine.readers import Row, RowSlice, bytes_to_read, read_rows, read_slices, sliced
+from engine.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_chunk(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig) -> Iterator[Row]:
+    """Fetch a chunk's bytes, pinned to the planned version, and give its rows in order.
+
+    Args:
+        storage: with `key`, where `plan.readable` is; handed in so that a process opens it once.
+
+    Raises:
+        SourceChangedError: the source was replaced since it was planned.
+    """
+    if plan.form == "arrow":
+        from engine.readers.arrow_rows import read_arrow_rows
+
+        return read_arrow_rows(_arrow_bytes(storage, key, plan, chunk), plan.column_count)
+    data = _text_bytes(storage, key, plan, chunk, config)
+    return read_rows(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes)
+
+
+def read_chunk_slices(
+    storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig, *, max_rows: int
+) -> Iterator[RowSlice]:
+    """As `read_chunk`, but slices of 1 to `max_rows` rows, with their texts where these are known."""
+    if plan.form == "arrow":
+        return sliced(read_chunk(storage, key, plan, chunk, config), max_rows)
+    data = _text_bytes(storage, key, plan, chunk, config)
+    return read_slices(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes, max_rows=max_rows)
+
+
+def read_chunk_columns(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> pa.Table:
+    """A chunk of a plan in the form "arrow" as its columns `col_0` … of text and, last, `error` (text or null).
+
+    No Python object is made for a cell. Where `chunk.irregular` is False, `error` is null throughout.
+
+    Raises:
+        SourceChangedError: the staged copy was replaced since it was planned.
+    """
+    from engine.readers.arrow_rows import read_arrow
+
+    return read_arrow(_arrow_bytes(storage, key, plan, chunk), plan.column_count)
+
+
+def _text_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig) -> bytes:
+    size = bytes_to_read(chunk, max_record_bytes=config.max_record_bytes)
+    return storage.read_range(key, chunk.byte_start, chunk.byte_start + size, etag=plan.readable.etag)
+
+
+def _arrow_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> bytes:
+    return storage.read_range(key, chunk.byte_start, chunk.byte_end, etag=plan.readable.etag)

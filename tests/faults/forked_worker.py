@@ -1,0 +1,116 @@
+"""What a forked process of the tests' project does: start a job, work on it to its end, tell what became of it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+#: Seconds after which a worker gives up.
+_PATIENCE_SECONDS = 60.0
+
+
+def migrate() -> None:
+    """Make the tables."""
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    call_command("migrate", run_syncdb=True, verbosity=0)
+
+
+def start(path: str, handler: str, options: dict[str, Any], *, jobs: int = 1) -> list[str]:
+    """Write queued jobs over a file of the media folder, as requests do, each of a user of its own; nobody is told."""
+    from django.contrib.auth.models import User
+    from django.db import transaction
+
+    from django_integration.files.models import FileModel
+    from django_integration.imports import services
+
+    file, _ = FileModel.objects.get_or_create(
+        file_path=path, defaults={"purpose": "test", "file_name": "in.csv", "is_confirmed": True}
+    )
+    handler_path = f"tests.django_integration.myapp.handlers.{handler}"
+    made = []
+    for _ in range(jobs):
+        user = User.objects.create(username=secrets.token_hex(8), is_superuser=True)
+        with transaction.atomic():
+            request = services.StartRequest(user=user, file_id=file.pk, options=options, handler_path=handler_path)
+            job, _ = services.start(request, send=lambda *_: None)
+        made.append(str(job.pk))
+    return made
+
+
+class Messages:
+    """An executor whose messages wait in this process, and are lost with it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Any, ...]] = []
+
+    def send_chunks(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
+        self.waiting += [("chunk", job_id, index) for index in chunk_indexes]
+
+    def send_plan(self, job_id: str) -> None:
+        self.waiting.append(("plan", job_id))
+
+    def send_finish(self, job_id: str) -> None:
+        self.waiting.append(("finish", job_id))
+
+
+def work(job_id: str, *, resume: bool = False) -> None:
+    """Be a worker that does whatever there is to do for a job, until it has ended.
+
+    Args:
+        resume: let a failed job go on first.
+    """
+    from django_integration.imports import bridge
+    from engine.chunk_runner import ChunkRunner
+    from engine.ledger.owner import this_process
+    from engine.runtime.job_steps import JobSteps
+
+    parts, messages = bridge.process_parts(), Messages()
+    runner = ChunkRunner(parts.ledger, parts.progress, parts.config, owner=this_process())
+    steps = JobSteps(parts.coordinator, runner, messages)
+    if resume:
+        parts.coordinator.resume(job_id)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not parts.ledger.job(job_id).status.is_final:
+        if not messages.waiting:
+            parts.coordinator.recover(job_id, messages)
+        if not messages.waiting:
+            time.sleep(0.02)
+        if time.monotonic() > deadline:
+            raise TimeoutError(str(parts.ledger.job(job_id)))
+        while messages.waiting:
+            step, *arguments = messages.waiting.pop(0)
+            getattr(steps, step)(*arguments)
+
+
+def tell(job_ids: list[str]) -> list[dict[str, Any]]:
+    """The jobs' ends: their status and counts, the rows that the handler wrote, their files."""
+    from django_integration.conf import storage_root
+    from django_integration.imports import bridge
+    from django_integration.imports.models import ImportJob
+    from tests.django_integration.myapp.models import SeenRow
+
+    root = Path(storage_root())
+    told = []
+    for job_id in job_ids:
+        job = ImportJob.objects.get(pk=job_id)
+        rows = SeenRow.objects.filter(job=job_id).order_by("row_index").values_list("row_index", flat=True)
+        recount = bridge.process_parts().ledger.counts(job_id)
+        live = bridge.live_snapshot(job_id)
+        told.append(
+            {
+                "status": job.status,
+                "error_code": job.error_code,
+                "counts": [job.success_count, job.failure_count],
+                "recount": [recount.success_count, recount.failure_count],
+                "live_rows": None if live is None else live.counts.processed_rows,
+                "attempts": list(job.chunks.order_by("chunk_index").values_list("attempt", flat=True)),
+                "written_rows": list(rows),
+                "files": [(root / key).read_text() if key else None for key in (job.success_key, job.failed_key)],
+            }
+        )
+    return told

@@ -1,0 +1,101 @@
+"""Rows come in slices as `read_rows` gives them one by one, and each with the text that `csv.writer` would write."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import engine.readers.slices
+from engine.model import Chunk, Dialect
+from engine.readers import RowSlice, read_rows, read_slices
+from engine.readers.records import RecordSplitter
+from tests.readers.growth import assert_linear
+from tests.readers.strategies import TableText, delimiters, examples, soups, tables
+
+LIMIT = 1 << 24
+
+
+def chunk_of(data: bytes, dialect: Dialect) -> Chunk:
+    spans = RecordSplitter(dialect, max_record_bytes=LIMIT).split(data, is_last=True)
+    irregular = any(span.broken_cell is not None for span in spans)
+    return Chunk(
+        chunk_index=0, byte_start=7, byte_end=7 + len(data), first_row_index=1, row_count=1, irregular=irregular
+    )
+
+
+def slices_of(data: bytes, dialect: Dialect, *, max_rows: int) -> list[RowSlice]:
+    return list(read_slices(data, chunk_of(data, dialect), dialect, max_record_bytes=LIMIT, max_rows=max_rows))
+
+
+def minimal(row: list[str]) -> str:
+    """`csv.writer` writes a lone empty cell as quotes; in a result file another cell follows."""
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\r\n").writerow([*row, "x"])
+    return out.getvalue().removesuffix(",x\r\n") if row else ""
+
+
+def check(data: bytes, dialect: Dialect, *, max_rows: int, piece_bytes: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine.readers.slices, "_PIECE_BYTES", piece_bytes)
+        patch.setattr(engine.readers.slices, "_MANY_QUOTES", 1.0)
+        found = slices_of(data, dialect, max_rows=max_rows)
+    expected = list(read_rows(data, chunk_of(data, dialect), dialect, max_record_bytes=LIMIT))
+    assert [row for piece in found for row in piece.rows] == expected
+    for piece in found:
+        assert 1 <= len(piece.rows) <= max_rows
+        if piece.records is not None:
+            assert len(piece.records) == len(piece.rows)
+            assert piece.odd == sorted(set(piece.odd))
+            for position, row in enumerate(piece.rows):
+                assert isinstance(row, list)
+                assert position in piece.odd or (row and piece.records[position] == minimal(row))
+
+
+@examples(300)
+@given(tables(max_rows=30), st.integers(1, 8), st.integers(1, 60))
+def test_tables_of_all_dialects(table: TableText, max_rows: int, piece_bytes: int) -> None:
+    dialect = Dialect(delimiter=table.delimiter, quote_char=table.quote_char)
+    check(table.text.encode(), dialect, max_rows=max_rows, piece_bytes=piece_bytes)
+
+
+@examples(500)
+@given(soups(), st.integers(1, 8), st.integers(1, 40), delimiters, st.sampled_from(['"', "'", None]))
+@example(b'a,"b\nc\nd"\n', 1, 3, ",", '"')
+@example(b'"a,"b,c\nd\n', 1, 100, ",", '"')
+@example(b'"a",x"y,x"y,"b"\n', 1, 100, ",", '"')
+@example(b'5" pipe,a\nb,c\n7" pipe,"a\nb"\n', 2, 100, ",", '"')
+@example(b'a,"b\r\nc"\r\n\r\nd\r\n', 9, 100, ",", '"')
+def test_soups_of_quotes_and_line_ends(
+    data: bytes, max_rows: int, piece_bytes: int, delimiter: str, quote_char: str | None
+) -> None:
+    check(data, Dialect(delimiter=delimiter, quote_char=quote_char), max_rows=max_rows, piece_bytes=piece_bytes)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_texts_of_ordinary_records_are_passed_on_and_the_others_named(end: str) -> None:
+    lines = [*"xyzxyzxyz", "1,a,", '2,"b,c",x', '"3 ""x""",d', '4,"e\nf"', '5,"g"', '6,"h,i","j,k"', "", "7,é"]
+    data = end.join(lines).encode()
+    (piece,) = slices_of(data, Dialect(), max_rows=100)
+    assert piece.records == lines
+    assert piece.odd == [13, 14, 15]
+    assert piece.rows[12:16] == [["4", "e\nf"], ["5", "g"], ["6", "h,i", "j,k"], []]
+
+
+def test_a_table_with_quotes_everywhere_is_left_to_csv() -> None:
+    (piece,) = slices_of(b'"1","a"\n"2","b"\n', Dialect(), max_rows=100)
+    assert piece == RowSlice([["1", "a"], ["2", "b"]])
+
+
+@pytest.mark.parametrize("record", [b'1,"%b"\n', b'"1","%b"\n', b'1" x,"%b"\n'])
+def test_a_record_of_many_lines_takes_time_in_proportion(record: bytes) -> None:
+    def read(text: bytes) -> Any:
+        data = record % text
+        chunk = Chunk(chunk_index=0, byte_start=0, byte_end=len(data), first_row_index=1, row_count=1)
+        return list(read_slices(data, chunk, Dialect(), max_record_bytes=LIMIT, max_rows=500))
+
+    assert_linear(read, b"some text\n" * 100_000)
