@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_integration.conf import import_settings
 from django_integration.files.storage import RowmillError, download_link
-from django_integration.imports import services
+from django_integration.imports import retries, services
 from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.result_records import result_name
 
@@ -59,7 +59,7 @@ class ImportJobAdmin(_ModelAdmin):
     list_per_page = 50
     # Counting all jobs for the sake of "5 of 2,000,000" takes longer than finding the five.
     show_full_result_count = False
-    actions = ("pause_selected", "resume_selected", "cancel_selected")
+    actions = ("pause_selected", "resume_selected", "retry_selected", "cancel_selected")
     fieldsets = (
         (None, {"fields": ("id", "source", "created_by", "handler_path", "options_as_text", "celery_task_id")}),
         (
@@ -179,6 +179,23 @@ class ImportJobAdmin(_ModelAdmin):
             self.log_change(request, job, gettext("Resumed."))
             count += 1
         text = ngettext("%(count)d import job goes on.", "%(count)d import jobs go on.", count)
+        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
+
+    @admin.action(description=_("Retry failed rows of selected import jobs"), permissions=["cancel"])
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> None:
+        """Start an import of the refused rows of each; jobs that have none, or run, stay as they are."""
+        count = 0
+        for job in queryset.filter(failure_count__gt=0):
+            try:
+                made = retries.retry(job)
+            except services.JobStateError:
+                continue
+            except services.RequestRefusedError as error:
+                self.message_user(request, f"{job.pk}: {error.message}", messages.ERROR)
+                continue
+            self.log_change(request, job, gettext("Failed rows retried by %(job)s.") % {"job": made.pk})
+            count += 1
+        text = ngettext("%(count)d import job is retried.", "%(count)d import jobs are retried.", count)
         self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
 
     def redirect_to_result(self, request: HttpRequest, pk: uuid.UUID, kind: str) -> HttpResponseBase:

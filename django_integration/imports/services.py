@@ -171,7 +171,7 @@ def resume(job: ImportJob) -> ImportJob:
         RequestRefusedError: the user of a failed job has as many running ones as are allowed.
     """
     if job.status == ImportJob.Status.FAILED:
-        _check_running_jobs(job.created_by_id)
+        check_running_jobs(job.created_by_id)
     try:
         bridge.process_parts().coordinator.resume(str(job.id))
     except StatusTransitionError as error:
@@ -265,7 +265,8 @@ def _allowed_handler(request: StartRequest, options: ImportOptions) -> str:
     )
 
 
-def _check_running_jobs(user_id: Any) -> None:
+def check_running_jobs(user_id: Any) -> None:
+    """Let a further job of the user pass. Raises RequestRefusedError where as many run as are allowed."""
     running = import_settings().max_running_jobs_per_user
     if running is not None:
         mine = ImportJob.objects.filter(created_by_id=user_id)
@@ -287,7 +288,7 @@ def _check_quotas(user: User, file: FileModel) -> None:
     settings = import_settings()
     size = file.size or 0
     mine = ImportJob.objects.filter(created_by_id=user.pk)
-    _check_running_jobs(user.pk)
+    check_running_jobs(user.pk)
     if settings.max_file_bytes_per_job is not None and size > settings.max_file_bytes_per_job:
         raise RequestRefusedError(
             "file_id",

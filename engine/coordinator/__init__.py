@@ -6,5 +6,14 @@ compare-and-set in the ledger or repeats harmlessly. Who runs the chunks is the 
 
 from engine.coordinator.coordinator import WORKSPACE, Coordinator
 from engine.coordinator.protocols import Executor, JobListener
+from engine.coordinator.refused_rows import retry_name, retry_options, write_refused_rows
 
-__all__ = ["WORKSPACE", "Coordinator", "Executor", "JobListener"]
+__all__ = [
+    "WORKSPACE",
+    "Coordinator",
+    "Executor",
+    "JobListener",
+    "retry_name",
+    "retry_options",
+    "write_refused_rows",
+]

@@ -63,11 +63,13 @@ class Coordinator:
         *,
         handler_mode: HandlerMode = "row",
         job_id: str | None = None,
+        retry_of: str | None = None,
     ) -> Job:
         """Check everything that can be checked at once, and write a queued job.
 
         Args:
             handler_mode: "batch" for a batch handler that does not declare itself one.
+            retry_of: the job whose refused rows the source holds.
 
         Raises:
             SourceError: the source is missing, or a folder.
@@ -87,6 +89,7 @@ class Coordinator:
             output_url=output.url,
             workspace_url=join_url(output.url, WORKSPACE),
             created_at=self._desk.now(),
+            retry_of=retry_of,
         )
         self._desk.ledger.create_job(job)
         return job

@@ -65,6 +65,11 @@ def _parts(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[Part]:
             yield below_output(job, part)
 
 
+def failed_parts(job: Job, ledger: Ledger) -> Iterator[Part]:
+    """The parts of refused rows in input order, as far as they are kept; keys counted from the output's root."""
+    return _parts(job, ledger, "failed")
+
+
 def below_output(job: Job, part: Part) -> Part:
     """A part of the workspace, its key counted from the output's root."""
     below = job.workspace_url.removeprefix(job.output_url).strip("/")
