@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 PLAN_TASK = "rowmill.imports.plan"
 CHUNK_TASK = "rowmill.imports.chunk"
 FINISH_TASK = "rowmill.imports.finish"
+SWEEP_TASK = "rowmill.imports.sweep"
 
 _SIGNALS = {
     Status.SUCCEEDED: signals.import_finished,

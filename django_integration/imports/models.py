@@ -97,6 +97,14 @@ class ImportJob(models.Model):
     owner = models.CharField(_("owner"), max_length=255, null=True, blank=True)
     heartbeat_at = models.DateTimeField(_("heartbeat at"), null=True, blank=True)
 
+    class Sweep(models.TextChoices):
+        """How far the parts of an ended job are removed; one that has failed cannot be resumed from `begun` on."""
+
+        BEGUN = "begun", _("begun")
+        DONE = "done", _("done")
+
+    sweep = models.CharField(max_length=5, choices=Sweep.choices, blank=True, default="")
+
     class Meta:
         verbose_name = _("import job")
         verbose_name_plural = _("import jobs")
@@ -107,6 +115,7 @@ class ImportJob(models.Model):
             models.Index(
                 fields=["status"], name="rowmill_job_unfinished", condition=models.Q(status__in=["queued", "running"])
             ),
+            models.Index(fields=["finished_at"], name="rowmill_job_unswept", condition=~models.Q(sweep="done")),
         ]
         constraints = [
             models.UniqueConstraint(

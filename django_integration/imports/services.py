@@ -170,13 +170,19 @@ def resume(job: ImportJob) -> ImportJob:
         JobStateError: the job has succeeded or was cancelled.
         RequestRefusedError: the user of a failed job has as many running ones as are allowed.
     """
+    using = import_settings().database
     if job.status == ImportJob.Status.FAILED:
         check_running_jobs(job.created_by_id)
-    try:
-        bridge.process_parts().coordinator.resume(str(job.id))
-    except StatusTransitionError as error:
-        raise JobStateError(_("The import has ended; it cannot be resumed.")) from error
-    transaction.on_commit(partial(bridge.look_after, str(job.id)), using=import_settings().database)
+    with transaction.atomic(using=using):
+        # Locked, so that no sweep of its parts begins meanwhile.
+        locked = ImportJob.objects.using(using).select_for_update(of=("self",)).get(pk=job.pk)
+        if locked.status == ImportJob.Status.FAILED and locked.sweep:
+            raise JobStateError(_("The import failed too long ago; what it had done is not there any more."))
+        try:
+            bridge.process_parts().coordinator.resume(str(job.id))
+        except StatusTransitionError as error:
+            raise JobStateError(_("The import has ended; it cannot be resumed.")) from error
+        transaction.on_commit(partial(bridge.look_after, str(job.id)), using=using)
     job.refresh_from_db()
     return job
 

@@ -84,17 +84,21 @@ def result_header(job: Job, options: ImportOptions) -> list[str]:
 
 def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
     """Remove parts and staged copies of a job that has ended; what remains costs room only."""
+    try:
+        open_storage(job.workspace_url, config).delete(workspace_keys(job, ledger, config))
+    except StorageError:
+        logger.warning("workspace not swept", extra={"job_id": job.job_id}, exc_info=True)
+
+
+def workspace_keys(job: Job, ledger: Ledger, config: EngineConfig) -> list[str]:
+    """Keys, in its workspace, of the parts and staged copies that an ended job needs no more. Raises StorageError."""
     kept = set()
     if config.keep_failed_parts and job.options["output_format"] == "xlsx":
         outcomes = (state.outcome for state in ledger.chunk_states(job.job_id))
         kept = {outcome.failed_part.key for outcome in outcomes if outcome and outcome.failed_part}
-    try:
-        workspace = open_storage(job.workspace_url, config)
-        keys = [info.key for info in workspace.list(PartKeys.job_prefix(job.job_id)) if info.key not in kept]
-        staged = [info.key for info in workspace.list(staged_prefix(job.job_id))]
-        workspace.delete([*keys, *staged])
-    except StorageError:
-        logger.warning("workspace not swept", extra={"job_id": job.job_id}, exc_info=True)
+    workspace = open_storage(job.workspace_url, config)
+    keys = [info.key for info in workspace.list(PartKeys.job_prefix(job.job_id)) if info.key not in kept]
+    return [*keys, *(info.key for info in workspace.list(staged_prefix(job.job_id)))]
 
 
 def remove_unprocessed_file(job: Job, config: EngineConfig) -> None:

@@ -62,7 +62,7 @@ def work(job_id: str, *, resume: bool = False) -> None:
     """Be a worker that does whatever there is to do for a job, until it has ended.
 
     Args:
-        resume: let a failed job go on first.
+        resume: let the job go on when it has failed.
     """
     from django_integration.imports import bridge
     from engine.chunk_runner import ChunkRunner
@@ -72,10 +72,11 @@ def work(job_id: str, *, resume: bool = False) -> None:
     parts, messages = bridge.process_parts(), Messages()
     runner = ChunkRunner(parts.ledger, parts.progress, parts.config, owner=this_process())
     steps = JobSteps(parts.coordinator, runner, messages)
-    if resume:
-        parts.coordinator.resume(job_id)
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not parts.ledger.job(job_id).status.is_final:
+    while not (status := parts.ledger.job(job_id).status).is_final or (resume and status == "failed"):
+        if status.is_final:
+            parts.coordinator.resume(job_id)
+            resume = False
         if not messages.waiting:
             parts.coordinator.recover(job_id, messages)
         if not messages.waiting:

@@ -1,6 +1,7 @@
-"""The third result file, pausing, retries, the error budget, and why rows were refused."""
+"""The third result file, pausing, retries, the error budget, why rows were refused, and sweeping."""
 
 import django.db.models.deletion
+from django.conf import settings
 from django.db import migrations, models
 
 
@@ -8,6 +9,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("rowmill_files", "0001_initial"),
         ("rowmill_imports", "0002_handler_mode"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
@@ -45,6 +47,13 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="importjob",
+            name="sweep",
+            field=models.CharField(
+                blank=True, choices=[("begun", "begun"), ("done", "done")], default="", max_length=5
+            ),
+        ),
+        migrations.AddField(
+            model_name="importjob",
             name="unprocessed_file",
             field=models.ForeignKey(
                 blank=True,
@@ -75,6 +84,12 @@ class Migration(migrations.Migration):
                 default="",
                 max_length=16,
                 verbose_name="phase",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="importjob",
+            index=models.Index(
+                condition=models.Q(("sweep", "done"), _negated=True), fields=["finished_at"], name="rowmill_job_unswept"
             ),
         ),
     ]
