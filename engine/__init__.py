@@ -6,7 +6,7 @@ from engine.handlers import batch_handler, idempotency_key, not_atomic
 from engine.inspection import Inspection, Preview, inspect, preview, read_rows
 from engine.options import ImportOptions
 from engine.report import JobReport
-from engine.runs import cancel, pause, resume, run, status
+from engine.runs import cancel, pause, resume, retry, run, status
 
 __all__ = [
     "EngineConfig",
@@ -24,6 +24,7 @@ __all__ = [
     "preview",
     "read_rows",
     "resume",
+    "retry",
     "run",
     "status",
 ]

@@ -235,6 +235,11 @@ examples:
   rowmill resume
   rowmill resume 1a2b3c4d --ledger /srv/rowmill/ledger.sqlite3
 """
+_RETRY_EXAMPLES = """\
+examples:
+  rowmill retry
+  rowmill retry 1a2b3c4d --output-dir results --workers 4
+"""
 _CANCEL_EXAMPLES = """\
 examples:
   rowmill cancel
@@ -291,6 +296,7 @@ def make_parser() -> Parser:
 
     for name, phrase, examples in (
         ("status", "print how far a job is", _STATUS_EXAMPLES),
+        ("retry", "run the refused rows of an ended job again, in a job of their own", _RETRY_EXAMPLES),
         ("pause", "have no further chunk of a job begin; those in hand end", _PAUSE_EXAMPLES),
         ("resume", "let a paused job go on, in the processes that run it", _RESUME_EXAMPLES),
         ("cancel", "end a job; what was done by then gets its result files", _CANCEL_EXAMPLES),
@@ -300,6 +306,8 @@ def make_parser() -> Parser:
             "job_id", metavar="JOB_ID", nargs="?", help="its id or the first characters of it (default: the newest job)"
         )
         _add(command, "where the job is", OUTPUT_DIR, LEDGER)
+        if name == "retry":
+            _add(command, "where it runs", EXECUTOR, WORKERS, REDIS_URL, S3_ENDPOINT_URL)
         _add_talk(command)
     return parser
 
@@ -331,6 +339,14 @@ def import_options(arguments: argparse.Namespace, flags: Sequence[Flag]) -> dict
             raise OptionError("--no-count-first and count_total_first=true contradict.", option="count_total_first")
         options["count_total_first"] = False
     return options
+
+
+def workers_in(arguments: argparse.Namespace) -> int | None:
+    """How many processes were asked for. Raises OptionError where that is no number."""
+    workers = WORKERS.value_in(arguments)
+    if workers is not None and not isinstance(workers, int):
+        raise OptionError(f"workers must be a whole number, not {workers!r}.", option="workers")
+    return workers
 
 
 def _command(commands: Any, name: str, phrase: str, examples: str) -> Parser:

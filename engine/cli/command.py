@@ -15,6 +15,7 @@ from engine.cli.console import flush_streams, prepare_streams, tell
 from engine.cli.failure import tell_defect, tell_failure
 from engine.cli.logs import configure_logging
 from engine.cli.query_commands import cancel_job, inspect_source, pause_job, resume_job, show_status
+from engine.cli.retry_command import retry_job
 from engine.cli.run_command import run_source
 from engine.errors import InterruptedJobError, RowmillError
 
@@ -23,6 +24,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace, Sequence[str]], int]] = Ma
         "run": run_source,
         "inspect": inspect_source,
         "status": show_status,
+        "retry": retry_job,
         "pause": pause_job,
         "resume": resume_job,
         "cancel": cancel_job,

@@ -15,7 +15,7 @@ from engine.cli.failure import REMEDIES
 from engine.options import KNOWN
 from tests.cli.command_line import rowmill
 
-COMMANDS = ("run", "inspect", "status", "pause", "resume", "cancel")
+COMMANDS = ("run", "inspect", "status", "retry", "pause", "resume", "cancel")
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
