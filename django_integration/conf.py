@@ -69,6 +69,14 @@ class ImportSettings:
     """Days after a job's end until `sweep_imports` removes its result files; its counts stay. None: never."""
     failed_parts_retention_days: float | None = None
     """Days until it removes the parts of a failed job, which cannot be resumed from then on. None: never."""
+    max_unpacked_bytes: int = 64 * GIB
+    """Bytes that a compressed source unpacks to."""
+    max_unpacked_ratio: int = 100
+    """Times its size that a compressed source or a part of a workbook unpacks to; small ones are let pass."""
+    max_workbook_bytes: int = 2 * GIB
+    """Bytes that all parts of a workbook unpack to."""
+    max_archive_entries: int = 1000
+    """Files in a ZIP archive, or parts of a workbook."""
     preview_rows: int = 20
     """Rows that the preview of a source shows at most."""
 
@@ -86,7 +94,9 @@ class FileSettings:
     """Purpose → limits (`max_bytes`, `extensions`, `content_types`), each optional. None: any purpose."""
     max_bytes: int = 5 * 1024 * GIB
     """Size of a file where its purpose names none; S3 holds no more."""
-    extensions: Sequence[str] = (".csv", ".tsv", ".txt")
+    extensions: Sequence[str] = (
+        ".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst", ".zip", ".ndjson", ".jsonl", ".parquet", ".xlsx",
+    )  # fmt: skip
     """Endings of file names where the purpose names none."""
     content_types: Sequence[str] | None = None
     """Content types where the purpose names none; None: any."""

@@ -58,6 +58,14 @@ class EngineConfig:
     """A source with more data rows is refused; None: no limit."""
     max_record_bytes: int = 16 * MIB
     """A quote that is still open after this many bytes is taken for a stray one."""
+    max_unpacked_bytes: int = 64 * 1024 * MIB
+    """A compressed source that unpacks to more is refused; so much room its copy takes beside the results."""
+    max_unpacked_ratio: int = 100
+    """So is one that unpacks to more than this many times its size: a bomb. Small ones are let pass."""
+    max_workbook_bytes: int = 2 * 1024 * MIB
+    """All parts of a workbook together, unpacked."""
+    max_archive_entries: int = 1000
+    """Files in a ZIP archive, or parts of a workbook."""
 
     def __post_init__(self) -> None:
         for name in _ABOVE_ZERO:
@@ -120,4 +128,8 @@ _ABOVE_ZERO = (
     "scan_block_bytes",
     "max_chunk_bytes",
     "max_record_bytes",
+    "max_unpacked_bytes",
+    "max_unpacked_ratio",
+    "max_workbook_bytes",
+    "max_archive_entries",
 )

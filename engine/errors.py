@@ -10,7 +10,9 @@
     │   ├── SourceEmptyError          no bytes, or nothing but blank lines
     │   ├── SourceBinaryError         not text: a picture, an archive, a program
     │   ├── SourceFormatError         text, but not the table that the options describe
-    │   ├── SourceTooLargeError       more rows than are allowed
+    │   ├── SourceTooLargeError       more rows, or more bytes once unpacked, than are allowed
+    │   ├── SourceDamagedError        breaks off, or a checksum is wrong: compressed files and workbooks
+    │   ├── SourceProtectedError      needs a password
     │   └── SourceChangedError        the source was replaced while the job ran
     ├── OutputNotWritableError    the folder or bucket for the result files refuses writes
     ├── StorageError
@@ -127,10 +129,24 @@ class SourceChangedError(SourceError):
 
 
 class SourceTooLargeError(SourceError):
-    """The source has more rows than `EngineConfig.max_rows` allows."""
+    """The source has more rows, or more bytes once unpacked, than `EngineConfig` allows."""
 
     code = "source_too_large"
     exit_code = 18
+
+
+class SourceDamagedError(SourceError):
+    """The source breaks off or is damaged: a compressed file, workbook or Parquet file that does not unpack."""
+
+    code = "source_damaged"
+    exit_code = 19
+
+
+class SourceProtectedError(SourceError):
+    """The source is encrypted or needs a password."""
+
+    code = "source_protected"
+    exit_code = 21
 
 
 class SourceObjectMissingError(SourceMissingError):

@@ -21,7 +21,9 @@ DEFAULT_BATCH_SIZE = 500
 #: Rows that a batch handler is called with, and of a chunk in batch mode: a call costs some tenths of a
 #: millisecond for the frame alone, and the rows of a chunk are held in memory.
 DEFAULT_BATCH_SIZE_IN_BATCH_MODE = 20_000
-DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 100_000
+DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 60_000
+#: Levels of the custom options: they are copied by recursion, here and in whatever keeps them.
+MAX_CUSTOM_OPTIONS_DEPTH = 32
 #: Of the custom options' JSON, which is kept with the job and copied for every chunk.
 MAX_CUSTOM_OPTIONS_BYTES = 64 * 1024
 
@@ -49,6 +51,8 @@ class ImportOptions:
     """One character, or "" where quotes mean nothing; None: found by looking."""
     encoding: str | None = None
     """A codec name such as "utf-8", "cp1252", "utf-16"; None: found by looking."""
+    member: str | None = None
+    """The file in a ZIP archive that is the table; None: the only one."""
     result_header: Literal["positional", "source"] = "positional"
     """Result files name columns col_0, col_1, … or as the source's header does."""
     max_errors: int | None = None
@@ -79,6 +83,9 @@ class ImportOptions:
                 custom[str(name)] = value
             else:
                 known[name] = check(name, value)
+        if _is_nested_deeper(custom, MAX_CUSTOM_OPTIONS_DEPTH):
+            template = "A custom option is nested more than %(limit)s levels deep."
+            raise _refusal("options", template, limit=str(MAX_CUSTOM_OPTIONS_DEPTH))
         try:
             text = json.dumps(custom, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -206,8 +213,17 @@ KNOWN: Mapping[str, Any] = MappingProxyType(
         "delimiter": _character(may_be_empty=False),
         "quote_char": _character(may_be_empty=True),
         "encoding": _encoding,
+        "member": _text_or_none,
         "result_header": _choice("positional", "source"),
         "max_errors": _integer(0, 2**53, or_none=True),
         "max_error_rate": _share,
     }
 )
+
+
+def _is_nested_deeper(value: object, levels: int) -> bool:
+    """Whether there are more levels; looks at no more than it must, so that nothing overflows."""
+    if not isinstance(value, Mapping | list | tuple):
+        return False
+    items = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_is_nested_deeper(item, levels - 1) for item in items)

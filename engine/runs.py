@@ -25,6 +25,7 @@ from engine.options import ImportOptions
 from engine.progress import MemoryProgress, ProgressStore, RedisProgress
 from engine.report import JobReport
 from engine.runtime.local import LocalRun
+from engine.runtime.local_fork import ForkedProcess
 from engine.status import Phase, Status
 from engine.storage import open_location, open_storage
 from engine.table import pin_source
@@ -49,6 +50,7 @@ def run(
     config: EngineConfig | None = None,
     on_progress: OnProgress = lambda _report: None,
     on_interrupt: Callable[[], None] = lambda: None,
+    forked: Sequence[ForkedProcess] = (),
     options: Mapping[str, Any] | None = None,
     **more_options: Any,
 ) -> JobReport:
@@ -69,6 +71,7 @@ def run(
         config: services and limits; None to read the environment.
         on_progress: is given a report a few times a second.
         on_interrupt: is called when Ctrl-C was noticed and chunks in hand get a few seconds to end.
+        forked: processes that the command line has started ahead of time for the local executor.
         options: the import options (`engine.options.KNOWN`); any other name goes to the handler.
         more_options: the same, as keyword arguments.
 
@@ -109,6 +112,7 @@ def run(
             workers=workers,
             on_progress=on_progress,
             on_interrupt=on_interrupt,
+            forked=forked,
         )
     finally:
         books.close()
@@ -207,6 +211,7 @@ def _to_its_end(
     workers: int | None,
     on_progress: OnProgress,
     on_interrupt: Callable[[], None],
+    forked: Sequence[ForkedProcess] = (),
 ) -> JobReport:
     """Have a job done by processes of our own where the counters are ours, else by workers, and watch it."""
     # At once, so that whoever watches knows the job even if it fails before the first look at it.
@@ -220,6 +225,7 @@ def _to_its_end(
             workers=workers or os.cpu_count() or 1,
             on_progress=lambda job, counts: on_progress(JobReport(job=job, counts=counts)),
             on_interrupt=on_interrupt,
+            forked=forked,
         )
         ended = local.run(job.job_id)
     else:
@@ -375,6 +381,9 @@ class _EndHere:
 
     def send_finish(self, job_id: str) -> None:
         self._coordinator.finish(job_id)
+
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Nobody is left to help."""
 
 
 def ledger_url_for(ledger: str | None, output_dir: str | os.PathLike[str], config: EngineConfig) -> str:

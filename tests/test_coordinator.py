@@ -342,10 +342,10 @@ def test_of_two_callers_one_finishes(here: InProcess, monkeypatch: pytest.Monkey
     merges: list[str] = []
     inner = Finishing._make_result_files
 
-    def counted(finishing: Finishing, job: Job) -> Any:
+    def counted(finishing: Finishing, job: Job, *more: Any) -> Any:
         merges.append(finishing._desk.owner)
         assert not second.finish(here.job_id)
-        return inner(finishing, job)
+        return inner(finishing, job, *more)
 
     monkeypatch.setattr(Finishing, "_make_result_files", counted)
     assert first.finish(here.job_id)
@@ -451,13 +451,13 @@ def test_a_merge_that_another_took_over_does_not_fail_the_job(here: InProcess, m
     here.run_all()
     make = Finishing._make_result_files
 
-    def overtaken(finishing: Finishing, job: Job) -> Any:
+    def overtaken(finishing: Finishing, job: Job, *more: Any) -> Any:
         if finishing._desk.owner == "slow":
             silence(here)
             quick = here.coordinator("quick")
             quick.recover(here.job_id, here.executor)
             assert quick.finish(here.job_id)
-        return make(finishing, job)
+        return make(finishing, job, *more)
 
     monkeypatch.setattr(Finishing, "_make_result_files", overtaken)
     assert not here.coordinator("slow").finish(here.job_id)
@@ -487,9 +487,9 @@ def test_a_merge_that_ends_in_other_hands_does_not_end_the_job(
     here.run_all()
     make = Finishing._make_result_files
 
-    def taken_over(finishing: Finishing, job: Job) -> Any:
+    def taken_over(finishing: Finishing, job: Job, *more: Any) -> Any:
         tamper(here, "UPDATE jobs SET owner = 'quick'")
-        return make(finishing, job)
+        return make(finishing, job, *more)
 
     monkeypatch.setattr(Finishing, "_make_result_files", taken_over)
     assert not here.coordinator("slow").finish(here.job_id)
@@ -647,9 +647,9 @@ def test_a_cancel_while_merging_changes_nothing(here: InProcess, monkeypatch: py
     here.run_all()
     make = Finishing._make_result_files
 
-    def cancelled(finishing: Finishing, job: Job) -> Any:
+    def cancelled(finishing: Finishing, job: Job, *more: Any) -> Any:
         assert state(here.coordinator("somebody").cancel(here.job_id)) == (Status.RUNNING, Phase.MERGING)
-        return make(finishing, job)
+        return make(finishing, job, *more)
 
     monkeypatch.setattr(Finishing, "_make_result_files", cancelled)
     assert here.finish().status is Status.SUCCEEDED
@@ -866,12 +866,12 @@ def test_a_long_merge_says_that_it_lives(tmp_path: Path, monkeypatch: pytest.Mon
         beat(job_id, owner)
         heard.set()
 
-    def long(finishing: Finishing, job: Job) -> Any:
+    def long(finishing: Finishing, job: Job, *more: Any) -> Any:
         silence(here)
         heard.clear()
         assert heard.wait(10)
         assert here.job().seconds_since_heartbeat < LEASE_SECONDS
-        return make(finishing, job)
+        return make(finishing, job, *more)
 
     monkeypatch.setattr(here.ledger, "job_heartbeat", count)
     monkeypatch.setattr(Finishing, "_make_result_files", long)

@@ -28,6 +28,7 @@ VALID: dict[str, list[Any]] = {
     "delimiter": [None, ",", ";", "|", "\t", "x", " "],
     "quote_char": [None, '"', "'", ""],
     "encoding": [None, "utf-8", "cp1252", "utf-16", "ascii"],
+    "member": [None, "a.csv", "folder/a b.csv"],
     "result_header": ["positional", "source"],
     "max_errors": [None, 0, 1, 10**12],
     "max_error_rate": [None, 0, 0.0, 0.25, 1],
@@ -43,6 +44,7 @@ INVALID: dict[str, list[Any]] = {
     "delimiter": ["", ",,", "\n", "\r", "\0", "é", 5, ["|"]],
     "quote_char": ["''", "\n", "«", 5],
     "encoding": ["utf-99", "", "rot13", "base64", "hex", "a\0b", "é" * 3, 5, ["utf-8"], "undefined"],
+    "member": ["", 5, ["a.csv"]],
     "result_header": ["Source", None, True],
     "max_errors": [-1, 1.5, "10", True, 10**20],
     "max_error_rate": [-0.1, 1.01, "0.5", True, float("nan"), [0.5]],
@@ -63,6 +65,7 @@ def test_the_defaults_are_those_of_the_usage_guide() -> None:
         "delimiter": None,
         "quote_char": None,
         "encoding": None,
+        "member": None,
         "result_header": "positional",
         "max_errors": None,
         "max_error_rate": None,
@@ -171,7 +174,7 @@ def nested(depth: int) -> list[Any]:
     "value", [object(), {1, 2}, b"bytes", float("nan"), float("inf"), circle(), nested(100_000), {(1, 2): 3}]
 )
 def test_a_custom_option_that_is_not_json_is_refused(value: Any) -> None:
-    with pytest.raises(OptionError, match="is not JSON") as caught:
+    with pytest.raises(OptionError, match=r"is not JSON|levels deep") as caught:
         ImportOptions.from_mapping({"field": value})
     assert caught.value.option == "options"
 

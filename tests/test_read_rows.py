@@ -21,6 +21,7 @@ from engine import EngineConfig
 from engine.errors import (
     OptionError,
     SourceBinaryError,
+    SourceDamagedError,
     SourceEmptyError,
     SourceError,
     SourceFormatError,
@@ -148,7 +149,7 @@ def test_broken_rows_reach_no_handler_and_inspect_shows_them(folder: Path) -> No
         (b"\xef\xbb\xbf", SourceEmptyError),
         (b"\xff\xfe", SourceEmptyError),
         (b"\n\r\n", SourceEmptyError),
-        (b"PK\x03\x04abc", SourceBinaryError),
+        (b"PK\x03\x04abc", SourceDamagedError),
         (b"\x89PNG\r\n\x1a\n", SourceBinaryError),
         (b"\x7fELF\2\1\1", SourceBinaryError),
         (bytes(4096), SourceBinaryError),

@@ -91,6 +91,8 @@ def kind_of(head: bytes) -> str:
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
+    if head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F:
+        return "zstd"  # a frame that is to be skipped stands first
     if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":
         return "bzip2"
     # A table may begin with the letters MZ; the zero bytes of a Windows program's header are in none.

@@ -47,6 +47,10 @@ def engine_config() -> EngineConfig:
         # A second chunk would only wait for the first.
         window=1 if has_one_writer else imports.window,
         max_rows=imports.max_rows_per_job,
+        max_unpacked_bytes=imports.max_unpacked_bytes,
+        max_unpacked_ratio=imports.max_unpacked_ratio,
+        max_workbook_bytes=imports.max_workbook_bytes,
+        max_archive_entries=imports.max_archive_entries,
         lease_seconds=imports.lease_seconds,
         resend_after_seconds=imports.resend_after_seconds,
         recovery_interval_seconds=imports.recovery_interval_seconds,

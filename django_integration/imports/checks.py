@@ -179,7 +179,7 @@ def check_celery() -> Iterator[CheckMessage]:
         )
         return
     conf = app.conf
-    ours = [app.tasks[name] for name in (bridge.PLAN_TASK, bridge.CHUNK_TASK, bridge.FINISH_TASK)]
+    ours = [app.tasks[name] for name in (bridge.PLAN_TASK, bridge.CHUNK_TASK, bridge.FINISH_TASK, bridge.HELP_TASK)]
     # The tasks say so themselves; only task_annotations can take it from them.
     if not all(task.acks_late for task in ours):
         yield _celery("W021", "Import tasks are acknowledged before they are done.", "acks_late")

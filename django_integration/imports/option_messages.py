@@ -14,6 +14,7 @@ from engine.errors import OptionError
 TEMPLATES = (
     _("options must be an object of names and values."),
     _("A custom option is not JSON: %(why)s."),
+    _("A custom option is nested more than %(limit)s levels deep."),
     _("The custom options take %(size)s bytes; %(limit)s are allowed."),
     _("delimiter and quote_char must differ."),
     _("%(name)s must be a whole number, not %(value)s."),

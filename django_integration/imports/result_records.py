@@ -70,8 +70,10 @@ def apply_changes(row: ImportJob, changes: Mapping[str, Any], *, using: str) -> 
         match name, value:
             case (("total_rows" | "started_at" | "finished_at"), _):
                 setattr(row, name, value)
-            case (("error_code" | "error_message"), _):
-                setattr(row, name, value or "")
+            case "error_code", _:
+                row.error_code = value or ""
+            case "error_message", _:
+                row.error_message = told_to_users(row.file, value or "")
             case "counts", Counts():
                 row.success_count = value.success_count
                 row.failure_count = value.failure_count
@@ -83,6 +85,12 @@ def apply_changes(row: ImportJob, changes: Mapping[str, Any], *, using: str) -> 
                 _record_results(row, value, using=using)
             case _:
                 raise KeyError(f"{name} of a job cannot be changed by move_job")
+
+
+def told_to_users(file: FileModel, message: str) -> str:
+    """The engine's message without the server's places: a source is called by its name, other objects by their keys."""
+    root = storage_root()
+    return message.replace(join_url(root, *_names(file.file_path)), file.file_name).replace(root.rstrip("/") + "/", "")
 
 
 def _record_results(row: ImportJob, files: ResultFiles, *, using: str) -> None:

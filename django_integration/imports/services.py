@@ -236,6 +236,35 @@ def live_progress(job: ImportJob) -> LiveProgress:
     )
 
 
+def running_status(user: User, task_id: str) -> dict[str, Any] | None:
+    """The body of the status response without a look at the database, for a running job that was asked for before.
+
+    None where only the database can tell. Raises Http404 where the job is another user's.
+    """
+    found = bridge.process_parts().statuses.find(task_id)
+    if found is None:
+        return None
+    body, counts = found.body, found.snapshot.counts
+    # Permissions are rows too: one's own job needs none.
+    if str(body["created_by_id"]) != str(user.pk) and not may_manage(user):
+        raise Http404
+    total = body["total_rows"] if found.snapshot.total_rows is None else found.snapshot.total_rows
+    return {
+        **body,
+        "total_rows": total,
+        "processed_rows": counts.processed_rows,
+        "success_count": counts.success_count,
+        "failure_count": counts.failure_count,
+        "percentage": percentage(total, counts.processed_rows, is_final=False),
+    }
+
+
+def keep_status(job: ImportJob, body: Mapping[str, Any]) -> None:
+    """Have `running_status` give this body from now on, as long as the job runs."""
+    if job.status == ImportJob.Status.RUNNING:
+        bridge.process_parts().statuses.keep(str(job.pk), job.celery_task_id, body)
+
+
 def _importable_file(request: StartRequest) -> FileModel:
     files = FileModel.objects.all()
     user = request.user

@@ -33,6 +33,12 @@ def finish(job_id: str) -> None:
     bridge.process_parts().steps.finish(job_id)
 
 
+@shared_task(name=bridge.HELP_TASK, **_OPTIONS)
+def help_merge(job_id: str, position: int, step: int) -> None:
+    """Make a piece of the Excel files of a job that is being merged, then send the next. A copy does no harm."""
+    bridge.process_parts().steps.help(job_id, position, step)
+
+
 @shared_task(name=bridge.SWEEP_TASK, ignore_result=True)
 def sweep() -> None:
     """Remove what nobody needs any more, as `manage.py sweep_imports` does; for the project's Celery beat."""

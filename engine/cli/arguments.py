@@ -87,6 +87,7 @@ READING_FLAGS = (
         default="found by looking",
     ),
     Flag(name="--encoding", value="NAME", phrase="such as utf-8, cp1252 or utf-16", default="found by looking"),
+    Flag(name="--member", value="NAME", phrase="the file in a ZIP archive that is the table", default="the only one"),
     Flag(
         name="--chunk-size",
         value="NUMBER",

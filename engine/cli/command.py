@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import traceback
@@ -53,8 +52,6 @@ def _run(words: Sequence[str]) -> int:
     as_json, debug = "--json" in words, "--debug" in words
     arguments: argparse.Namespace | None = None
     try:
-        # A handler's module stands beside whoever calls, not beside this program.
-        sys.path.insert(0, os.getcwd())
         arguments = make_parser().parse_args(words)
         configure_logging(verbose=arguments.verbose, debug=debug)
         return _COMMANDS[arguments.command](arguments, words)

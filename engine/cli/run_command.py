@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from engine import runs
 from engine.cli import arguments as flags
@@ -25,8 +26,11 @@ from engine.errors import (
     RowmillError,
 )
 from engine.report import JobReport
+from engine.runtime.local_fork import ForkedProcess, can_fork, fork_workers
 from engine.status import Status
 
+#: Workers that are forked, at most; a machine may start so many in a moment, and refuse thousands.
+_MOST_FORKS = 64
 #: How a job's end becomes the command's.
 EXIT_CODES = {Status.SUCCEEDED: EXIT_SUCCEEDED, Status.CANCELLED: EXIT_JOB_CANCELLED}
 
@@ -52,8 +56,13 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
         words: the command line after the program's name, for telling how to resume.
     """
     given = _Given(arguments)
+    forked = _fork_workers(given)
     watch = _Watch()
     display = make_display()
+    # The scan's numpy, before a file of that name beside the handler could be taken for it.
+    import_module("engine.readers.scan")
+    # A handler's module stands beside whoever calls, not beside this program.
+    sys.path.insert(0, os.getcwd())
     if not arguments.resume:
         _hint_at_unfinished(given, display.say)
 
@@ -77,6 +86,7 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
                 on_interrupt=lambda: display.say(
                     "rowmill: interrupted; chunks in hand get a few seconds to end (again Ctrl-C: none)"
                 ),
+                forked=forked,
                 options=given.options,
             )
     except RowmillError as error:
@@ -90,6 +100,14 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     else:
         write(summary(report, seconds=seconds, rows=report.counts.processed_rows - watch.rows_before))
     return EXIT_CODES.get(report.job.status, EXIT_JOB_FAILED)
+
+
+def _fork_workers(given: _Given) -> list[ForkedProcess]:
+    """The workers of a local run, forked before anything else is loaded or begun, where that is possible."""
+    count = os.cpu_count() or 1 if given.workers is None else given.workers
+    if given.executor != "local" or not 0 < count <= _MOST_FORKS or not can_fork():
+        return []
+    return fork_workers(count, import_path=[os.getcwd(), *sys.path])
 
 
 class _Given:

@@ -12,6 +12,7 @@ from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
 from engine.coordinator.failing import Failing
 from engine.coordinator.finishing import Finishing
+from engine.coordinator.helping import MergeHelper
 from engine.coordinator.planning import Planning
 from engine.coordinator.protocols import Executor, JobListener
 from engine.coordinator.recovery import Recovery
@@ -53,6 +54,7 @@ class Coordinator:
         self._planning = Planning(self._desk, self._cancelling, self._failing)
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
+        self._helper = MergeHelper(ledger, config)
 
     def create(
         self,
@@ -166,9 +168,13 @@ class Coordinator:
         """See `Finishing.is_ready_to_finish`."""
         return self._finishing.is_ready_to_finish(job_id)
 
-    def finish(self, job_id: str) -> bool:
+    def finish(self, job_id: str, executor: Executor | None = None) -> bool:
         """See `Finishing.finish`."""
-        return self._finishing.finish(job_id)
+        return self._finishing.finish(job_id, executor)
+
+    def help_merge(self, job_id: str, position: int, step: int) -> int | None:
+        """See `MergeHelper.help`."""
+        return self._helper.help(job_id, position, step)
 
     def cancel(self, job_id: str) -> Job:
         """See `Cancelling.cancel`."""

@@ -118,6 +118,8 @@ class JobDesk:
     ) -> Iterator[None]:
         """While this process scans or merges: say so, mark the job failed on an error, give it back on an interrupt.
 
+        It is given back as well when the ledger does not answer: whoever recovers the job goes on with it.
+
         An error counts for nothing when the job has ended meanwhile, or is another process's by now.
 
         Args:
@@ -133,6 +135,10 @@ class JobDesk:
             if isinstance(error, Stopped):
                 self._give_back(job_id, phase, given_back_as)
                 return
+            if isinstance(error, LedgerError) and error.transient:
+                # Its database was away for a moment, which is no fault of the job.
+                self._give_back(job_id, phase, given_back_as)
+                raise
             told = error if isinstance(error, RowmillError) else _internal_error(error, str(phase), job_id)
             if fail(told):
                 if told is error:

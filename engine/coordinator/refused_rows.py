@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from engine.config import EngineConfig
-from engine.coordinator.result_files import failed_parts, result_header, result_key
+from engine.coordinator.parts import parts_of_job, result_header_cells, result_key
 from engine.errors import ObjectMissingError, StatusTransitionError
 from engine.ledger import Ledger
 from engine.model import Job
@@ -70,10 +70,10 @@ def _refused_records(job: Job, ledger: Ledger, config: EngineConfig) -> Iterator
     if job.result_files.failed_url is None:
         raise ObjectMissingError(f"Job {job.job_id} has no failed file to retry from.", job_id=job.job_id)
     if not job.result_files.failed_url.endswith(".csv"):
-        for part in failed_parts(job, ledger):
+        for part, _ in parts_of_job(job, ledger, "failed"):
             yield from read_records(output.read_blocks(part.key, 0, part.size_bytes, block_bytes=_BLOCK_BYTES))
         return
     key = result_key(job, "failed", "csv")
     options = ImportOptions.from_mapping(job.options)
-    header = header_line([*result_header(job, options), "import_error"], escape_formulae=config.escape_formulae)
+    header = header_line(result_header_cells(job, "failed", options), escape_formulae=config.escape_formulae)
     yield from read_records(output.read_blocks(key, len(header), output.stat(key).size_bytes, block_bytes=_BLOCK_BYTES))

@@ -9,26 +9,24 @@ from collections.abc import Iterator
 from itertools import islice
 
 from engine.config import EngineConfig
-from engine.coordinator.result_files import below_output, result_header, result_key
+from engine.coordinator.parts import parts_folder, result_key, source_header_cells
 from engine.errors import InconsistentJobError
 from engine.ledger import Ledger
-from engine.model import Job
+from engine.model import Job, Part
 from engine.options import ImportOptions
 from engine.readers import BrokenRow
 from engine.results import (
     PartKeys,
-    PartWriter,
     encode_lines,
     escape_row,
     header_line,
-    make_result_file,
     plain_line,
 )
 from engine.storage import open_location, open_storage
 from engine.table import read_chunk
 
-#: Lines encoded and written together.
-_SLICE_LINES = 2_000
+#: Rows encoded and written together.
+_SLICE_LINES = 20_000
 
 
 def make_unprocessed_file(job: Job, ledger: Ledger, config: EngineConfig) -> str:
@@ -43,37 +41,41 @@ def make_unprocessed_file(job: Job, ledger: Ledger, config: EngineConfig) -> str
         OutputNotWritableError: the output refuses the file.
     """
     options = ImportOptions.from_mapping(job.options)
-    output = open_storage(job.output_url, config)
-    key = result_key(job, "unprocessed", options.output_format)
-    escapes = config.escape_formulae and options.output_format == "csv"
-    header, blocks = result_header(job, options), _blocks(job, ledger, config, escapes=escapes)
-    if options.output_format == "csv":
-        with output.open_writer(key) as writer:
-            writer.write(header_line(header, escape_formulae=escapes))
-            for block in blocks:
-                writer.write(block)
-        return output.url_of(key)
-    workspace, part_key = open_storage(job.workspace_url, config), f"{PartKeys.job_prefix(job.job_id)}unprocessed.csv"
-    try:
-        with PartWriter(workspace, part_key) as lines:
-            for block in blocks:
-                lines.add_bytes(block)
-            part = lines.finish()
-        make_result_file(
-            output,
-            key,
-            output_format=options.output_format,
-            header_cells=header,
-            parts=[below_output(job, part)] if part is not None else [],
-            temp_dir=config.temp_dir,
-        )
-    finally:
-        workspace.delete([part_key])
+    if options.output_format == "xlsx":
+        return _make_excel_file(job, ledger, config, options)
+    output, key = open_storage(job.output_url, config), result_key(job, "unprocessed", "csv")
+    header = header_line(source_header_cells(job, options), escape_formulae=config.escape_formulae)
+    with output.open_writer(key) as writer:
+        writer.write(header)
+        for _, block in _blocks(job, ledger, config, escapes=config.escape_formulae):
+            writer.write(block)
     return output.url_of(key)
 
 
-def _blocks(job: Job, ledger: Ledger, config: EngineConfig, *, escapes: bool) -> Iterator[bytes]:
-    """The records of all rows without an outcome, chunk by chunk."""
+def _make_excel_file(job: Job, ledger: Ledger, config: EngineConfig, options: ImportOptions) -> str:
+    """By way of a part per slice of rows, as the other two files are made; nothing of them stays."""
+    # Few processes ever make an Excel file; the others need not load the library.
+    from engine.results.sheet_fragments import CountedPart, SheetFragments
+    from engine.results.xlsx import join_xlsx
+
+    output, key = open_storage(job.output_url, config), result_key(job, "unprocessed", "xlsx")
+    folder = f"{parts_folder(job)}/{PartKeys.job_prefix(job.job_id)}unprocessed"
+    parts: list[CountedPart] = []
+    try:
+        for rows, block in _blocks(job, ledger, config, escapes=False):
+            part = Part(key=f"{folder}/{len(parts):08d}.csv", size_bytes=len(block))
+            output.write(part.key, block)
+            parts.append(CountedPart(part=part, row_count=rows))
+        sheets = SheetFragments(output, f"{folder}/sheets", parts, temp_dir=config.temp_dir)
+        made = {index: fragment for index in range(sheets.count) if (fragment := sheets.make(index)) is not None}
+        join_xlsx(output, key, source_header_cells(job, options), sheets, made)
+    finally:
+        output.delete([info.key for info in output.list(f"{folder}/")])
+    return output.url_of(key)
+
+
+def _blocks(job: Job, ledger: Ledger, config: EngineConfig, *, escapes: bool) -> Iterator[tuple[int, bytes]]:
+    """The rows without an outcome as records, some at a time with how many they are."""
     plan = job.plan
     if plan is None:
         raise InconsistentJobError(f"Job {job.job_id} has chunks but no plan.", job_id=job.job_id)
@@ -86,4 +88,4 @@ def _blocks(job: Job, ledger: Ledger, config: EngineConfig, *, escapes: bool) ->
         rows = islice(read_chunk(source, source_key, plan, state.chunk, config), processed, None)
         while batch := list(islice(rows, _SLICE_LINES)):
             cells = [row.cells if isinstance(row, BrokenRow) else row for row in batch]
-            yield encode_lines([plain_line(escape_row(row) if escapes else row) for row in cells])
+            yield len(cells), encode_lines([plain_line(escape_row(row) if escapes else row) for row in cells])

@@ -63,7 +63,7 @@ class SqliteLedger:
         names = ", ".join(columns)
         marks = ", ".join("?" * len(columns))
         with self._file.transaction() as execute:
-            execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608
+            execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608 - own names
 
     def job(self, job_id: str) -> Job:
         rows = self._file.read("SELECT * FROM jobs WHERE job_id = ?", job_id)
@@ -73,7 +73,7 @@ class SqliteLedger:
 
     def jobs(self, *, unfinished_only: bool = False) -> list[Job]:
         where = "WHERE status IN ('queued', 'running')" if unfinished_only else ""
-        rows = self._file.read(f"SELECT * FROM jobs {where} ORDER BY created_at DESC, rowid DESC")  # noqa: S608
+        rows = self._file.read(f"SELECT * FROM jobs {where} ORDER BY created_at DESC, rowid DESC")  # noqa: S608 - own names
         return [records.job_from_row(row, now=self._clock()) for row in rows]
 
     def move_job(
@@ -101,7 +101,7 @@ class SqliteLedger:
         values = [str(value) if value is not None else None for pair in expected for value in pair]
         with self._file.transaction() as execute:
             done = execute(
-                f"UPDATE jobs SET {assignments} WHERE job_id = ? AND ({states})"  # noqa: S608
+                f"UPDATE jobs SET {assignments} WHERE job_id = ? AND ({states})"  # noqa: S608 - own names
                 " AND coalesce(owner, '') = coalesce(?, owner, '')",
                 (*columns.values(), job_id, *values, expected_owner),
             )
@@ -318,7 +318,7 @@ class SqliteLedger:
     def _update_leased(self, claim: Claim, assignments: str, *values: Any) -> bool:
         with self._file.transaction() as execute:
             done = execute(
-                f"UPDATE chunks SET {assignments}"  # noqa: S608
+                f"UPDATE chunks SET {assignments}"  # noqa: S608 - own names
                 " WHERE job_id = ? AND chunk_index = ? AND status = 'leased' AND token = ?",
                 (*values, claim.job_id, claim.chunk.chunk_index, claim.token),
             )

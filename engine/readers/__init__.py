@@ -1,11 +1,13 @@
-"""Bytes → dialect, record ends, rows."""
+"""Bytes → dialect, record ends, rows. What needs numpy (`scan`, `frames`) is imported where it is used."""
 
 from engine.readers.encoding import EncodingEvidence, needs_transcoding
+from engine.readers.frame import TextFrame
 from engine.readers.head import HEAD_BYTES, DataStart, Head, find_data_start, look
+from engine.readers.kind import SourceKind, kind_of_start, tell_kind
 from engine.readers.records import count_lines
 from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
-from engine.readers.scan import RecordBlock, RecordScanner
 from engine.readers.slices import RowSlice, read_slices, sliced
+from engine.readers.workbook_check import check_workbook
 
 __all__ = [
     "HEAD_BYTES",
@@ -13,16 +15,19 @@ __all__ = [
     "DataStart",
     "EncodingEvidence",
     "Head",
-    "RecordBlock",
-    "RecordScanner",
     "Row",
     "RowSlice",
+    "SourceKind",
+    "TextFrame",
     "bytes_to_read",
+    "check_workbook",
     "count_lines",
     "find_data_start",
+    "kind_of_start",
     "look",
     "needs_transcoding",
     "read_rows",
     "read_slices",
     "sliced",
+    "tell_kind",
 ]

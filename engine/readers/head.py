@@ -14,24 +14,9 @@ from engine.readers.encoding import detect_encoding, is_for_files, normalise
 from engine.readers.records import RecordSplitter
 from engine.readers.rows import BrokenRow, allow_long_cells, read_record
 
-#: Bytes looked at for encoding and dialect.
+#: Bytes looked at for kind, encoding and dialect.
 HEAD_BYTES = 256 * 1024
 
-#: First bytes of common files that are not text → what to call them.
-_SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook (.xlsx)"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)"),
-    (b"\x1f\x8b", "compressed with gzip"),
-    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard"),
-    (b"%PDF-", "a PDF"),
-    (b"\x89PNG\r\n", "a PNG picture"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"GIF87a", "a GIF picture"),
-    (b"GIF89a", "a GIF picture"),
-    (b"PAR1\x15", "a Parquet file"),
-    (b"\x7fELF", "a program"),
-    (b"SQLite format 3\x00", "a SQLite database"),
-)
 #: Control characters that no text holds on purpose; NUL stands in padded exports and counts apart.
 _CONTROLS = re.compile("[\x01-\x08\x0b\x0e-\x19\x1c-\x1f]")
 #: So many zero bytes say nothing yet, however small the source is.
@@ -61,7 +46,7 @@ class DataStart:
 
 
 def look(head: bytes, options: ImportOptions, *, source: str, is_whole: bool, samples: tuple[bytes, ...] = ()) -> Head:
-    """Judge a source by its first `HEAD_BYTES` bytes, and by samples from further on where there are some.
+    """Judge a text by its first `HEAD_BYTES` bytes, and by samples from further on where there are some.
 
     Raises:
         SourceEmptyError: there is nothing in it, or nothing but a byte order mark and line ends.
@@ -70,11 +55,6 @@ def look(head: bytes, options: ImportOptions, *, source: str, is_whole: bool, sa
     """
     if not head:
         raise SourceEmptyError(f"{source} is empty: it has no bytes.", source=source)
-    for signature, name in _SIGNATURES:
-        if head.startswith(signature):
-            raise SourceBinaryError(
-                f"{source} is {name}, not a CSV. Save or unpack it as CSV and import that.", source=source
-            )
     encoding, mark_bytes = detect_encoding(head, samples)
     if options.encoding is not None:
         encoding, mark_bytes = _given_encoding(options.encoding, encoding, mark_bytes, head, source)

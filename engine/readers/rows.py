@@ -14,6 +14,8 @@ from engine.readers.records import RecordSpan, RecordSplitter, count_lines
 
 #: Bytes of an overlong record that are kept for the failed file.
 MAX_BROKEN_BYTES = 64 * 1024
+#: Bytes decoded in one go.
+_SLICE_BYTES = 256 * 1024
 #: What `staging` puts for bytes that it cannot decode; never valid UTF-8.
 _UNDECODABLE_MARK = b"\xff"
 
@@ -144,8 +146,11 @@ def reader_options(dialect: Dialect) -> dict[str, Any]:
 def _decodes(data: bytes, encoding: str) -> bool:
     if data.isascii():
         return True
+    # In slices, since memory for one large text costs more than the decoding.
+    decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        data.decode(encoding)
+        for start in range(0, len(data), _SLICE_BYTES):
+            decoder.decode(data[start : start + _SLICE_BYTES], start + _SLICE_BYTES >= len(data))
     except UnicodeDecodeError:
         return False
     return True

@@ -15,9 +15,10 @@ from engine.results.csv_format import (
     result_line,
     unescape_formula,
 )
+from engine.results.frame_lines import accepted_lines, frame_lines, frame_records
 from engine.results.json_format import result_json
 from engine.results.lines import extra_lines, success_lines
-from engine.results.merge import make_result_file, merge_csv
+from engine.results.merge import merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
 __all__ = [
@@ -25,15 +26,17 @@ __all__ = [
     "PartKeys",
     "PartWriter",
     "ResultKind",
+    "accepted_lines",
     "column_names",
     "encode_lines",
     "escape_formula",
     "escape_row",
     "extra_lines",
     "format_record",
+    "frame_lines",
+    "frame_records",
     "header_cells",
     "header_line",
-    "make_result_file",
     "merge_csv",
     "plain_line",
     "quote_cell",

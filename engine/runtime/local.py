@@ -23,6 +23,7 @@ from engine.errors import InterruptedJobError, RowmillError, WorkerLostError, er
 from engine.ledger import Ledger
 from engine.model import Counts, Job
 from engine.progress import MemoryProgress
+from engine.runtime.local_fork import ForkedProcess
 from engine.runtime.local_process import WorkerProcess
 from engine.status import Status
 
@@ -53,12 +54,14 @@ class LocalRun:
         config: EngineConfig,
         *,
         workers: int,
+        forked: Sequence[ForkedProcess] = (),
         on_progress: Callable[[Job, Counts], None] = lambda _job, _counts: None,
         on_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
             workers: processes, at least 1.
+            forked: processes that wait to be taken as workers.
             on_progress: called a few times a second with the job and its live counts.
             on_interrupt: called when the first Ctrl-C was noticed.
         """
@@ -67,6 +70,7 @@ class LocalRun:
         self._progress = progress
         self._config = config
         self._worker_count = workers
+        self._forked = list(forked)
         self._workers: list[WorkerProcess] = []
         self._failed_starts = 0
         self._on_progress = on_progress
@@ -78,6 +82,7 @@ class LocalRun:
         self._wants_finish = False
         self._others_have_chunks = False
         self._queue: list[int] = []
+        self._job_id = ""
         self._looked_at = time.time()
         self._trusts_silence_after = 0.0
 
@@ -144,12 +149,19 @@ class LocalRun:
         del job_id
         self._wants_finish = True
 
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Give it to a worker, which goes on by itself; one is spared, as this process works in its place."""
+        helpers = self._workers[1:]
+        if helpers:
+            helpers[position % len(helpers)].help_merge(job_id, position, step)
+
     # The loop
 
     def _loop(self, job_id: str) -> Job:
         job = self._ledger.job(job_id)
         if job.status.is_final:
             return self._ended(job)
+        self._job_id = job_id
         self._progress.begin(job_id, total_rows=job.total_rows, done=self._ledger.counts_by_chunk(job_id))
         # The scan takes longer than a worker's start, so both begin together.
         if job.phase is None:
@@ -171,7 +183,7 @@ class LocalRun:
                 self._finish(job_id)
                 next_look = 0.0
                 continue
-            self._hear(job_id, timeout=0.02 if self._is_planning() else _LOOK_SECONDS)
+            self._hear(job_id, timeout=0.005 if self._is_planning() else _LOOK_SECONDS)
 
     def _look(self, job_id: str) -> Job:
         """What cannot be heard from the workers: the scan's end, cancels, chunks held by a dead earlier run."""
@@ -282,7 +294,8 @@ class LocalRun:
                     return
                 raise WorkerLostError(trouble)
             try:
-                self._workers.append(WorkerProcess(self._ledger.url, self._config))
+                forked = self._forked.pop() if self._forked else None
+                self._workers.append(WorkerProcess(self._ledger.url, self._config, self._job_id, forked=forked))
             except WorkerLostError as error:
                 self._failed_starts, trouble = _MAX_FAILED_STARTS, error.message
 
@@ -295,7 +308,7 @@ class LocalRun:
         self._take_over_counts(job_id)
         job = self._ledger.job(job_id)
         self._on_progress(job, self._coordinator.counts(job))
-        self._coordinator.finish(job_id)
+        self._coordinator.finish(job_id, self)
 
     def _ended(self, job: Job) -> Job:
         if job.status is Status.FAILED:

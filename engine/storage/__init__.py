@@ -1,6 +1,16 @@
 """Where sources are read from, and parts and result files are kept: a local folder or S3."""
 
 from engine.storage.location import join_url, open_location, open_storage
+from engine.storage.object_file import ObjectFile, open_object
 from engine.storage.protocol import ObjectInfo, Storage, Writer
 
-__all__ = ["ObjectInfo", "Storage", "Writer", "join_url", "open_location", "open_storage"]
+__all__ = [
+    "ObjectFile",
+    "ObjectInfo",
+    "Storage",
+    "Writer",
+    "join_url",
+    "open_location",
+    "open_object",
+    "open_storage",
+]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from engine.config import EngineConfig
 from engine.model import Chunk, Plan
-from engine.readers import Row, RowSlice, bytes_to_read, read_rows, read_slices, sliced
+from engine.readers import Row, RowSlice, TextFrame, bytes_to_read, read_rows, read_slices, sliced
 from engine.storage import Storage
 
 if TYPE_CHECKING:
@@ -39,6 +40,30 @@ def read_chunk_slices(
         return sliced(read_chunk(storage, key, plan, chunk, config), max_rows)
     data = _text_bytes(storage, key, plan, chunk, config)
     return read_slices(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes, max_rows=max_rows)
+
+
+def load_frames() -> None:
+    """Load ahead of time what `read_chunk_frame` needs."""
+    import_module("engine.readers.frames")
+    import_module("polars")
+    import_module("pyarrow")
+
+
+def read_chunk_frame(
+    storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig, *, names: Sequence[str]
+) -> TextFrame | None:
+    """As `read_chunk`, but as a frame with the given columns; None where some row cannot stand in one."""
+    if plan.form == "arrow":
+        if chunk.irregular or not names:
+            return None
+        import polars as pl
+
+        table = read_chunk_columns(storage, key, plan, chunk).select(range(len(names))).rename_columns(list(names))
+        return TextFrame(pl.DataFrame(table), None)
+    # numpy takes a while to load, and row handlers need none.
+    from engine.readers.frames import read_frame
+
+    return read_frame(_text_bytes(storage, key, plan, chunk, config), chunk, plan.dialect, names)
 
 
 def read_chunk_columns(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> pa.Table:

@@ -8,12 +8,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from engine.config import EngineConfig
+from engine.errors import SourceBinaryError
 from engine.model import Chunk, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE
-from engine.readers.magic import KIND_BYTES, kind_of_head
+from engine.readers import HEAD_BYTES, SourceKind, tell_kind
 from engine.staging import staged_key
-from engine.storage import Storage, open_location
+from engine.storage import Storage, open_location, open_object
 from engine.table.look import Look
 
 if TYPE_CHECKING:
@@ -101,11 +102,63 @@ class StagedPlanner:
         return plan
 
 
-def source_kind(source: Source, config: EngineConfig) -> str:
-    """What the content says that the source is: a key of `STAGERS`, or "text"."""
+def source_kind(source: Source, options: ImportOptions, config: EngineConfig) -> SourceKind:
+    """What the content says that the source is.
+
+    Raises:
+        SourceError: as `tell_kind`, where it is no table.
+    """
     storage, key = open_location(source.url, config)
-    return kind_of_head(storage.read_range(key, 0, min(source.size_bytes, KIND_BYTES), etag=source.etag))
+    return tell_kind(
+        open_object(storage, key, size_bytes=source.size_bytes, etag=source.etag),
+        storage.read_range(key, 0, min(source.size_bytes, HEAD_BYTES), etag=source.etag),
+        size_bytes=source.size_bytes,
+        source=source.url,
+        is_csv=options.delimiter is not None,
+        max_entries=config.max_archive_entries,
+    )
 
 
-#: Kind of source → what stages it; a kind that is not here is read as text.
-STAGERS: Mapping[str, Stager] = MappingProxyType({})
+def stager_of(kind: SourceKind, source: Source, *, start_only: bool = False) -> Stager | None:
+    """What stages a kind of source, or the first rows of it; None for text, which needs none.
+
+    Raises:
+        SourceBinaryError: nothing reads this kind.
+    """
+    if kind is SourceKind.TEXT:
+        return None
+    if start_only and kind is SourceKind.PARQUET:
+        return _stage_start_of_parquet
+    stager = STAGERS.get("workbook" if kind.is_workbook else str(kind))
+    if stager is None:
+        raise SourceBinaryError(f"{source.url} is {kind}, which is not read. Save it as CSV.", source=source.url)
+    return stager
+
+
+# Imported when they are called: text needs no pyarrow, which takes its time to load.
+def _stage_ndjson(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_ndjson import stage_ndjson
+
+    return stage_ndjson(source, options, config, target, target_key, chunk_size=chunk_size)
+
+
+def _stage_parquet(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_parquet import stage_parquet
+
+    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size)
+
+
+def _stage_start_of_parquet(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_parquet import stage_parquet
+
+    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size, start_only=True)
+
+
+#: Kind of source, or "workbook" for all of those, → what stages it.
+STAGERS: Mapping[str, Stager] = MappingProxyType({"ndjson": _stage_ndjson, "parquet": _stage_parquet})

@@ -73,7 +73,9 @@ def _tell_all(shots: Shots, verdict: Verdict, seconds: float, *, attempts: int, 
     _tell(f"\nthe import took {seconds:,.0f} s; {chunks:,} chunks in {attempts:,} attempts")
     for name, number in sorted(shots.fired.items()):
         _tell(f"  {number:>5}  {name}")
-    _tell_times("chunks of dead processes in other hands after", shots.seconds_to_recover)
+    for name, times in sorted(shots.seconds_to_recover.items()):
+        _tell_times(f"chunks held by a {name} in other hands after", times)
+    _tell(f"{shots.unrecovered} chunks of dead processes in nobody's hands at the end")
     _tell_times("wipes of the broker, work went on after", shots.seconds_to_recover_wipes)
     _tell(f"lost {verdict.lost}, duplicated {verdict.duplicated}, violations {len(verdict.violations)}")
     for violation in verdict.violations:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
+
+from engine.errors import LedgerError, LedgerUnavailableError
+from engine.ledger import Ledger
 
 #: Seconds after which a worker gives up.
 _PATIENCE_SECONDS = 60.0
@@ -64,6 +67,8 @@ def work(job_id: str, *, resume: bool = False) -> None:
     Args:
         resume: let the job go on when it has failed.
     """
+    from django.db import close_old_connections
+
     from django_integration.imports import bridge
     from engine.chunk_runner import ChunkRunner
     from engine.ledger.owner import this_process
@@ -73,12 +78,14 @@ def work(job_id: str, *, resume: bool = False) -> None:
     runner = ChunkRunner(parts.ledger, parts.progress, parts.config, owner=this_process())
     steps = JobSteps(parts.coordinator, runner, messages)
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not (status := parts.ledger.job(job_id).status).is_final or (resume and status == "failed"):
-        if status.is_final:
+    while not _is_over(parts.ledger, job_id, resume=resume):
+        close_old_connections()  # as Celery does between two tasks
+        if resume and parts.ledger.job(job_id).status == "failed":
             parts.coordinator.resume(job_id)
             resume = False
         if not messages.waiting:
-            parts.coordinator.recover(job_id, messages)
+            with suppress(LedgerError):
+                parts.coordinator.recover(job_id, messages)
         if not messages.waiting:
             time.sleep(0.02)
         if time.monotonic() > deadline:
@@ -88,14 +95,28 @@ def work(job_id: str, *, resume: bool = False) -> None:
             getattr(steps, step)(*arguments)
 
 
+def _is_over(ledger: Ledger, job_id: str, *, resume: bool) -> bool:
+    try:
+        status = ledger.job(job_id).status
+        return status.is_final and not (resume and status == "failed")
+    except LedgerUnavailableError:
+        return False
+
+
 def tell(job_ids: list[str]) -> list[dict[str, Any]]:
     """The jobs' ends: their status and counts, the rows that the handler wrote, their files."""
     from django_integration.conf import storage_root
+    from django_integration.files.storage import engine_config
     from django_integration.imports import bridge
     from django_integration.imports.models import ImportJob
+    from engine.storage import open_storage
     from tests.django_integration.myapp.models import SeenRow
 
-    root = Path(storage_root())
+    storage = open_storage(storage_root(), engine_config())
+
+    def text_of(key: str) -> str:
+        return storage.read_range(key, 0, storage.stat(key).size_bytes).decode()
+
     told = []
     for job_id in job_ids:
         job = ImportJob.objects.get(pk=job_id)
@@ -111,7 +132,7 @@ def tell(job_ids: list[str]) -> list[dict[str, Any]]:
                 "live_rows": None if live is None else live.counts.processed_rows,
                 "attempts": list(job.chunks.order_by("chunk_index").values_list("attempt", flat=True)),
                 "written_rows": list(rows),
-                "files": [(root / key).read_text() if key else None for key in (job.success_key, job.failed_key)],
+                "files": [text_of(key) if key else None for key in (job.success_key, job.failed_key)],
             }
         )
     return told

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model import Dialect
-from engine.readers import RecordScanner
+from engine.readers.scan import RecordScanner
 from tests.readers.growth import assert_linear
 from tests.readers.reference import csv_rows, line_ends, reference_records
 from tests.readers.strategies import TableText, blocks_of, examples, record_limits, soups, tables

@@ -46,6 +46,9 @@ class ImportOptionsSerializer(serializers.Serializer[Any]):
         required=False, allow_null=True, allow_blank=True, help_text=_("One character, or empty for no quoting.")
     )
     encoding = serializers.CharField(required=False, allow_null=True, help_text=_("Such as utf-8 or cp1252."))
+    member = serializers.CharField(
+        required=False, allow_null=True, help_text=_("The file in a ZIP archive that is the table.")
+    )
     result_header = serializers.ChoiceField(
         choices=["positional", "source"], required=False, help_text=_("How result files name their columns.")
     )

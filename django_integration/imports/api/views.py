@@ -37,6 +37,7 @@ from django_integration.imports.api.serializers import (
     StatusSerializer,
 )
 from django_integration.imports.models import ImportJob
+from django_integration.imports.result_records import told_to_users
 from django_integration.imports.row_errors import row_errors
 from engine.errors import RowmillError
 
@@ -64,11 +65,17 @@ class ImportStatusView(APIView):
         task_id = request.query_params.get("task_id", "")
         if not task_id:
             raise ValidationError({"task_id": [translate("This query parameter is required.")]})
-        wanted = Q(celery_task_id=task_id[:255].replace("\0", ""))
+        task_id = task_id[:255].replace("\0", "")
+        body = services.running_status(request.user, task_id)
+        if body is not None:
+            return Response(body)
+        wanted = Q(celery_task_id=task_id)
         with contextlib.suppress(ValueError):
             wanted |= Q(pk=uuid.UUID(task_id))
         job = get_object_or_404(services.visible_jobs(request.user), wanted)
-        return Response(StatusSerializer(job, context={"request": request}).data)
+        data = StatusSerializer(job, context={"request": request}).data
+        services.keep_status(job, data)
+        return Response(data)
 
 
 class JobPagination(LimitOffsetPagination):
@@ -217,7 +224,7 @@ class PreviewView(APIView):
                 file_url(file), rows=import_settings().preview_rows, config=engine_config(), header_rows=header_rows
             )
         except RowmillError as error:
-            raise ValidationError({"file_id": [error.message]}, code=error.code) from error
+            raise ValidationError({"file_id": [told_to_users(file, error.message)]}, code=error.code) from error
         return Response(PreviewSerializer({"file_id": file.pk, **shown.to_dict()}).data)
 
 

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,6 +80,12 @@ def test_a_name_and_its_content_belong_together() -> None:
     assert why_refused(zipped(), "x.xls") is not None
     assert why_refused(b"a,b\n", "x.xlsx") is not None
     assert why_refused(gzip.compress(b""), "x.csv.gz") is None
+    assert why_refused(zstd.compress(b"a"), "x.csv.zst") is None
+    assert why_refused(b"\x50\x2a\x4d\x18\x01\0\0\0x" + zstd.compress(b"a"), "x.csv.zst") is None
+    assert why_refused(zstd.compress(b"a"), "x.csv") is not None
+    assert why_refused(b"PAR1\x15\x04", "x.parquet") is None
+    assert why_refused(b'{"a": 1}\n', "x.ndjson") is None
+    assert why_refused(b"<html>", "x.ndjson") is not None
     assert why_refused(b"%PDF-1.4", "x.pdf") is None
 
 

@@ -13,7 +13,7 @@ from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 
 from django_integration.files.models import FileModel
-from django_integration.imports import bridge
+from django_integration.imports import bridge, services
 from django_integration.imports.models import ImportJob
 from tests.django_integration.myapp.models import SeenRow, Station
 
@@ -175,6 +175,27 @@ def test_a_repeat_under_the_same_key_gives_the_same_job_and_another_body_a_confl
     assert theirs.post(START, {"file_id": stored_file(uploaded_by=other_user).pk}).status_code == 202
     assert ImportJob.objects.count() == 2
     assert client_of(user, HTTP_IDEMPOTENCY_KEY="x" * 300).post(START, {"file_id": file.pk}).status_code == 400
+
+
+def test_of_two_requests_at_once_under_the_same_key_one_makes_the_job(
+    client_of: Callable[..., APIClient], stored_file: MakeFile, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"file_id": stored_file().pk}
+    client = client_of(user, HTTP_IDEMPOTENCY_KEY="k-1")
+    first = client.post(START, body).json()
+    look = services._earlier
+    looks: list[str] = []
+
+    def too_early(*given: Any) -> ImportJob | None:
+        """The first look of the second request comes before the first one's job is there."""
+        looks.append("")
+        return None if len(looks) == 1 else look(*given)
+
+    monkeypatch.setattr(services, "_earlier", too_early)
+    second = client.post(START, body)
+    assert (second.status_code, second.json()) == (202, first)
+    assert len(looks) == 2
+    assert ImportJob.objects.count() == 1
 
 
 def test_nobody_starts_anything_without_a_login(stored_file: MakeFile) -> None:
