@@ -51,6 +51,12 @@ class ImportOptions:
     """One character, or "" where quotes mean nothing; None: found by looking."""
     encoding: str | None = None
     """A codec name such as "utf-8", "cp1252", "utf-16"; None: found by looking."""
+    skip_rows: int | None = None
+    """Lines, or rows of a sheet, above the header that are left out; 0 to 1,000,000. None: found by looking."""
+    sheet: str | int | None = None
+    """Of a workbook, by name or by number counted from 1; None: the first visible one that has cells."""
+    table: str | None = None
+    """Of a workbook: an Excel table, a named range, or a range such as A3:J500; None: all cells of the sheet."""
     member: str | None = None
     """The file in a ZIP archive that is the table; None: the only one."""
     result_header: Literal["positional", "source"] = "positional"
@@ -163,6 +169,15 @@ def _text_or_none(name: str, value: Any) -> str | None:
     return value
 
 
+def _sheet(name: str, value: Any) -> str | int | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        template = "%(name)s must be the name of a sheet, or its number counted from 1, not %(value)s."
+        raise _refusal(name, template, value=_show(value))
+    if isinstance(value, str):
+        return _text_or_none(name, value)
+    return value if value is None else int(_integer(1, 10_000)(name, value))
+
+
 def _character(*, may_be_empty: bool) -> Any:
     def check(name: str, value: Any) -> str | None:
         if value is None:
@@ -213,6 +228,9 @@ KNOWN: Mapping[str, Any] = MappingProxyType(
         "delimiter": _character(may_be_empty=False),
         "quote_char": _character(may_be_empty=True),
         "encoding": _encoding,
+        "skip_rows": _integer(0, 1_000_000, or_none=True),
+        "sheet": _sheet,
+        "table": _text_or_none,
         "member": _text_or_none,
         "result_header": _choice("positional", "source"),
         "max_errors": _integer(0, 2**53, or_none=True),
