@@ -12,7 +12,7 @@ from engine.coordinator.parts import parts_of_job, result_header_cells, result_k
 from engine.errors import ObjectMissingError, StatusTransitionError
 from engine.ledger import Ledger
 from engine.model import Job
-from engine.options import ImportOptions
+from engine.options import KNOWN, ImportOptions
 from engine.results import encode_lines, header_line, plain_line, unescape_formula
 from engine.results.records import read_records
 from engine.storage import Storage, open_storage
@@ -21,8 +21,18 @@ from engine.storage import Storage, open_storage
 _BLOCK_BYTES = 1024 * 1024
 #: Rows written at a time.
 _SLICE_ROWS = 2_000
-#: Options that say how a source is read; that of a retry is written by us.
-_READING = ("header_rows", "delimiter", "quote_char", "encoding")
+#: Options that say how rows are run and results written; how a source is read is another thing for one that we write.
+_RUNNING = (
+    "batch_size",
+    "count_total_first",
+    "output_format",
+    "create_result_file_records",
+    "handler_path",
+    "chunk_size",
+    "result_header",
+    "max_errors",
+    "max_error_rate",
+)
 
 
 def write_refused_rows(job: Job, ledger: Ledger, config: EngineConfig, storage: Storage, key: str) -> int:
@@ -54,8 +64,9 @@ def write_refused_rows(job: Job, ledger: Ledger, config: EngineConfig, storage: 
 def retry_options(job: Job) -> dict[str, Any]:
     """The job's own options, but for how its source is read."""
     has_header = job.plan is not None and bool(job.plan.header)
-    kept = {name: value for name, value in job.options.items() if name not in _READING}
-    return {**kept, "header_rows": int(has_header), "delimiter": ",", "quote_char": '"', "encoding": "utf-8"}
+    kept = {name: value for name, value in job.options.items() if name in _RUNNING or name not in KNOWN}
+    read = {"header_rows": int(has_header), "skip_rows": 0, "delimiter": ",", "quote_char": '"', "encoding": "utf-8"}
+    return {**ImportOptions().for_handler(), **kept, **read}
 
 
 def retry_name(name: str) -> str:
