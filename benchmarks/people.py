@@ -11,10 +11,7 @@ import random
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import polars as pl
+from typing import Any
 
 HEADER = ["id", "first", "last", "email", "phone", "amount", "date", "country", "note", "flag"]
 _FIRST = ("Amélie", "Bao", "Carlos", "Deniz", "Ebba", "Farid", "Gita", "Hugo", "Ines", "Jørgen", "Keiko", "Luca")
@@ -74,14 +71,3 @@ def check_email(row_index: int, row: list[str], import_job_id: str, options: dic
 def refused(count: int) -> int:
     """How many of the first rows `check_email` refuses."""
     return sum("@" not in row[3] for row in rows(count))
-
-
-def check_emails(first_row_index: int, batch: pl.DataFrame, import_job_id: str, options: dict[str, Any]) -> Any:  # noqa: ARG001
-    """The same decision over a batch."""
-    import polars as pl
-
-    is_wrong = ~batch["email"].str.contains("@", literal=True)
-    return {
-        "error": pl.select(pl.when(is_wrong).then(pl.lit("Invalid email format"))).to_series(),
-        "result": pl.select(id=pl.int_range(first_row_index, first_row_index + batch.height)),
-    }

@@ -56,6 +56,12 @@ class EngineConfig:
     """A chunk ends here even when it has fewer rows than chunk_size: it is held in memory."""
     max_rows: int | None = None
     """A source with more data rows is refused; None: no limit."""
+    excel_formats: str = "xlsx,xlsm,xlsb,xls,ods"
+    """The kinds of workbooks that are read, separated by commas."""
+    excel_memory_bytes: int = 2 * 1024 * MIB
+    """What the process that parses a workbook may take; beyond it the workbook is refused."""
+    excel_timeout_seconds: float = 900.0
+    """So long may it take."""
     max_record_bytes: int = 16 * MIB
     """A quote that is still open after this many bytes is taken for a stray one."""
     max_unpacked_bytes: int = 64 * 1024 * MIB
@@ -127,6 +133,8 @@ _ABOVE_ZERO = (
     "progress_ttl_seconds",
     "scan_block_bytes",
     "max_chunk_bytes",
+    "excel_memory_bytes",
+    "excel_timeout_seconds",
     "max_record_bytes",
     "max_unpacked_bytes",
     "max_unpacked_ratio",

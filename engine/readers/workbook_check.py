@@ -6,6 +6,7 @@ are the attacker's to choose. Nothing is written anywhere, so the names of the p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import BinaryIO
 from zipfile import ZipInfo
 
@@ -24,7 +25,13 @@ _START_BYTES = 64
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
-def check_workbook(file: BinaryIO, config: EngineConfig, *, source: str = "The workbook") -> None:
+def check_workbook(
+    file: BinaryIO,
+    config: EngineConfig,
+    *,
+    source: str = "The workbook",
+    watch: Callable[[str, bytes], None] | None = None,
+) -> None:
     """Let a workbook pass that is whole, and small and plain enough to be parsed.
 
     It takes the time of inflating `max_workbook_bytes` at most, and some hundred KiB of memory for
@@ -34,6 +41,8 @@ def check_workbook(file: BinaryIO, config: EngineConfig, *, source: str = "The w
         file: as `tell_kind` found a workbook.
         config: the limits.
         source: its name for messages.
+        watch: gets the name of each part with the pieces of it, inflated, in order: who wants to know more of
+            them need not inflate them again.
 
     Raises:
         SourceTooLargeError: it has too many parts, unpacks to too much, or to too many times its size.
@@ -48,7 +57,7 @@ def check_workbook(file: BinaryIO, config: EngineConfig, *, source: str = "The w
     _check_names(entries, source)
     total_bytes = 0
     for entry in entries:
-        total_bytes = _check_entry(file, entry, total_bytes, config, source)
+        total_bytes = _check_entry(file, entry, total_bytes, config, source, watch)
 
 
 def _check_names(entries: list[ZipInfo], source: str) -> None:
@@ -67,7 +76,14 @@ def _check_names(entries: list[ZipInfo], source: str) -> None:
         seen.add(name)
 
 
-def _check_entry(file: BinaryIO, entry: ZipInfo, total_bytes: int, config: EngineConfig, source: str) -> int:
+def _check_entry(
+    file: BinaryIO,
+    entry: ZipInfo,
+    total_bytes: int,
+    config: EngineConfig,
+    source: str,
+    watch: Callable[[str, bytes], None] | None,
+) -> int:
     """Inflate one part; returns the bytes of all parts so far."""
     entry_bytes, search = 0, _Search(entry.filename)
     for piece in inflate_entry(file, entry, source=source):
@@ -86,6 +102,8 @@ def _check_entry(file: BinaryIO, entry: ZipInfo, total_bytes: int, config: Engin
                 source=source,
                 limit=config.max_unpacked_ratio,
             )
+        if watch is not None:
+            watch(entry.filename, piece)
         if search.finds_forbidden(piece):
             raise SourceFormatError(
                 f"{source} has a document type (DTD) in {shown_name(entry)}, which workbooks never have. "

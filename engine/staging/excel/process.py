@@ -1,0 +1,123 @@
+"""A workbook parsed in a process of its own, which may take so much memory and so much time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import pyarrow as pa
+
+from engine.config import EngineConfig
+from engine.errors import SourceDamagedError, SourceError, SourceTooLargeError, error_of
+from engine.staging.excel.child import TOLD, facts_json, request_json
+from engine.staging.excel.facts import Facts
+from engine.staging.excel.sheet import Request
+
+MIB = 1024 * 1024
+
+
+@contextmanager
+def parsing(
+    request: Request, facts_of: Callable[[], Facts], config: EngineConfig
+) -> Iterator[pa.ipc.RecordBatchStreamReader]:
+    """The table as the child's Arrow stream (see `child.write_table`), to be read within the context.
+
+    Args:
+        facts_of: looks through the workbook meanwhile, in this process; what it raises ends the child.
+
+    Raises:
+        SourceTooLargeError: the child needed more memory or time than is allowed.
+        SourceError, OptionError: what the child found wrong.
+    """
+    with tempfile.TemporaryFile() as told, _child(told, config) as (process, is_overdue):
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(request_json(request, config.excel_memory_bytes))
+            process.stdin.flush()
+            facts = facts_of()
+            process.stdin.write(facts_json(facts))
+            process.stdin.close()
+            yield pa.ipc.open_stream(process.stdout)
+            process.wait()
+        except (pa.ArrowInvalid, OSError, EOFError) as error:  # it ended too soon
+            process.wait()
+            if not process.returncode:
+                raise
+            raise _why(process.returncode, told, is_overdue(), request, config) from error
+        if process.returncode:
+            raise _why(process.returncode, told, is_overdue(), request, config)
+
+
+@contextmanager
+def _child(told: IO[bytes], config: EngineConfig) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], bool]]]:
+    """The process, and whether its time ran out; it is gone when the context ends."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        # Others reserve address space far beyond what they use, which the limit would count.
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "MALLOC_ARENA_MAX": "2",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine.staging.excel.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=told,
+        env=environment,
+    )
+    overdue = threading.Event()
+
+    def end() -> None:
+        overdue.set()
+        process.kill()
+
+    timer = threading.Timer(config.excel_timeout_seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield process, overdue.is_set
+    finally:
+        timer.cancel()
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # what was not flushed to a process that is gone
+                    pipe.close()
+        process.wait()
+
+
+def _why(code: int, told: IO[bytes], is_overdue: bool, request: Request, config: EngineConfig) -> SourceError:
+    """The error behind an exit code: what the child told, or else the limit that it ran into."""
+    told.seek(0)
+    text = told.read(64 * 1024).decode("utf-8", "replace")
+    if code == TOLD:
+        error = json.loads(text)
+        raise error_of(error["code"], error["message"], **error["facts"])
+    if is_overdue:
+        return SourceTooLargeError(
+            f"{request.source} took longer to parse than the {config.excel_timeout_seconds:g} seconds that are "
+            "allowed. Save its sheet as CSV and import that.",
+            source=request.source,
+            limit=config.excel_timeout_seconds,
+        )
+    if code < 0 or "memory" in text.lower():
+        return SourceTooLargeError(
+            f"{request.source} needs more than the {config.excel_memory_bytes // MIB:,} MiB of memory that are "
+            "allowed to parse it. Delete what lies far off the table in its sheet, or save the sheet as CSV.",
+            source=request.source,
+            limit=config.excel_memory_bytes,
+        )
+    why = (text.strip().splitlines() or ["its parser ended without a reason"])[-1][:300]
+    return SourceDamagedError(
+        f"{request.source} cannot be read as a workbook: {why}. Open it in a spreadsheet program and save it again.",
+        source=request.source,
+    )

@@ -1,0 +1,226 @@
+"""A workbook staged as a table: looked through, its sheet chosen, parsed once, written as batches."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import BinaryIO, Protocol
+
+import pyarrow as pa
+
+from engine.config import EngineConfig
+from engine.errors import OptionError, SourceChangedError
+from engine.model import Source
+from engine.options import ImportOptions
+from engine.staging.arrow import StagedTable, stage_as_arrow
+from engine.staging.excel.child import head_from_schema
+from engine.staging.excel.facts import FactFinder, Facts
+from engine.staging.excel.layout import Layout
+from engine.staging.excel.ooxml import Ooxml, TablePart, UnusualWorkbookError
+from engine.staging.excel.process import parsing
+from engine.staging.excel.sheet import Request, read_sheet
+from engine.staging.excel.target import Area, SheetName, choose_sheet
+from engine.storage import Storage, open_location
+
+#: A workbook up to this size is parsed in this process, if its parts are small, too.
+MAX_SMALL_BYTES = 512 * 1024
+#: Bytes of all parts of a small workbook.
+_MAX_SMALL_UNPACKED_BYTES = 8 * 1024 * 1024
+_MAX_SHOWN_NAMES = 50
+
+
+class WorkbookCheck(Protocol):
+    """Looks a workbook through before, or while, it is parsed; see `engine.readers.check_workbook`."""
+
+    def __call__(self, file: BinaryIO, *, watch: Callable[[str, bytes], None] | None) -> None:
+        """Show `watch` every part, inflated; raise SourceError where something must not be parsed."""
+
+
+def stage_workbook(
+    source: Source,
+    options: ImportOptions,
+    config: EngineConfig,
+    target: Storage,
+    target_key: str,
+    *,
+    kind: str,
+    chunk_size: int,
+    check: WorkbookCheck,
+) -> StagedTable:
+    """Stage the wanted sheet of a workbook.
+
+    Memory of this process is that of one batch; the parser's is `config.excel_memory_bytes` at most.
+
+    Args:
+        kind: "xlsx", "xlsm", "xlsb", "xls" or "ods".
+        check: looks through the open file for what must not be parsed.
+
+    Raises:
+        SourceError: the workbook is damaged, protected, too large, changed, or empty.
+        OptionError: there is no such sheet, table or range.
+        OutputNotWritableError: the target refuses writes.
+    """
+    with _local_file(source, config) as path, open(path, "rb") as file:
+        is_small = _is_small(file, path)
+        book = _open_parts(file, kind)
+        request, names = _request(book, path, source.url, options)
+        limits = {"chunk_size": chunk_size, "max_chunk_bytes": config.max_chunk_bytes}
+
+        def facts_of() -> Facts:
+            finder = _fact_finder(book, request)
+            check(file, watch=None if finder is None else finder.watch)
+            return Facts() if finder is None else finder.facts()
+
+        def stage(
+            batches: Iterator[pa.RecordBatch], column_count: int, sheet: str, layout: Layout, first_row: int
+        ) -> StagedTable:
+            staged = stage_as_arrow(
+                batches,
+                column_count,
+                target,
+                target_key,
+                first_line_number=first_row + layout.first_row + 1,
+                **limits,
+            )
+            details: dict[str, str | int | float | bool] = {
+                "kind": kind,
+                "sheet": sheet,
+                "header_row" if layout.header_records else "first_row": first_row + layout.header_row + 1,
+            }
+            if names:
+                details["sheets"] = ", ".join(names[:_MAX_SHOWN_NAMES])
+            return replace(staged, header_records=layout.header_records, details=details)
+
+        if is_small:
+            facts = facts_of()
+            table = read_sheet(request, lambda: facts)
+            width = table.layout.end_column - table.layout.first_column
+            staged = stage(table.batches(), width, table.sheet, table.layout, table.first_row)
+        else:
+            with parsing(request, facts_of, config) as stream:
+                sheet, layout, first_row = head_from_schema(stream.schema)
+                staged = stage(iter(stream), len(stream.schema) - 1, sheet, layout, first_row)
+        _check_unchanged(source, config)
+    return staged
+
+
+@contextmanager
+def _local_file(source: Source, config: EngineConfig) -> Iterator[str]:
+    """The path of the source, or of a copy of the pinned version of it for as long as the context lasts."""
+    if "://" not in source.url:
+        yield source.url
+        return
+    storage, key = open_location(source.url, config)
+    with tempfile.NamedTemporaryFile(prefix="rowmill-", suffix=".workbook", dir=config.temp_dir) as file:
+        for block in storage.read_blocks(
+            key, 0, source.size_bytes, block_bytes=config.scan_block_bytes, etag=source.etag
+        ):
+            file.write(block)
+        file.flush()
+        yield file.name
+
+
+def _check_unchanged(source: Source, config: EngineConfig) -> None:
+    """A copy was read as pinned; a local file may have been replaced while a library read it."""
+    if "://" in source.url:
+        return
+    storage, key = open_location(source.url, config)
+    if storage.stat(key).etag != source.etag:
+        raise SourceChangedError(f"{source.url} was changed while it was read. Import it anew.", source=source.url)
+
+
+def _is_small(file: BinaryIO, path: str) -> bool:
+    if os.path.getsize(path) > MAX_SMALL_BYTES:
+        return False
+    try:
+        from zipfile import ZipFile
+
+        return sum(part.file_size for part in ZipFile(file).infolist()) <= _MAX_SMALL_UNPACKED_BYTES
+    except Exception:  # noqa: BLE001 - no archive: its size is what it is
+        return True
+
+
+def _open_parts(file: BinaryIO, kind: str) -> Ooxml | None:
+    if kind not in ("xlsx", "xlsm"):
+        return None
+    try:
+        return Ooxml(file)
+    except UnusualWorkbookError:
+        return None
+
+
+def _request(book: Ooxml | None, path: str, source: str, options: ImportOptions) -> tuple[Request, list[str]]:
+    """The request with its sheet found, if the parts say it, and the names of all sheets."""
+    sheet: str | int | None = options.sheet
+    area: Area | None = None
+    if options.table is not None:
+        found = _find_table(book, options.table, source)
+        sheet = found[0] or sheet
+        area = found[1]
+    is_named = False
+    names: list[str] = []
+    if book is not None:
+        names = [part.name for part in book.worksheets]
+        parts = {part.name: part for part in book.worksheets}
+        sheet = choose_sheet(
+            [SheetName(name=part.name, is_visible=part.is_visible) for part in book.worksheets],
+            sheet,
+            lambda name: book.has_cells(parts[name]),
+            source=source,
+        )
+        is_named = True
+    request = Request(
+        path=path,
+        source=source,
+        sheet=sheet,
+        is_named=is_named,
+        area=area,
+        skip_rows=options.skip_rows,
+        header_rows=options.header_rows,
+    )
+    return request, names
+
+
+def _find_table(book: Ooxml | None, wanted: str, source: str) -> tuple[str | None, Area | None]:
+    """Sheet and rectangle of a table, a named range, or a range as `A3:J500` or `Sheet1!A3:J500`."""
+    sheet_name, _, text = wanted.rpartition("!")
+    area = Area.parse(text)
+    if area is not None:
+        return sheet_name.removeprefix("'").removesuffix("'").replace("''", "'") or None, area
+    tables = _tables(book)
+    for table in tables:
+        area = Area.parse(table.area)
+        if table.name.casefold() == wanted.casefold() and area is not None:
+            return table.sheet, _without_totals(area, table)
+    shown = ", ".join(f'"{table.name}"' for table in tables) or "it has none"
+    raise OptionError(
+        f"{source} has no table or named range {wanted!r} (there are: {shown}). "
+        "Name one of them, or a range such as A3:J500 or Sheet1!A3:J500.",
+        option="table",
+        tables=[table.name for table in tables],
+    )
+
+
+def _without_totals(area: Area, table: TablePart) -> Area:
+    return replace(area, end_row=area.end_row - table.total_rows) if area.end_row is not None else area
+
+
+def _fact_finder(book: Ooxml | None, request: Request) -> FactFinder | None:
+    """What is to look at the parts of the sheet; None where nothing can be known of its cells beforehand."""
+    part = next((part for part in book.worksheets if part.name == request.sheet), None) if book is not None else None
+    if book is None or part is None:
+        return None
+    try:
+        return book.fact_finder(part)
+    except UnusualWorkbookError:
+        return None
+
+
+def _tables(book: Ooxml | None) -> list[TablePart]:
+    try:
+        return book.tables() if book is not None else []
+    except UnusualWorkbookError:
+        return []
