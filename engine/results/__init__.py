@@ -1,5 +1,6 @@
 """Result files: how a line is written, the parts of a chunk, and joining them."""
 
+from engine.results.added_columns import added_column_of, is_named_as_added, original_row
 from engine.results.csv_format import (
     ResultKind,
     encode_lines,
@@ -23,6 +24,7 @@ __all__ = [
     "PartWriter",
     "ResultKind",
     "accepted_lines",
+    "added_column_of",
     "encode_lines",
     "escape_formula",
     "escape_row",
@@ -32,7 +34,9 @@ __all__ = [
     "frame_records",
     "header_cells",
     "header_line",
+    "is_named_as_added",
     "merge_csv",
+    "original_row",
     "quote_cell",
     "result_json",
     "result_line",
