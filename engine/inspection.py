@@ -41,6 +41,8 @@ class Inspection:
     """None where it takes reading the rows to tell."""
     rows: list[list[str]]
     """The first rows."""
+    details: dict[str, str | int | float | bool] = field(default_factory=dict)
+    """What else was found out: the kind of a source that is no plain text, and of a workbook its sheet."""
     escape_char: str | None = None
     skip_initial_space: str = "never"
     """As in `Dialect`."""
@@ -62,6 +64,8 @@ class Preview:
     header: list[str]
     column_count: int
     rows: list[list[str]]
+    details: dict[str, str | int | float | bool] = field(default_factory=dict)
+    """As in `Inspection`."""
     escape_char: str | None = None
     skip_initial_space: str = "never"
     added_column: str | None = None
@@ -91,6 +95,7 @@ def preview(
             header=list(plan.header),
             column_count=plan.column_count,
             rows=_shown(table.rows(), rows),
+            details=dict(plan.details),
             **_dialect_facts(plan),
         )
 
@@ -131,6 +136,7 @@ def inspect(
             chunk_count=len(table.chunks or ()),
             broken_rows=None,
             rows=rows,
+            details=dict(plan.details),
             **_dialect_facts(plan),
         )
 

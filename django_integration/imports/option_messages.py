@@ -23,6 +23,7 @@ TEMPLATES = (
     _("%(name)s must be true or false, not %(value)s."),
     _('%(name)s must be "%(first)s" or "%(second)s", not %(value)s.'),
     _("%(name)s must be a text, not %(value)s."),
+    _("%(name)s must be the name of a sheet, or its number counted from 1, not %(value)s."),
     _("%(name)s must be one ASCII character, not %(value)s."),
     _('%(name)s must be a known text encoding such as "utf-8" or "cp1252", not %(value)s.'),
 )
