@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from engine.model import Chunk, Dialect
 from engine.readers.frame import TextFrame
 from engine.readers.rows import can_be_read_plainly
+from engine.readers.slices import is_basic
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,7 +44,7 @@ def read_frame(data: bytes, chunk: Chunk, dialect: Dialect, names: Sequence[str]
     """
     import polars as pl
 
-    if not names or not can_be_read_plainly(data, chunk, dialect):
+    if not names or not is_basic(dialect) or not can_be_read_plainly(data, chunk, dialect):
         return None
     if not data.isascii() and dialect.encoding != "utf-8":
         data = data.decode(dialect.encoding).encode()
@@ -129,12 +130,22 @@ def _has_blank(array: npt.NDArray[np.uint8], ends: Integers) -> bool:
     return bool((array[starts] == _LF).any() or (array[starts] == _CR).any())
 
 
+class _ArrowArray:
+    """An array by Arrow's C interface alone: given one of pyarrow itself, polars would load all its functions."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> Any:
+        return self._array.__arrow_c_array__(requested_schema)
+
+
 def _records(data: bytes, ends: Integers) -> pl.Series:
     import polars as pl
     import pyarrow as pa
 
     offsets = np.concatenate([[0], ends]).astype(np.int64)
     lines = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
-    records = pl.Series(lines).str.strip_suffix("\n")
+    records = pl.Series(_ArrowArray(lines)).str.strip_suffix("\n")
     # Each CR stands before a LF, and those at the end of a record belong to its line end.
     return records.str.strip_suffix("\r") if b"\r" in data else records

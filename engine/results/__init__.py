@@ -1,13 +1,17 @@
 """Result files: how a line is written, the parts of a chunk, and joining them."""
 
+from engine.results.added_columns import added_column_of, is_named_as_added, original_row
 from engine.results.csv_format import (
+    EXTRA_COLUMN,
     ResultKind,
+    column_names,
     encode_lines,
     escape_formula,
     escape_row,
     format_record,
     header_cells,
     header_line,
+    plain_line,
     quote_cell,
     result_line,
     unescape_formula,
@@ -19,10 +23,13 @@ from engine.results.merge import merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
 __all__ = [
+    "EXTRA_COLUMN",
     "PartKeys",
     "PartWriter",
     "ResultKind",
     "accepted_lines",
+    "added_column_of",
+    "column_names",
     "encode_lines",
     "escape_formula",
     "escape_row",
@@ -32,7 +39,10 @@ __all__ = [
     "frame_records",
     "header_cells",
     "header_line",
+    "is_named_as_added",
     "merge_csv",
+    "original_row",
+    "plain_line",
     "quote_cell",
     "result_json",
     "result_line",
