@@ -107,27 +107,39 @@ def _redis_counts(environment: dict[str, str]) -> dict[str, int]:
         }
 
 
-def _fit(measured: Sequence[dict[str, Any]]) -> dict[str, float]:
+def _fit(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Least squares, each run weighted by its own length, as the spread of seconds grows with them."""
     rows = np.array([each["rows"] for each in measured], dtype=float)
     workers = np.array([each["workers"] for each in measured], dtype=float)
     seconds = np.array([each["seconds"] for each in measured])
     causes = np.stack([np.ones_like(rows), rows, rows / workers], axis=1)
     weights = 1 / seconds
-    factors, *_ = np.linalg.lstsq(causes * weights[:, None], seconds * weights, rcond=None)
+    factors = np.zeros(3)
+    chosen = [0, 1, 2]
+    while chosen:
+        found, *_ = np.linalg.lstsq(causes[:, chosen] * weights[:, None], seconds * weights, rcond=None)
+        if (found >= 0).all():
+            factors[chosen] = found
+            break
+        # Nothing takes less than no time: what comes out so is too small to be told from noise.
+        del chosen[int(found.argmin())]
     off = seconds - causes @ factors
     spread = float(((seconds - seconds.mean()) ** 2).sum()) or 1.0
-    peaks = np.array([each["peak_mib"] for each in measured])
+    most = rows.max()
+    peaks = {count: max(each["peak_mib"] for each in measured if each["rows"] == count) for count in set(rows)}
+    # Tables of less than a tenth may be smaller than what is held of any table at a time.
+    compared = min(count for count in peaks if count >= most / 10)
     return {
         "fixed_seconds": float(factors[0]),
         "serial_microseconds_per_row": float(factors[1] * 1e6),
         "parallel_microseconds_per_row": float(factors[2] * 1e6),
         "r_squared": 1 - float((off**2).sum()) / spread,
-        "mib_per_million_rows": float(np.polyfit(rows / 1e6, peaks, 1)[0]),
+        "memory_rows": [float(compared), float(most)],
+        "memory_ratio": peaks[most] / peaks[compared],
     }
 
 
-def _forecast(model: dict[str, float]) -> dict[str, float]:
+def _forecast(model: dict[str, Any]) -> dict[str, float]:
     """A billion rows on fifty machines with two processes each, were the line to go on that far."""
     serial = model["serial_microseconds_per_row"] / 1e6 * _FORECAST_ROWS
     parallel = model["parallel_microseconds_per_row"] / 1e6 * _FORECAST_ROWS / _FORECAST_PROCESSES

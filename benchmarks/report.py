@@ -234,7 +234,8 @@ def growth_table(growth: Mapping[str, Any]) -> str:
             "",
             f"{way}: seconds = {model['fixed_seconds']:.2f} + {model['serial_microseconds_per_row']:.2f} µs × rows + "
             f"{model['parallel_microseconds_per_row']:.2f} µs × rows / workers; R² = {model['r_squared']:.3f}; "
-            f"memory grows by {model['mib_per_million_rows']:.2f} MiB per million rows.",
+            f"peak memory × {model['memory_ratio']:.2f} from {model['memory_rows'][0]:,.0f} to "
+            f"{model['memory_rows'][1]:,.0f} rows.",
             f"{forecast['rows']:,} rows with {forecast['processes']} processes: {forecast['seconds']:,.0f} s, of which "
             f"{forecast['serial_seconds']:,.0f} s are serial.",
         ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
 from engine.config import EngineConfig
-from engine.model import Chunk, Plan
+from engine.model import Chunk, Detection, Plan
 from engine.options import ImportOptions
 from engine.readers import BrokenRow
 from engine.storage import open_location, open_storage
@@ -41,6 +41,15 @@ class Inspection:
     """None where it takes reading the rows to tell."""
     rows: list[list[str]]
     """The first rows."""
+    details: dict[str, str | int | float | bool] = field(default_factory=dict)
+    """What else was found out: the kind of a source that is no plain text, and of a workbook its sheet."""
+    escape_char: str | None = None
+    skip_initial_space: str = "never"
+    """As in `Dialect`."""
+    added_column: str | None = None
+    """The last column, which is left out as one that a result file added."""
+    detection: Detection = field(default_factory=Detection)
+    """What was found by looking, and how sure that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +64,12 @@ class Preview:
     header: list[str]
     column_count: int
     rows: list[list[str]]
+    details: dict[str, str | int | float | bool] = field(default_factory=dict)
+    """As in `Inspection`."""
+    escape_char: str | None = None
+    skip_initial_space: str = "never"
+    added_column: str | None = None
+    detection: Detection = field(default_factory=Detection)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
@@ -80,6 +95,8 @@ def preview(
             header=list(plan.header),
             column_count=plan.column_count,
             rows=_shown(table.rows(), rows),
+            details=dict(plan.details),
+            **_dialect_facts(plan),
         )
 
 
@@ -119,6 +136,8 @@ def inspect(
             chunk_count=len(table.chunks or ()),
             broken_rows=None,
             rows=rows,
+            details=dict(plan.details),
+            **_dialect_facts(plan),
         )
 
 
@@ -201,6 +220,15 @@ class _Table:
         for chunks in groups:
             for chunk in chunks:
                 yield from read_chunk(storage, key, self.plan, chunk, self._config)
+
+
+def _dialect_facts(plan: Plan) -> dict[str, Any]:
+    return {
+        "escape_char": plan.dialect.escape_char,
+        "skip_initial_space": plan.dialect.skip_initial_space,
+        "added_column": plan.added_column,
+        "detection": plan.detection,
+    }
 
 
 def _shown(rows: Iterator[list[str] | BrokenRow], count: int) -> list[list[str]]:

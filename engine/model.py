@@ -29,6 +29,11 @@ class Dialect:
     """One ASCII character."""
     quote_char: str | None = '"'
     """One ASCII character; None where quoting is not used."""
+    escape_char: str | None = None
+    """One ASCII character that makes the quote, the delimiter, a line end or itself behind it a part of the cell;
+    before any other character it is one of the text."""
+    skip_initial_space: Literal["never", "quoted", "always"] = "never"
+    """Whether blanks at the start of a cell are left out: "quoted" only those before an opening quote."""
     encoding: str = "utf-8"
     """A Python codec name. The byte order mark is not part of it: `Plan.data_start` is behind it."""
 
@@ -52,6 +57,22 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """What was found by looking, and how sure that is."""
+
+    confidence: Mapping[str, float] = field(default_factory=dict)
+    """Name of an import option → from 0.0, a guess, to 1.0, certain or given."""
+    line_end: str = ""
+    """"LF", "CRLF", "CR", "mixed" or, where there is none, "": all are read."""
+    decimal: str | None = None
+    """The decimal mark of the numbers that were seen; None where there are none. Cells stay as they are."""
+    preamble: tuple[str, ...] = ()
+    """The lines above the header that are no part of the table: in no result file, and shown."""
+    advice: tuple[str, ...] = ()
+    """What may be otherwise than it was read, and the option that says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What the first look at the source established; chunks are kept beside it."""
 
@@ -68,6 +89,9 @@ class Plan:
     """Whether chunks are ranges of text, or of Arrow record batches (see `engine.arrow_form`)."""
     details: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     """What else was found out, for people: the kind of source, its sheet … Nothing is decided by it."""
+    detection: Detection = field(default_factory=Detection)
+    added_column: str | None = None
+    """The last cell of every row is left out: the source is a result file, and this its added column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,10 +49,18 @@ class ImportOptions:
     """One character; None: found by looking."""
     quote_char: str | None = None
     """One character, or "" where quotes mean nothing; None: found by looking."""
+    escape_char: str | None = None
+    """One character, or "" where there is none; None: found by looking."""
+    skip_initial_space: bool | None = None
+    """Whether blanks at the start of a cell are left out; None: only those before a quoted cell, if it has some."""
     encoding: str | None = None
     """A codec name such as "utf-8", "cp1252", "utf-16"; None: found by looking."""
     skip_rows: int | None = None
     """Lines, or rows of a sheet, above the header that are left out; 0 to 1,000,000. None: found by looking."""
+    decimal: str | None = None
+    """The decimal mark of its numbers, "." or ","; None: found by looking. Cells stay as they are."""
+    added_columns: Literal["auto", "ignore", "keep"] = "auto"
+    """Whether the last column is one that a result file adds: "auto" tells by a positional header."""
     sheet: str | int | None = None
     """Of a workbook, by name or by number counted from 1; None: the first visible one that has cells."""
     table: str | None = None
@@ -103,6 +111,8 @@ class ImportOptions:
         options = cls(**known, custom=MappingProxyType(json.loads(text)))
         if options.delimiter and options.delimiter == options.quote_char:
             raise _refusal("quote_char", "delimiter and quote_char must differ.")
+        if options.escape_char and options.escape_char in (options.delimiter, options.quote_char):
+            raise _refusal("escape_char", "escape_char must differ from delimiter and quote_char.")
         return options
 
     @staticmethod
@@ -153,11 +163,18 @@ def _boolean(name: str, value: Any) -> bool:
     return value
 
 
-def _choice(first: str, second: str) -> Any:
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in (first, second):
+def _boolean_or_none(name: str, value: Any) -> bool | None:
+    return None if value is None else _boolean(name, value)
+
+
+def _choice(*choices: str, or_none: bool = False) -> Any:
+    def check(name: str, value: Any) -> str | None:
+        if value is None and or_none:
+            return None
+        if not isinstance(value, str) or value not in choices:
             template = '%(name)s must be "%(first)s" or "%(second)s", not %(value)s.'
-            raise _refusal(name, template, first=first, second=second, value=_show(value))
+            first = '", "'.join(choices[:-1])
+            raise _refusal(name, template, first=first, second=choices[-1], value=_show(value))
         return value
 
     return check
@@ -227,8 +244,12 @@ KNOWN: Mapping[str, Any] = MappingProxyType(
         "chunk_size": _integer(1, 10_000_000, or_none=True),
         "delimiter": _character(may_be_empty=False),
         "quote_char": _character(may_be_empty=True),
+        "escape_char": _character(may_be_empty=True),
+        "skip_initial_space": _boolean_or_none,
         "encoding": _encoding,
         "skip_rows": _integer(0, 1_000_000, or_none=True),
+        "decimal": _choice(".", ",", or_none=True),
+        "added_columns": _choice("auto", "ignore", "keep"),
         "sheet": _sheet,
         "table": _text_or_none,
         "member": _text_or_none,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: Rows of a chunk in row mode: seconds of work for a handler that writes to a database, and well
 #: above the fixed cost of a chunk for one that does not.
-DEFAULT_CHUNK_SIZE = 10_000
+DEFAULT_CHUNK_SIZE = 25_000
 
 
 class ChunkCutter:

@@ -35,6 +35,7 @@ class Flag:
     environment: str | None = None
     """Variable that is read where the flag is not given."""
     is_number: bool = False
+    is_boolean: bool = False
     is_repeatable: bool = False
 
     @property
@@ -61,6 +62,8 @@ class Flag:
         text = getattr(arguments, self.attribute)
         if text is None and self.environment:
             text = os.environ.get(self.environment) or None
+        if self.is_boolean:
+            return {"true": True, "false": False}.get(text, text)
         return _number(text) if self.is_number and text is not None else text
 
 
@@ -86,8 +89,41 @@ READING_FLAGS = (
         phrase="what encloses a cell; an empty text where quotes mean nothing",
         default="found by looking",
     ),
+    Flag(
+        name="--escape-char",
+        value="CHARACTER",
+        phrase="makes a quote, a delimiter or itself behind it part of the cell; an empty text where there is none",
+        default="found by looking",
+    ),
+    Flag(
+        name="--skip-initial-space",
+        value="true|false",
+        phrase="leave out blanks at the start of cells",
+        default="only those before a quoted cell, where it has some",
+        is_boolean=True,
+    ),
     Flag(name="--encoding", value="NAME", phrase="such as utf-8, cp1252 or utf-16", default="found by looking"),
     Flag(name="--member", value="NAME", phrase="the file in a ZIP archive that is the table", default="the only one"),
+    Flag(
+        name="--skip-rows",
+        value="NUMBER",
+        phrase="above the header that are no part of the table",
+        unit="lines",
+        default="found by looking",
+        is_number=True,
+    ),
+    Flag(
+        name="--decimal",
+        value=".|,",
+        phrase="decimal mark of the numbers, which stay as they are",
+        default="found by looking",
+    ),
+    Flag(
+        name="--added-columns",
+        value="auto|ignore|keep",
+        phrase="what to do with a last column import_error or import_result; auto ignores it below a positional header",
+        default=_OPTIONS.added_columns,
+    ),
     Flag(
         name="--chunk-size",
         value="NUMBER",

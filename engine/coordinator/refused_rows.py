@@ -65,7 +65,15 @@ def retry_options(job: Job) -> dict[str, Any]:
     """The job's own options, but for how its source is read."""
     has_header = job.plan is not None and bool(job.plan.header)
     kept = {name: value for name, value in job.options.items() if name in _RUNNING or name not in KNOWN}
-    read = {"header_rows": int(has_header), "skip_rows": 0, "delimiter": ",", "quote_char": '"', "encoding": "utf-8"}
+    read = {
+        "header_rows": int(has_header),
+        "skip_rows": 0,
+        "delimiter": ",",
+        "quote_char": '"',
+        "escape_char": "",
+        "encoding": "utf-8",
+        "added_columns": "keep",
+    }
     return {**ImportOptions().for_handler(), **kept, **read}
 
 

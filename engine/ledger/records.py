@@ -14,6 +14,7 @@ from engine.model import (
     ChunkOutcome,
     ChunkState,
     Counts,
+    Detection,
     Dialect,
     Job,
     Part,
@@ -153,7 +154,14 @@ def plan_from_json(text: str | None) -> Plan | None:
         readable=Source(**data["readable"]),
         form=data.get("form", "text"),  # plans of earlier versions have neither
         details=data.get("details", {}),
+        detection=_detection(data.get("detection") or {}),
+        added_column=data.get("added_column"),
     )
+
+
+def _detection(data: Mapping[str, Any]) -> Detection:
+    texts = {name: tuple(data.get(name, ())) for name in ("preamble", "advice")}
+    return Detection(**{**data, **texts})
 
 
 def chunk_values(chunk: Chunk) -> tuple[int, ...]:

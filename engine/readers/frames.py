@@ -17,6 +17,7 @@ import numpy.typing as npt
 from engine.model import Chunk, Dialect
 from engine.readers.frame import TextFrame
 from engine.readers.rows import can_be_read_plainly
+from engine.readers.slices import is_basic
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,7 +44,7 @@ def read_frame(data: bytes, chunk: Chunk, dialect: Dialect, names: Sequence[str]
     """
     import polars as pl
 
-    if not names or not can_be_read_plainly(data, chunk, dialect):
+    if not names or not is_basic(dialect) or not can_be_read_plainly(data, chunk, dialect):
         return None
     if not data.isascii() and dialect.encoding != "utf-8":
         data = data.decode(dialect.encoding).encode()

@@ -42,11 +42,18 @@ def read_slices(
         data: as for `read_rows`.
     """
     allow_long_cells(max_record_bytes)
-    if can_be_read_plainly(data, chunk, dialect) and data.count(b"\r") == (b"\r" in data and data.count(b"\r\n")):
+    is_plain = is_basic(dialect) and can_be_read_plainly(data, chunk, dialect)
+    if is_plain and data.count(b"\r") == (b"\r" in data and data.count(b"\r\n")):
         cutter = _Cutter(data, dialect)
         if not cutter.has_many_quotes():
             return cutter.slices(max_rows)
     return sliced(read_rows(data, chunk, dialect, max_record_bytes=max_record_bytes), max_rows)
+
+
+def is_basic(dialect: Dialect) -> bool:
+    """Whether it has nothing but a delimiter, a quote and an encoding, so that cells can be cut by looking at those."""
+    basics = Dialect(delimiter=dialect.delimiter, quote_char=dialect.quote_char, encoding=dialect.encoding)
+    return dialect == basics
 
 
 def sliced(rows: Iterator[Row], max_rows: int) -> Iterator[RowSlice]:

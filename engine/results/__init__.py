@@ -1,5 +1,6 @@
 """Result files: how a line is written, the parts of a chunk, and joining them."""
 
+from engine.results.added_columns import added_column_of, is_named_as_added, original_row
 from engine.results.csv_format import (
     EXTRA_COLUMN,
     ResultKind,
@@ -27,6 +28,7 @@ __all__ = [
     "PartWriter",
     "ResultKind",
     "accepted_lines",
+    "added_column_of",
     "column_names",
     "encode_lines",
     "escape_formula",
@@ -37,7 +39,9 @@ __all__ = [
     "frame_records",
     "header_cells",
     "header_line",
+    "is_named_as_added",
     "merge_csv",
+    "original_row",
     "plain_line",
     "quote_cell",
     "result_json",

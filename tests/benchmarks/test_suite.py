@@ -135,7 +135,18 @@ def test_the_model_of_growth_finds_the_factors_of_a_line() -> None:
     assert model["serial_microseconds_per_row"] == pytest.approx(1)
     assert model["parallel_microseconds_per_row"] == pytest.approx(4)
     assert model["r_squared"] == pytest.approx(1)
-    assert model["mib_per_million_rows"] == pytest.approx(0, abs=1e-9)
+    assert (model["memory_rows"], model["memory_ratio"]) == ([1_000_000, 10_000_000], 1)
+
+
+def test_what_cannot_be_told_from_noise_is_no_negative_cost() -> None:
+    measured = [
+        {"rows": rows, "workers": workers, "seconds": 1.0 + 1e-6 * rows * (1 + workers / 20), "peak_mib": 60.0}
+        for rows in (100_000, 200_000)
+        for workers in (1, 2)
+    ]
+    model = _fit(measured)
+    assert model["parallel_microseconds_per_row"] == 0
+    assert model["serial_microseconds_per_row"] == pytest.approx(1.07, abs=0.1)
 
 
 def test_the_proxy_answers_late_and_unchanged() -> None:

@@ -33,14 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             job_id, seen, shots = _import_under_fire(stack, wanted, folder)
             seconds = time.monotonic() - began
             verdict = judge(stack, job_id, rows=wanted.rows, refused=refused, seen=seen, folder=folder)
-            (last,) = (
-                stack.database()
-                .execute(
-                    "SELECT sum(attempt)::bigint, count(*) FROM rowmill_imports_importchunk WHERE job_id = %s", [job_id]
-                )
-                .fetchall()
-            )
-        _tell_all(shots, verdict, seconds, attempts=int(str(last[0])), chunks=int(str(last[1])))
+            with stack.database() as database:
+                query = "SELECT sum(attempt)::bigint, count(*) FROM rowmill_imports_importchunk WHERE job_id = %s"
+                ((attempts, chunks),) = database.execute(query, [job_id]).fetchall()
+        _tell_all(shots, verdict, seconds, attempts=int(str(attempts)), chunks=int(str(chunks)))
     return 1 if verdict.violations else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import translation
 from rest_framework.test import APIClient
 
 from django_integration.files.models import FileModel
@@ -25,6 +26,13 @@ KEYWORDS: dict[str, Any] = {
     **dict.fromkeys(("_", "gettext", "translate", "gettext_lazy", "gettext_noop")),
     "ngettext": (1, 2),
 }
+
+
+@pytest.fixture(autouse=True)
+def _own_language() -> Iterator[None]:
+    """What a request has chosen stays chosen in its thread."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

@@ -69,6 +69,17 @@ def test_a_connection_to_the_database_that_breaks_among_the_rows_costs_none(shak
     check_rows(shaken.end(job_id))
 
 
+def test_a_session_that_the_server_ends_in_the_middle_of_a_chunk_is_made_anew(shaken: Shaken) -> None:
+    """A process that was stopped for longer than IMPORT_IDLE_TRANSACTION_SECONDS, and goes on."""
+    mark = shaken.forks.folder / "slept"
+    options = {"sleeps_on": 25, "sleep_seconds": 2.5, "mark": str(mark)}
+    job_id = shaken.start("sleep_once", **options)
+    child = shaken.forks.begin("work", job_id)
+    assert child.wait() == "exit 0", child.error()
+    assert mark.exists()
+    check_rows(shaken.end(job_id))
+
+
 def test_a_job_goes_on_without_redis_and_ends_with_exact_counts(shaken: Shaken) -> None:
     job_id = shaken.start()
     shaken.redis.go_down()

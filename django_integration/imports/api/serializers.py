@@ -45,7 +45,22 @@ class ImportOptionsSerializer(serializers.Serializer[Any]):
     quote_char = serializers.CharField(
         required=False, allow_null=True, allow_blank=True, help_text=_("One character, or empty for no quoting.")
     )
+    escape_char = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, help_text=_("One character, or empty for no escapes.")
+    )
+    skip_initial_space = serializers.BooleanField(
+        required=False, allow_null=True, help_text=_("Leave out blanks at the start of cells.")
+    )
     encoding = serializers.CharField(required=False, allow_null=True, help_text=_("Such as utf-8 or cp1252."))
+    skip_rows = serializers.IntegerField(
+        min_value=0, max_value=1_000_000, required=False, allow_null=True, help_text=_("Lines above the header.")
+    )
+    decimal = serializers.ChoiceField(
+        choices=[".", ","], required=False, allow_null=True, help_text=_("Decimal mark of the numbers.")
+    )
+    added_columns = serializers.ChoiceField(
+        choices=["auto", "ignore", "keep"], required=False, help_text=_("What a result file has added as last column.")
+    )
     member = serializers.CharField(
         required=False, allow_null=True, help_text=_("The file in a ZIP archive that is the table.")
     )
@@ -61,6 +76,22 @@ class ImportOptionsSerializer(serializers.Serializer[Any]):
         required=False,
         allow_null=True,
         help_text=_("The same by share, judged after 1,000 rows or at the end of a shorter source."),
+    )
+
+
+class DetectionSerializer(serializers.Serializer[Any]):
+    """What was found by looking at a source."""
+
+    confidence = serializers.DictField(
+        child=serializers.FloatField(), help_text=_("By import option: from 0, a guess, to 1, certain or given.")
+    )
+    line_end = serializers.CharField(allow_blank=True, help_text=_("LF, CRLF, CR, mixed, or empty."))
+    decimal = serializers.CharField(allow_null=True, help_text=_("Decimal mark of the numbers that were seen."))
+    preamble = serializers.ListField(
+        child=serializers.CharField(allow_blank=True), help_text=_("Lines above the header, which are left out.")
+    )
+    advice = serializers.ListField(
+        child=serializers.CharField(), help_text=_("What may be otherwise, and how to say so.")
     )
 
 
@@ -165,6 +196,8 @@ class StatusSerializer(serializers.ModelSerializer[ImportJob]):
             "options": instance.options,
             "dialect": (instance.plan or {}).get("dialect"),
             "header": (instance.plan or {}).get("header"),
+            "detection": (instance.plan or {}).get("detection"),
+            "added_column": (instance.plan or {}).get("added_column"),
         }
         return {name: known[name] for name in self.Meta.fields if name in known}
 
@@ -195,7 +228,11 @@ class JobSerializer(StatusSerializer):
     phase = serializers.ChoiceField(choices=[*ImportJob.Phase.choices, (PAUSED, _("paused"))], allow_null=True)
     error_code = serializers.CharField(allow_null=True)
     dialect = serializers.DictField(allow_null=True)
-    header = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    header = serializers.ListField(child=serializers.CharField(allow_blank=True), allow_null=True)
+    detection = DetectionSerializer(allow_null=True)
+    added_column = serializers.CharField(
+        allow_null=True, help_text=_("The last column, which is left out as one that a result file added.")
+    )
     retry_of = serializers.UUIDField(allow_null=True, help_text=_("The job whose refused rows this one runs again."))
 
     class Meta(StatusSerializer.Meta):
@@ -209,6 +246,8 @@ class JobSerializer(StatusSerializer):
             "options",
             "dialect",
             "header",
+            "detection",
+            "added_column",
             "retry_of",
         )
 
@@ -256,6 +295,10 @@ class PreviewSerializer(serializers.Serializer[Any]):
     header = serializers.ListField(child=serializers.CharField(allow_blank=True))
     column_count = serializers.IntegerField()
     rows = serializers.ListField(child=serializers.ListField(child=serializers.CharField(allow_blank=True)))
+    escape_char = serializers.CharField(allow_null=True)
+    skip_initial_space = serializers.CharField()
+    added_column = serializers.CharField(allow_null=True)
+    detection = DetectionSerializer()
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

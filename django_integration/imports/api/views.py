@@ -194,6 +194,10 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
         return Response(RowErrorPageSerializer(page).data)
 
 
+#: Import options that a preview takes as its query has them.
+_DIALECT_OPTIONS = ("delimiter", "quote_char", "escape_char", "encoding", "decimal")
+
+
 class PreviewView(APIView):
     """`GET /api/imports/preview/?file_id=`."""
 
@@ -204,6 +208,13 @@ class PreviewView(APIView):
         parameters=[
             OpenApiParameter("file_id", OpenApiTypes.INT, required=True),
             OpenApiParameter("header_rows", OpenApiTypes.INT, description="Header rows, 0 to 1,000; 1 by default."),
+            OpenApiParameter(
+                "skip_rows", OpenApiTypes.INT, description="Lines above the header; found where not given."
+            ),
+            *(
+                OpenApiParameter(name, OpenApiTypes.STR, description="As the import option; found where not given.")
+                for name in _DIALECT_OPTIONS
+            ),
         ],
         responses={
             200: PreviewSerializer,
@@ -214,17 +225,21 @@ class PreviewView(APIView):
     def get(self, request: Request) -> Response:
         """The columns and first rows of a confirmed file, read as an import would read them."""
         file_id = _integer(request, "file_id", None, 1, 2**63 - 1)
-        header_rows = _integer(request, "header_rows", 1, 0, 1_000)
+        options: dict[str, Any] = {"header_rows": _integer(request, "header_rows", 1, 0, 1_000)}
+        if "skip_rows" in request.query_params:
+            options["skip_rows"] = _integer(request, "skip_rows", None, 0, 1_000_000)
+        options |= {name: request.query_params[name] for name in _DIALECT_OPTIONS if name in request.query_params}
         files = FileModel.objects.filter(is_confirmed=True)
         if not services.may_manage(request.user):
             files = files.filter(uploaded_by_id=request.user.pk)
         file = get_object_or_404(files, pk=file_id)
         try:
             shown = engine.preview(
-                file_url(file), rows=import_settings().preview_rows, config=engine_config(), header_rows=header_rows
+                file_url(file), rows=import_settings().preview_rows, config=engine_config(), **options
             )
         except RowmillError as error:
-            raise ValidationError({"file_id": [told_to_users(file, error.message)]}, code=error.code) from error
+            name = error.facts.get("option", "file_id")
+            raise ValidationError({name: [told_to_users(file, error.message)]}, code=error.code) from error
         return Response(PreviewSerializer({"file_id": file.pk, **shown.to_dict()}).data)
 
 

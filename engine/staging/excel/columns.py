@@ -16,6 +16,8 @@ _MIDNIGHT = np.frombuffer(b"00:00:00", np.uint8)
 _DATE_MARKS = ((4, b"-"), (7, b"-"), (10, b" "), (13, b":"), (16, b":"))
 _DATE_BYTES = 19
 _DATE_WITH_FRACTION_BYTES = 23
+#: Of a number with a point and 16 digits, one more than spreadsheets have.
+_NOISE_BYTES = 17
 
 
 def settle_column(column: pa.Array, facts: Facts) -> pa.Array | None:
@@ -28,7 +30,7 @@ def settle_column(column: pa.Array, facts: Facts) -> pa.Array | None:
     if not facts.is_regular:
         facts = Facts()
     view = _TextView(column)
-    if facts.has_precise_numbers and view.may_hold_numbers():
+    if view.may_hold_numbers(least_bytes=1) if facts.has_precise_numbers else view.may_hold_noise(column):
         return None
     if facts.has_booleans:
         found = view.booleans()
@@ -79,11 +81,22 @@ class _TextView:
         self.lengths: npt.NDArray[Any] = self.ends - self.starts
         self._bytes = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
 
-    def may_hold_numbers(self) -> bool:
+    def may_hold_numbers(self, *, least_bytes: int) -> bool:
         """Whether a cell begins as a number does, and ends so."""
-        rows = np.flatnonzero(self.lengths)
+        return bool(len(self._numbers(least_bytes)))
+
+    def may_hold_noise(self, column: pa.Array) -> bool:
+        """Whether a cell may be a number so large that its nine decimals hold more than it has digits."""
+        rows = self._numbers(_NOISE_BYTES)
+        if not len(rows):
+            return False
+        return bool(pc.any(pc.match_substring_regex(column.take(pa.array(rows)), r"^-?\d+\.\d+$")).as_py())
+
+    def _numbers(self, least_bytes: int) -> npt.NDArray[np.intp]:
+        rows = np.flatnonzero(self.lengths >= least_bytes)
         first, last = self._bytes[self.starts[rows]], self._bytes[self.ends[rows] - 1]
-        return bool((_is_digit(last) & (_is_digit(first) | (first == ord("-")))).any())
+        found: npt.NDArray[np.intp] = rows[_is_digit(last) & (_is_digit(first) | (first == ord("-")))]
+        return found
 
     def booleans(self) -> npt.NDArray[np.intp]:
         """Rows that are `true` or `false`."""

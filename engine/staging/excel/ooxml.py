@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -30,7 +31,21 @@ _LITERALS = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!(?:h+|m+|s+)\])[^\]]*\]', re.IG
 _ELAPSED = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
 
 
-class UnusualWorkbookError(Exception):
+#: What opening or parsing a part raises where it is missing, damaged, encrypted or not what it should be.
+BROKEN_PART = (
+    BadZipFile,
+    EOFError,
+    ElementTree.ParseError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    zlib.error,
+)
+
+
+class UnusualWorkbookError(ValueError):
     """The parts are not where Excel puts them; only calamine may know its way about."""
 
 
@@ -80,31 +95,56 @@ class Ooxml:
                 for element in _children(workbook, "definedNames", "definedName")
             ]
             properties = next((e for e in workbook if _local(e) == "workbookPr"), None)
-        except (BadZipFile, KeyError, ElementTree.ParseError, OSError, EOFError) as error:
+        except BROKEN_PART as error:
             raise UnusualWorkbookError(str(error)) from error
         self.is_1904 = properties is not None and properties.get("date1904") in ("1", "true")
         kinds = {part: kind for kind, part in relations.values()}
-        self.worksheets = [sheet for sheet in self.sheets if kinds.get(sheet.part) == "worksheet"]
+        self.worksheets = [
+            sheet
+            for sheet in self.sheets
+            if kinds.get(sheet.part) == "worksheet" and sheet.part in self._zip.NameToInfo
+        ]
+        if not self.worksheets:
+            raise UnusualWorkbookError("no worksheet is found")
 
     def has_cells(self, sheet: SheetPart) -> bool:
         """Whether a sheet holds any value; its part is read as far as the first."""
         tail, looked_at = b"", 0
-        with self._zip.open(sheet.part) as file:
-            while looked_at < _MAX_BLANK_BYTES and (piece := file.read(_PIECE_BYTES)):
-                whole = tail + piece
-                if any(mark in whole for mark in (b"<v>", b"<is>", b":v>", b":is>")):
-                    return True
-                tail, looked_at = whole[-8:], looked_at + len(piece)
+        try:
+            with self._zip.open(sheet.part) as file:
+                while looked_at < _MAX_BLANK_BYTES and (piece := file.read(_PIECE_BYTES)):
+                    whole = tail + piece
+                    if any(mark in whole for mark in (b"<v>", b"<is>", b":v>", b":is>")):
+                        return True
+                    tail, looked_at = whole[-8:], looked_at + len(piece)
+        except BROKEN_PART:
+            return True  # whoever reads the sheet will say what is wrong with it
         return looked_at >= _MAX_BLANK_BYTES
 
     def fact_finder(self, sheet: SheetPart) -> FactFinder:
-        """What is to look at the parts that hold the cells of a sheet."""
-        return FactFinder(
-            self._date_styles(), sheet=sheet.part, strings=self._part_of_kind("sharedStrings"), is_1904=self.is_1904
-        )
+        """What is to look at the parts that hold the cells of a sheet.
+
+        Raises:
+            UnusualWorkbookError: the part of the styles cannot be read.
+        """
+        try:
+            styles = self._date_styles()
+        except BROKEN_PART as error:
+            raise UnusualWorkbookError(str(error)) from error
+        return FactFinder(styles, sheet=sheet.part, strings=self._part_of_kind("sharedStrings"), is_1904=self.is_1904)
 
     def tables(self) -> list[TablePart]:
-        """The Excel tables of all worksheets, then the names that stand for one range."""
+        """The Excel tables of all worksheets, then the names that stand for one range.
+
+        Raises:
+            UnusualWorkbookError: a part that describes one cannot be read.
+        """
+        try:
+            return self._tables()
+        except BROKEN_PART as error:
+            raise UnusualWorkbookError(str(error)) from error
+
+    def _tables(self) -> list[TablePart]:
         found: list[TablePart] = []
         for sheet in self.worksheets:
             for kind, part in self._relations(sheet.part).values():

@@ -116,8 +116,8 @@ def _why(code: int, told: IO[bytes], is_overdue: bool, request: Request, config:
             source=request.source,
             limit=config.excel_memory_bytes,
         )
+    why = (text.strip().splitlines() or ["its parser ended without a reason"])[-1][:300]
     return SourceDamagedError(
-        f"{request.source} cannot be read as a workbook: {text.strip().splitlines()[-1:] or ['no reason was given']}. "
-        "Open it in a spreadsheet program and save it again.",
+        f"{request.source} cannot be read as a workbook: {why}. Open it in a spreadsheet program and save it again.",
         source=request.source,
     )

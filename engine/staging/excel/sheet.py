@@ -24,6 +24,8 @@ from engine.staging.excel.texts import ERROR_TEXTS
 #: Rows of a batch on its way to the staged copy.
 _ROWS_PER_BATCH = 10_000
 _ERROR_CELL = re.compile(r"got 'Error\((\w+)\)'")
+#: Times and durations of ODS.
+_DURATION_CELL = re.compile(r"got 'DurationIso\(\"PT(\d+)H(\d+)M(\d+)(?:[.,]0*)?S\"\)'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ def read_sheet(request: Request, facts_of: Callable[[], Facts]) -> SheetTable:
 
 
 def _load(request: Request) -> tuple[str, list[pa.Array], dict[int, dict[int, str]], set[int]]:
-    """The sheet's name, its columns as text, its error cells by column and row, and columns with unread cells."""
+    """The sheet's name, its columns as text, the text of what has none there by column and row, columns not read."""
     with _library_errors(request.source):
         reader = fastexcel.read_excel(request.path)
         loaded: dict[str, Any] = {}
@@ -126,11 +128,12 @@ def _load(request: Request) -> tuple[str, list[pa.Array], dict[int, dict[int, st
     unreadable: set[int] = set()
     for error in wrong.errors if wrong is not None else ():
         row, column = error.position
-        kind = _ERROR_CELL.search(error.detail)
-        if kind is None:
-            unreadable.add(column)
-        else:
+        if kind := _ERROR_CELL.search(error.detail):
             errors.setdefault(column, {})[row] = ERROR_TEXTS.get(kind[1], f"#{kind[1].upper()}")
+        elif clock := _DURATION_CELL.search(error.detail):
+            errors.setdefault(column, {})[row] = ":".join(number.zfill(2) for number in clock.groups())
+        else:
+            unreadable.add(column)
     return name, list(batch.columns), errors, unreadable
 
 
@@ -154,7 +157,11 @@ def _library_errors(source: str) -> Iterator[None]:
     """Turns what the libraries raise into the engine's errors."""
     try:
         yield
-    except (fastexcel.FastExcelError, python_calamine.CalamineError) as error:
+    except BaseException as error:
+        # A panic of the library, which a damaged workbook may cause, is no Exception and has no public class.
+        is_of_library = isinstance(error, fastexcel.FastExcelError | python_calamine.CalamineError)
+        if not is_of_library and type(error).__name__ != "PanicException":
+            raise
         if isinstance(error, python_calamine.PasswordError) or "password" in str(error).lower():
             raise SourceProtectedError(
                 f"{source} is protected by a password. Save it without one and import that.", source=source

@@ -17,9 +17,9 @@ from engine.model import Source
 from engine.options import ImportOptions
 from engine.staging.arrow import StagedTable, stage_as_arrow
 from engine.staging.excel.child import head_from_schema
-from engine.staging.excel.facts import Facts
+from engine.staging.excel.facts import FactFinder, Facts
 from engine.staging.excel.layout import Layout
-from engine.staging.excel.ooxml import Ooxml, SheetPart, TablePart, UnusualWorkbookError
+from engine.staging.excel.ooxml import Ooxml, TablePart, UnusualWorkbookError
 from engine.staging.excel.process import parsing
 from engine.staging.excel.sheet import Request, read_sheet
 from engine.staging.excel.target import Area, SheetName, choose_sheet
@@ -70,8 +70,7 @@ def stage_workbook(
         limits = {"chunk_size": chunk_size, "max_chunk_bytes": config.max_chunk_bytes}
 
         def facts_of() -> Facts:
-            part = _part_of(book, request)
-            finder = None if book is None or part is None else book.fact_finder(part)
+            finder = _fact_finder(book, request)
             check(file, watch=None if finder is None else finder.watch)
             return Facts() if finder is None else finder.facts()
 
@@ -191,7 +190,7 @@ def _find_table(book: Ooxml | None, wanted: str, source: str) -> tuple[str | Non
     area = Area.parse(text)
     if area is not None:
         return sheet_name.removeprefix("'").removesuffix("'").replace("''", "'") or None, area
-    tables = book.tables() if book is not None else []
+    tables = _tables(book)
     for table in tables:
         area = Area.parse(table.area)
         if table.name.casefold() == wanted.casefold() and area is not None:
@@ -209,7 +208,19 @@ def _without_totals(area: Area, table: TablePart) -> Area:
     return replace(area, end_row=area.end_row - table.total_rows) if area.end_row is not None else area
 
 
-def _part_of(book: Ooxml | None, request: Request) -> SheetPart | None:
-    if book is None:
+def _fact_finder(book: Ooxml | None, request: Request) -> FactFinder | None:
+    """What is to look at the parts of the sheet; None where nothing can be known of its cells beforehand."""
+    part = next((part for part in book.worksheets if part.name == request.sheet), None) if book is not None else None
+    if book is None or part is None:
         return None
-    return next((part for part in book.worksheets if part.name == request.sheet), None)
+    try:
+        return book.fact_finder(part)
+    except UnusualWorkbookError:
+        return None
+
+
+def _tables(book: Ooxml | None) -> list[TablePart]:
+    try:
+        return book.tables() if book is not None else []
+    except UnusualWorkbookError:
+        return []

@@ -305,6 +305,29 @@ def test_a_preview_shows_columns_and_first_rows(api: APIClient, stored_file: Mak
     assert "empty" in response.json()["file_id"][0]
 
 
+def test_a_preview_and_a_job_show_what_was_found_by_looking(
+    api: APIClient, stored_file: MakeFile, run_to_end: RunToEnd
+) -> None:
+    file = stored_file('Report of 2024\n\ncol_0;col_1;import_error\n1;"a\\"b";wrong\n2;c;wrong\n')
+    shown = api.get("/api/imports/preview/", {"file_id": file.pk}).json()
+    assert (shown["escape_char"], shown["added_column"], shown["rows"]) == (
+        "\\",
+        "import_error",
+        [["1", 'a"b'], ["2", "c"]],
+    )
+    assert shown["detection"]["preamble"] == ["Report of 2024", ""]
+    job = run_to_end(start(api, file))
+    detail = api.get(f"/api/imports/{job.pk}/").json()
+    assert detail["detection"] == shown["detection"]
+    assert (detail["dialect"]["delimiter"], detail["dialect"]["escape_char"]) == (";", "\\")
+    assert (detail["header"], detail["added_column"]) == (["col_0", "col_1"], "import_error")
+    assert (detail["total_rows"], detail["detection"]["line_end"]) == (2, "LF")
+    assert 0 < detail["detection"]["confidence"]["delimiter"] <= 1
+    given = api.get("/api/imports/preview/", {"file_id": file.pk, "skip_rows": 0, "delimiter": "|"}).json()
+    assert (given["header"], given["detection"]["preamble"]) == (["Report of 2024"], [])
+    assert "delimiter" in api.get("/api/imports/preview/", {"file_id": file.pk, "delimiter": "||"}).json()
+
+
 def test_the_list_shows_ones_own_jobs_the_newest_first(api: APIClient, stored_file: MakeFile) -> None:
     jobs = [start(api, stored_file()) for _ in range(3)]
     shown = api.get("/api/imports/").json()

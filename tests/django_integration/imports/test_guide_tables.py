@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from rest_framework.test import APIClient
 
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
-from django_integration.files.storage import file_storage
+from django_integration.files.storage import engine_config, file_storage
 from django_integration.imports import bridge, services
 from django_integration.imports.models import ImportJob
 
@@ -141,21 +140,8 @@ def test_links_of_results_live_as_long_as_the_setting_says(
         assert parse_qs(urlsplit(each["url"]).query)["X-Amz-Expires"] == ["77"]
 
 
-def test_excel_files_are_put_together_in_the_folder_for_it(
-    api: APIClient, stored_file: MakeFile, run_to_end: RunToEnd, settings: Any, tmp_path: Path, monkeypatch: Any
-) -> None:
-    settings.IMPORT_TEMP_DIR = str(tmp_path / "own")
-    (tmp_path / "own").mkdir()
-    bridge.forget_parts()
-    made: list[str] = []
-    mkdir = os.mkdir
-
-    def noting(path: Any, *given: Any, **named: Any) -> None:
-        made.append(str(path))
-        mkdir(path, *given, **named)
-
-    monkeypatch.setattr(os, "mkdir", noting)
-    job = run_to_end(start(api, stored_file(TABLE), output_format="xlsx"))
-    assert job.status == "succeeded"
-    assert [path for path in made if path.startswith(str(tmp_path / "own"))]
-    assert list((tmp_path / "own").iterdir()) == []
+def test_the_temporary_folder_is_the_engines(settings: Any, tmp_path: Path) -> None:
+    """What the engine does there is tested there."""
+    assert engine_config().temp_dir is None
+    settings.IMPORT_TEMP_DIR = str(tmp_path)
+    assert engine_config().temp_dir == str(tmp_path)

