@@ -29,6 +29,7 @@ _RUNNING = (
     "create_result_file_records",
     "handler_path",
     "chunk_size",
+    "decimal",
     "result_header",
     "max_errors",
     "max_error_rate",
