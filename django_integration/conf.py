@@ -77,6 +77,8 @@ class ImportSettings:
     """Bytes that all parts of a workbook unpack to."""
     max_archive_entries: int = 1000
     """Files in a ZIP archive, or parts of a workbook."""
+    monitoring_token: str | None = None
+    """Who sends it as `Authorization: Bearer …` may read metrics and health, as staff may. None: staff alone."""
     preview_rows: int = 20
     """Rows that the preview of a source shows at most."""
 
