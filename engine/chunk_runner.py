@@ -22,6 +22,7 @@ from typing import Any, Self
 from engine import failpoints
 from engine.config import EngineConfig
 from engine.errors import HandlerError, InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
+from engine.failure_messages import FailureMessages
 from engine.handlers import (
     BatchAdapter,
     HandlerMode,
@@ -229,6 +230,7 @@ class _Attempt:
         self._escape = config.escape_formulae and at_hand.options.output_format == "csv"
         self._success_count = 0
         self._failure_count = 0
+        self._messages = FailureMessages()
         self._progress = progress
 
     def run(self) -> ChunkOutcome:
@@ -255,7 +257,10 @@ class _Attempt:
                 if self._is_watched:
                     self._ledger.watch_row(claim, None)
                 outcome = ChunkOutcome(
-                    counts=self._counts(), success_part=success.finish(), failed_part=failed.finish()
+                    counts=self._counts(),
+                    success_part=success.finish(),
+                    failed_part=failed.finish(),
+                    messages=self._messages.counts(),
                 )
                 work.commit(outcome)
                 failpoints.hit("chunk.marked")
@@ -392,10 +397,11 @@ class _Attempt:
         refused = [position for position, outcome in enumerate(outcomes) if outcome.__class__ is RowFailure]
         self._success_count += len(outcomes) - len(refused)
         self._failure_count += len(refused)
+        messages = [outcomes[position].message for position in refused]
+        self._messages.add(messages)
         if not has_files:
             return
         refused_records = [records[position] for position in refused]
-        messages = [outcomes[position].message for position in refused]
         if self._escape:
             messages = escape_row(messages)
         for position in reversed(refused):

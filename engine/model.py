@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from engine.status import ChunkStatus, Phase, Status
+from engine.status import ChunkStatus, Phase, Status, shown_phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +129,8 @@ class ChunkOutcome:
     success_part: Part | None
     """None where no row succeeded, or no result files are wanted."""
     failed_part: Part | None
+    messages: Mapping[str, int] = field(default_factory=dict)
+    """Why rows were refused, and how many for each; bounded (`engine.failure_messages`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +167,12 @@ class ChunkState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFiles:
-    """Where the two result files are: paths or `s3://` addresses; None until made, or not wanted."""
+    """Where the result files are: paths or `s3://` addresses; None until made, or not wanted."""
 
     success_url: str | None = None
     failed_url: str | None = None
+    unprocessed_url: str | None = None
+    """The rows without an outcome; only of a job that was cancelled or failed after some rows were through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,11 +199,32 @@ class Job:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested: bool = False
+    paused: bool = False
+    """Whether no chunk may begin until somebody says so."""
     counts: Counts = field(default_factory=Counts)
     """Final counts, written when the job ends; a running job's come from progress."""
     result_files: ResultFiles = field(default_factory=ResultFiles)
+    forgiven: Counts = field(default_factory=Counts)
+    """Counts at the last resumption, from which on the error budget counts."""
     error_code: str | None = None
+    """Of a running job: it takes no more work, and will end as failed."""
     error_message: str | None = None
+    retry_of: str | None = None
+    """The job whose refused rows this one runs again."""
     owner: str | None = None
     """Who scans or merges at the moment."""
     seconds_since_heartbeat: float = 0.0
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether a chunk of it may begin now, once it is planned."""
+        return (
+            self.status is Status.RUNNING
+            and self.phase in (Phase.SCANNING, Phase.PROCESSING)
+            and not (self.cancel_requested or self.paused or self.error_code)
+        )
+
+    @property
+    def shown_phase(self) -> str | None:
+        """See `engine.status.shown_phase`."""
+        return shown_phase(self.phase, paused=self.paused, cancel_requested=self.cancel_requested)

@@ -69,6 +69,10 @@ class ImportOptions:
     """The file in a ZIP archive that is the table; None: the only one."""
     result_header: Literal["positional", "source"] = "positional"
     """Result files name columns col_0, col_1, … or as the source's header does."""
+    max_errors: int | None = None
+    """Refused rows after which the job ends as failed; 0 and more. None: any number."""
+    max_error_rate: float | None = None
+    """Share of refused rows, 0 to 1, with the same end; judged after 1,000 rows, or the whole of a shorter source."""
     custom: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Every unknown key of the request, for the handler."""
 
@@ -143,6 +147,14 @@ def _integer(low: int, high: int, *, or_none: bool = False) -> Any:
         return value
 
     return check
+
+
+def _share(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise _refusal(name, "%(name)s must be a number from 0 to 1, not %(value)s.", value=_show(value))
+    return float(value)
 
 
 def _boolean(name: str, value: Any) -> bool:
@@ -242,6 +254,8 @@ KNOWN: Mapping[str, Any] = MappingProxyType(
         "table": _text_or_none,
         "member": _text_or_none,
         "result_header": _choice("positional", "source"),
+        "max_errors": _integer(0, 2**53, or_none=True),
+        "max_error_rate": _share,
     }
 )
 

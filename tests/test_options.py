@@ -37,6 +37,8 @@ VALID: dict[str, list[Any]] = {
     "table": [None, "Prices", "A3:J500"],
     "member": [None, "a.csv", "folder/a b.csv"],
     "result_header": ["positional", "source"],
+    "max_errors": [None, 0, 1, 10**12],
+    "max_error_rate": [None, 0, 0.0, 0.25, 1],
 }
 INVALID: dict[str, list[Any]] = {
     "batch_size": [0, -1, 100_001, 1.0, "500", None, True, [500]],
@@ -58,6 +60,8 @@ INVALID: dict[str, list[Any]] = {
     "table": ["", 5, ["a"]],
     "member": ["", 5, ["a.csv"]],
     "result_header": ["Source", None, True],
+    "max_errors": [-1, 1.5, "10", True, 10**20],
+    "max_error_rate": [-0.1, 1.01, "0.5", True, float("nan"), [0.5]],
 }
 
 
@@ -84,6 +88,8 @@ def test_the_defaults_are_those_of_the_usage_guide() -> None:
         "table": None,
         "member": None,
         "result_header": "positional",
+        "max_errors": None,
+        "max_error_rate": None,
     }
 
 

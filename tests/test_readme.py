@@ -146,3 +146,14 @@ def test_the_worker_s_line_names_the_app_that_there_is() -> None:
     (command,) = (line for line in README.splitlines() if line.startswith("celery "))
     assert command == "celery -A engine.runtime.celery_app worker"
     assert (ROOT / "engine" / "runtime" / "celery_app.py").exists()
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", README))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert named
+    assert named <= there, named - there

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 PLAN_TASK = "rowmill.imports.plan"
 CHUNK_TASK = "rowmill.imports.chunk"
 FINISH_TASK = "rowmill.imports.finish"
+SWEEP_TASK = "rowmill.imports.sweep"
 HELP_TASK = "rowmill.imports.help"
 
 _SIGNALS = {
@@ -146,6 +147,15 @@ def recover_all() -> None:
                 logger.warning("recovery put off", extra={"job_id": job.job_id}, exc_info=True)
     finally:
         close_old_connections()
+
+
+def look_after(job_id: str) -> None:
+    """Send what of one job may be sent now; a broker that is away is no error, as recovery sends it later."""
+    parts = process_parts()
+    try:
+        parts.coordinator.recover(job_id, parts.executor)
+    except ServiceUnavailableError:
+        logger.warning("broker away; the job waits for recovery", extra={"job_id": job_id})
 
 
 def live_snapshot(job_id: str) -> ProgressSnapshot | None:

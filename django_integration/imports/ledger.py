@@ -30,6 +30,7 @@ from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.savepoints import RowSavepoints
 from django_integration.imports.watched_rows import WatchedRows
 from engine.errors import JobNotFoundError, LeaseLostError
+from engine.failure_messages import sum_messages
 from engine.ledger import owner as owners
 from engine.ledger.protocol import ChunkWork
 from engine.ledger.records import Fate
@@ -140,9 +141,17 @@ class DjangoLedger:
         running = self._job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING))
         if running.update(cancel_requested=True):
             return True
-        if not self._job(job_id).exists():
-            raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
+        self._check_exists(job_id)
         return False
+
+    def set_paused(self, job_id: str, paused: bool) -> bool:
+        with transaction.atomic(using=self._using):
+            if not self._job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING)).update(paused=paused):
+                self._check_exists(job_id)
+                return False
+            if not paused:
+                self._of(job_id).filter(status=ChunkStatus.SENT).update(status=ChunkStatus.PLANNED, sendings=0)
+            return True
 
     # Chunks
 
@@ -174,6 +183,8 @@ class DjangoLedger:
                 status=Status.RUNNING,
                 phase__in=(Phase.SCANNING, Phase.PROCESSING),
                 cancel_requested=False,
+                paused=False,
+                error_code="",
             )
             # A row that is locked belongs to a living attempt, which this must not wait for.
             row = self._lock(self._of(job_id).filter(chunk_index=chunk_index, status__in=_UNFINISHED)).first()
@@ -279,6 +290,9 @@ class DjangoLedger:
         waiting = self._of(job_id).filter(status__in=(ChunkStatus.PLANNED, ChunkStatus.SENT))
         waiting.update(status=ChunkStatus.DROPPED)
 
+    def restore_chunks(self, job_id: str) -> None:
+        self._of(job_id).filter(status=ChunkStatus.DROPPED).update(status=ChunkStatus.PLANNED)
+
     def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
         now = self._clock()
         with translated(self._using):
@@ -295,6 +309,15 @@ class DjangoLedger:
     @ledger_errors
     def unfinished_chunks(self, job_id: str) -> int:
         return self._of(job_id).filter(status__in=_UNFINISHED).count()
+
+    @ledger_errors
+    def begun_chunks(self, job_id: str) -> int:
+        return self._of(job_id).filter(status__in=(ChunkStatus.LEASED, ChunkStatus.DONE)).count()
+
+    @ledger_errors
+    def messages(self, job_id: str) -> Mapping[str, int]:
+        done = self._of(job_id).filter(status=ChunkStatus.DONE, failure_count__gt=0)
+        return sum_messages(done.values_list("messages", flat=True).iterator(chunk_size=1_000))
 
     @ledger_errors
     def counts(self, job_id: str) -> Counts:
@@ -330,11 +353,16 @@ class DjangoLedger:
             success_bytes=success and success.size_bytes,
             failed_part=failed and failed.key,
             failed_bytes=failed and failed.size_bytes,
+            messages=dict(outcome.messages),
         )
         if done != 1:
             raise lease_lost(claim)
 
     # Small things
+
+    def _check_exists(self, job_id: str) -> None:
+        if not self._job(job_id).exists():
+            raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
 
     @property
     def _jobs(self) -> QuerySet[ImportJob]:
@@ -489,4 +517,5 @@ def _outcome(row: ImportChunk) -> ChunkOutcome:
         counts=Counts(success_count=row.success_count, failure_count=row.failure_count),
         success_part=part(row.success_part, row.success_bytes),
         failed_part=part(row.failed_part, row.failed_bytes),
+        messages=row.messages,
     )

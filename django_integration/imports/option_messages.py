@@ -20,6 +20,7 @@ TEMPLATES = (
     _("escape_char must differ from delimiter and quote_char."),
     _("%(name)s must be a whole number, not %(value)s."),
     _("%(name)s must be from %(low)s to %(high)s, not %(value)s."),
+    _("%(name)s must be a number from 0 to 1, not %(value)s."),
     _("%(name)s must be true or false, not %(value)s."),
     _('%(name)s must be "%(first)s" or "%(second)s", not %(value)s.'),
     _("%(name)s must be a text, not %(value)s."),

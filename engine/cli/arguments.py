@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -152,6 +153,24 @@ RUNNING_FLAGS = (
         environment="ROWMILL_OUTPUT_FORMAT",
     ),
     Flag(
+        name="--max-errors",
+        value="NUMBER",
+        phrase="refused rows beyond which the job ends as failed",
+        unit="rows",
+        default="any number",
+        environment="ROWMILL_MAX_ERRORS",
+        is_number=True,
+    ),
+    Flag(
+        name="--max-error-rate",
+        value="SHARE",
+        phrase="share of refused rows with the same end, judged after 1,000 rows or at the end of a shorter source",
+        unit="0 to 1",
+        default="any share",
+        environment="ROWMILL_MAX_ERROR_RATE",
+        is_number=True,
+    ),
+    Flag(
         name="--result-header",
         value="positional|source",
         phrase="name the columns of the result files col_0, col_1, … or as the source does",
@@ -243,6 +262,21 @@ examples:
   rowmill status
   rowmill status 1a2b3c4d --output-dir results --json
 """
+_PAUSE_EXAMPLES = """\
+examples:
+  rowmill pause
+  rowmill pause 1a2b3c4d --output-dir results
+"""
+_RESUME_EXAMPLES = """\
+examples:
+  rowmill resume
+  rowmill resume 1a2b3c4d --ledger /srv/rowmill/ledger.sqlite3
+"""
+_RETRY_EXAMPLES = """\
+examples:
+  rowmill retry
+  rowmill retry 1a2b3c4d --output-dir results --workers 4
+"""
 _CANCEL_EXAMPLES = """\
 examples:
   rowmill cancel
@@ -299,6 +333,9 @@ def make_parser() -> Parser:
 
     for name, phrase, examples in (
         ("status", "print how far a job is", _STATUS_EXAMPLES),
+        ("retry", "run the refused rows of an ended job again, in a job of their own", _RETRY_EXAMPLES),
+        ("pause", "have no further chunk of a job begin; those in hand end", _PAUSE_EXAMPLES),
+        ("resume", "let a paused job go on, in the processes that run it", _RESUME_EXAMPLES),
         ("cancel", "end a job; what was done by then gets its result files", _CANCEL_EXAMPLES),
     ):
         command = _command(commands, name, phrase, examples)
@@ -306,6 +343,8 @@ def make_parser() -> Parser:
             "job_id", metavar="JOB_ID", nargs="?", help="its id or the first characters of it (default: the newest job)"
         )
         _add(command, "where the job is", OUTPUT_DIR, LEDGER)
+        if name == "retry":
+            _add(command, "where it runs", EXECUTOR, WORKERS, REDIS_URL, S3_ENDPOINT_URL)
         _add_talk(command)
     return parser
 
@@ -337,6 +376,14 @@ def import_options(arguments: argparse.Namespace, flags: Sequence[Flag]) -> dict
             raise OptionError("--no-count-first and count_total_first=true contradict.", option="count_total_first")
         options["count_total_first"] = False
     return options
+
+
+def workers_in(arguments: argparse.Namespace) -> int | None:
+    """How many processes were asked for. Raises OptionError where that is no number."""
+    workers = WORKERS.value_in(arguments)
+    if workers is not None and not isinstance(workers, int):
+        raise OptionError(f"workers must be a whole number, not {workers!r}.", option="workers")
+    return workers
 
 
 def _command(commands: Any, name: str, phrase: str, examples: str) -> Parser:
@@ -377,12 +424,12 @@ def _exit_codes_text() -> str:
     return "exit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exit_codes().items())
 
 
-def _number(text: str) -> int | str:
-    """A whole number; anything else stays as it is, for the option's own check to name."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
+def _number(text: str) -> float | str:
+    """A number; anything else stays as it is, for the option's own check to name."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _json_or_text(text: str) -> Any:

@@ -13,12 +13,21 @@ from engine.cli.arguments import make_parser
 from engine.cli.console import flush_streams, prepare_streams, tell
 from engine.cli.failure import tell_defect, tell_failure
 from engine.cli.logs import configure_logging
-from engine.cli.query_commands import cancel_job, inspect_source, show_status
+from engine.cli.query_commands import cancel_job, inspect_source, pause_job, resume_job, show_status
+from engine.cli.retry_command import retry_job
 from engine.cli.run_command import run_source
 from engine.errors import InterruptedJobError, RowmillError
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace, Sequence[str]], int]] = MappingProxyType(
-    {"run": run_source, "inspect": inspect_source, "status": show_status, "cancel": cancel_job}
+    {
+        "run": run_source,
+        "inspect": inspect_source,
+        "status": show_status,
+        "retry": retry_job,
+        "pause": pause_job,
+        "resume": resume_job,
+        "cancel": cancel_job,
+    }
 )
 
 

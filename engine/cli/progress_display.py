@@ -57,7 +57,7 @@ def activity(report: JobReport) -> str:
     if job.phase is Phase.PROCESSING and job.total_rows is not None and report.counts.processed_rows >= job.total_rows:
         # Told before the ledger is: the last row is through, and joining the parts has begun.
         return str(Phase.MERGING)
-    return str(job.phase or job.status)
+    return job.shown_phase or str(job.status)
 
 
 def details(report: JobReport, rate: Rate) -> str:

@@ -1,4 +1,4 @@
-"""`rowmill inspect`, `status` and `cancel`."""
+"""`rowmill inspect`, `status`, `pause`, `resume` and `cancel`."""
 
 from __future__ import annotations
 
@@ -51,6 +51,26 @@ def cancel_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
     report = runs.cancel(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
     if not arguments.json:
         write(_cancel_text(report))
+    _write_report(report, arguments)
+    return EXIT_SUCCEEDED
+
+
+def pause_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
+    """Have no further chunk begin and print how the job is; returns the exit code."""
+    output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
+    report = runs.pause(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
+    if not arguments.json:
+        write(f"Job {report.job.job_id} pauses after the chunks in hand.")
+    _write_report(report, arguments)
+    return EXIT_SUCCEEDED
+
+
+def resume_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
+    """Let a paused job go on and print how it is; returns the exit code."""
+    output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
+    report = runs.resume(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
+    if not arguments.json:
+        write(f"Job {report.job.job_id} may go on.")
     _write_report(report, arguments)
     return EXIT_SUCCEEDED
 

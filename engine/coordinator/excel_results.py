@@ -35,9 +35,14 @@ class ExcelWork:
         self._job = job
         self._output = open_storage(job.output_url, config)
         self._files: dict[ResultKind, SheetFragments] = {}
-        for kind in _KINDS:
-            parts = [CountedPart(part=part, row_count=rows) for part, rows in parts_of_job(job, ledger, kind)]
-            folder = f"{parts_folder(job)}/{PartKeys.job_prefix(job.job_id)}sheets/{kind}"
+        parts_of = {
+            kind: [CountedPart(part=part, row_count=rows) for part, rows in parts_of_job(job, ledger, kind)]
+            for kind in _KINDS
+        }
+        # The fragments of a job that has failed with some rows are not those of its resumption with more.
+        rows = sum(part.row_count for parts in parts_of.values() for part in parts)
+        for kind, parts in parts_of.items():
+            folder = f"{parts_folder(job)}/{PartKeys.job_prefix(job.job_id)}sheets/{rows}/{kind}"
             self._files[kind] = SheetFragments(self._output, folder, parts, temp_dir=config.temp_dir)
 
     @property

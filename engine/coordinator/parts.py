@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Literal
 
 from engine.errors import InconsistentJobError
 from engine.ledger import Ledger
 from engine.model import Job, Part
 from engine.options import ImportOptions
-from engine.results import ResultKind, header_cells
+from engine.results import EXTRA_COLUMN, ResultKind, column_names
 
 
 def parts_folder(job: Job) -> str:
@@ -38,13 +39,18 @@ def parts_of_job(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[tuple[P
 
 
 def result_header_cells(job: Job, kind: ResultKind, options: ImportOptions) -> list[str]:
-    """The first line of a result file."""
+    """The first line of a success or failed file."""
+    return [*source_header_cells(job, options), EXTRA_COLUMN[kind]]
+
+
+def source_header_cells(job: Job, options: ImportOptions) -> list[str]:
+    """The names of the source's columns in every result file."""
     plan = job.plan
-    return header_cells(plan.header if plan else (), plan.column_count if plan else 0, kind, options.result_header)
+    return column_names(plan.header if plan else (), plan.column_count if plan else 0, options.result_header)
 
 
-def result_key(job: Job, kind: ResultKind, output_format: str) -> str:
-    """The name of a result file: that of the source, then `.success` or `.failed`."""
+def result_key(job: Job, kind: ResultKind | Literal["unprocessed"], output_format: str) -> str:
+    """The name of a result file: that of the source, then `.success`, `.failed` or `.unprocessed`."""
     name = PurePosixPath(job.source.url.rstrip("/")).name
     stem = name.rpartition(".")[0] or name
     return f"{stem}.{kind}.{output_format}"

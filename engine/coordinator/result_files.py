@@ -1,4 +1,4 @@
-"""The parts of a job → its two result files, and what is swept afterwards."""
+"""The parts of a job → its success and its failed file, and what is swept afterwards."""
 
 from __future__ import annotations
 
@@ -45,14 +45,29 @@ def _make_csv_file(job: Job, ledger: Ledger, config: EngineConfig, kind: ResultK
 
 def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
     """Remove parts and staged copies of a job that has ended; what remains costs room only."""
+    try:
+        open_storage(job.workspace_url, config).delete(workspace_keys(job, ledger, config))
+    except StorageError:
+        logger.warning("workspace not swept", extra={"job_id": job.job_id}, exc_info=True)
+
+
+def workspace_keys(job: Job, ledger: Ledger, config: EngineConfig) -> list[str]:
+    """Keys, in its workspace, of the parts and staged copies that an ended job needs no more. Raises StorageError."""
     kept = set()
     if config.keep_failed_parts and job.options["output_format"] == "xlsx":
         outcomes = (state.outcome for state in ledger.chunk_states(job.job_id))
         kept = {outcome.failed_part.key for outcome in outcomes if outcome and outcome.failed_part}
+    workspace = open_storage(job.workspace_url, config)
+    keys = [info.key for info in workspace.list(PartKeys.job_prefix(job.job_id)) if info.key not in kept]
+    return [*keys, *(info.key for info in workspace.list(staged_prefix(job.job_id)))]
+
+
+def remove_unprocessed_file(job: Job, config: EngineConfig) -> None:
+    """Remove the file that an earlier end of the job has left, as all rows have an outcome now."""
+    if job.result_files.unprocessed_url is None:
+        return
+    key = result_key(job, "unprocessed", job.options["output_format"])
     try:
-        workspace = open_storage(job.workspace_url, config)
-        keys = [info.key for info in workspace.list(PartKeys.job_prefix(job.job_id)) if info.key not in kept]
-        staged = [info.key for info in workspace.list(staged_prefix(job.job_id))]
-        workspace.delete([*keys, *staged])
+        open_storage(job.output_url, config).delete([key])
     except StorageError:
-        logger.warning("workspace not swept", extra={"job_id": job.job_id}, exc_info=True)
+        logger.warning("unprocessed file not removed", extra={"job_id": job.job_id}, exc_info=True)

@@ -2,13 +2,16 @@
 
 from engine.results.added_columns import added_column_of, is_named_as_added, original_row
 from engine.results.csv_format import (
+    EXTRA_COLUMN,
     ResultKind,
+    column_names,
     encode_lines,
     escape_formula,
     escape_row,
     format_record,
     header_cells,
     header_line,
+    plain_line,
     quote_cell,
     result_line,
     unescape_formula,
@@ -20,11 +23,13 @@ from engine.results.merge import merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
 __all__ = [
+    "EXTRA_COLUMN",
     "PartKeys",
     "PartWriter",
     "ResultKind",
     "accepted_lines",
     "added_column_of",
+    "column_names",
     "encode_lines",
     "escape_formula",
     "escape_row",
@@ -37,6 +42,7 @@ __all__ = [
     "is_named_as_added",
     "merge_csv",
     "original_row",
+    "plain_line",
     "quote_cell",
     "result_json",
     "result_line",

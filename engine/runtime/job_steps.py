@@ -27,6 +27,8 @@ class JobSteps:
         except RowmillError as error:
             # The job has been marked failed where that is the end of it; whoever asks for it is told.
             logger.error("planning failed", extra={"job_id": job_id, "error_code": error.code})
+            if not isinstance(error, LedgerError):
+                self._finish_if_ready(job_id)
 
     def chunk(self, job_id: str, chunk_index: int) -> None:
         """Run one chunk, then send the next ones of its job."""
@@ -39,14 +41,15 @@ class JobSteps:
             logger.error("chunk failed", extra={**facts, "error_code": error.code})
             if not (error.transient and isinstance(error, LedgerError)):
                 # An unreachable ledger cannot be told either; recovery finds the chunk when it is back.
-                self._coordinator.fail(job_id, error)
+                self._fail(job_id, error)
             return
         except Exception as error:
             # A defect would come back in every worker: it ends the job, and stands in this worker's log.
             text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
-            self._coordinator.fail(job_id, RowmillError(text, **facts))
+            self._fail(job_id, RowmillError(text, **facts))
             raise
         try:
+            self._coordinator.check_budget(job_id)
             self._send_next(job_id)
             self._finish_if_ready(job_id)
         except LedgerError:  # the chunk is done; recovery finds what comes next
@@ -67,6 +70,10 @@ class JobSteps:
                 self._executor.send_help(job_id, following, step)
             except ServiceUnavailableError:  # the merging process does it alone
                 logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+
+    def _fail(self, job_id: str, error: RowmillError) -> None:
+        self._coordinator.fail(job_id, error)
+        self._finish_if_ready(job_id)
 
     def _send_next(self, job_id: str) -> None:
         try:

@@ -19,7 +19,7 @@ from typing import Any
 from engine.chunk_runner import Ran
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator
-from engine.errors import InterruptedJobError, LedgerError, RowmillError, WorkerLostError, error_of
+from engine.errors import InterruptedJobError, RowmillError, WorkerLostError, error_of
 from engine.ledger import Ledger
 from engine.model import Counts, Job
 from engine.progress import MemoryProgress
@@ -77,6 +77,7 @@ class LocalRun:
         self._on_interrupt = on_interrupt
         self._planner: threading.Thread | None = None
         self._plan_error: Exception | None = None
+        self._error: RowmillError | None = None
         self._is_ending = threading.Event()
         self._wants_finish = False
         self._others_have_chunks = False
@@ -108,9 +109,10 @@ class LocalRun:
             raise InterruptedJobError(f"Job {job_id} was interrupted.", job_id=job_id) from None
         except Exception as error:
             self._end()
-            # The counts that the failed job keeps include what the workers have just committed.
-            with suppress(LedgerError):  # the first error is the one to tell
+            # What the workers have just committed is in the counts and the files that the failed job keeps.
+            with suppress(RowmillError):  # the first error is the one to tell
                 self._coordinator.fail(job_id, _told(error))
+                self._coordinator.finish(job_id)
             raise
         finally:
             self._end()
@@ -185,13 +187,16 @@ class LocalRun:
 
     def _look(self, job_id: str) -> Job:
         """What cannot be heard from the workers: the scan's end, cancels, chunks held by a dead earlier run."""
-        if self._plan_error is not None:
-            raise self._plan_error
         job = self._ledger.job(job_id)
+        if self._plan_error is not None:
+            if not isinstance(self._plan_error, RowmillError) or not (job.status.is_final or job.error_code):
+                raise self._plan_error
+            self._error, self._plan_error = self._error or self._plan_error, None
         if job.cancel_requested:
             for worker in self._workers:
                 worker.cancel(job_id)
-            self._queue.clear()
+        if job.cancel_requested or job.error_code or job.paused:
+            self._queue.clear()  # nobody would be given any of it
         for worker in list(self._workers):
             if worker.exit_code is not None and not worker.connection.poll():
                 # A child of its own keeps the socket open, so that its end would never be heard.
@@ -240,13 +245,13 @@ class LocalRun:
             worker = by_connection[ready]  # type: ignore[index]
             try:
                 while worker.connection.poll():
-                    self._take(worker, worker.connection.recv())
+                    self._take(job_id, worker, worker.connection.recv())
             except (EOFError, OSError):
                 self._bury(job_id, worker)
 
-    def _take(self, worker: WorkerProcess, message: Any) -> None:
+    def _take(self, job_id: str, worker: WorkerProcess, message: Any) -> None:
         match message:
-            case ("counts", job_id, chunk_index, attempt, counts, done):
+            case ("counts", _, chunk_index, attempt, counts, done):
                 self._progress.record(job_id, chunk_index, attempt, counts, done=done)
             case ("ready",):
                 worker.is_ready, self._failed_starts = True, 0
@@ -254,12 +259,15 @@ class LocalRun:
                 self._failed_starts = 0
                 worker.chunk_ended(chunk_index)
                 self._others_have_chunks = self._others_have_chunks or ran is Ran.NOTHING_TO_DO
+                self._coordinator.check_budget(job_id)
                 if ran is Ran.LOST:
                     # Taken back and not sent again, since this worker had it.
                     self._enqueue([chunk_index])
             case ("error", chunk_index, error):
                 worker.chunk_ended(chunk_index)
-                raise error
+                # The chunks in hand are the last ones; then what was done is merged.
+                self._error = self._error or error
+                self._coordinator.fail(job_id, error)
 
     def _bury(self, job_id: str, worker: WorkerProcess) -> None:
         """A worker died: have its chunks run by another; the ledger sees that it is dead."""
@@ -303,7 +311,9 @@ class LocalRun:
         self._coordinator.finish(job_id, self)
 
     def _ended(self, job: Job) -> Job:
-        if job.status is Status.FAILED:  # by another run of the same job
+        if job.status is Status.FAILED:
+            if self._error is not None and self._error.code == job.error_code:
+                raise self._error
             raise error_of(job.error_code or "", job.error_message or "The job failed.", job_id=job.job_id)
         return job
 

@@ -88,7 +88,7 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
     """Be a worker that does whatever there is to do for a job, until it has ended.
 
     Args:
-        resume: let a failed job go on first.
+        resume: let the job go on when it has failed.
         messages_go: see `Messages`.
     """
     from django.db import close_old_connections
@@ -101,11 +101,12 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
     parts, messages = bridge.process_parts(), Messages(**messages_go)
     runner = ChunkRunner(parts.ledger, parts.progress, parts.config, owner=this_process())
     steps = JobSteps(parts.coordinator, runner, messages)
-    if resume:
-        parts.coordinator.resume(job_id)
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not _is_over(parts.ledger, job_id):
+    while not _is_over(parts.ledger, job_id, resume=resume):
         close_old_connections()  # as Celery does between two tasks
+        if resume and parts.ledger.job(job_id).status == "failed":
+            parts.coordinator.resume(job_id)
+            resume = False
         if not messages.waiting:
             with suppress(LedgerError):
                 parts.coordinator.recover(job_id, messages)
@@ -128,9 +129,10 @@ def cancel(job_id: str, after_seconds: float) -> None:
         services.cancel(ImportJob.objects.get(pk=job_id))
 
 
-def _is_over(ledger: Ledger, job_id: str) -> bool:
+def _is_over(ledger: Ledger, job_id: str, *, resume: bool) -> bool:
     try:
-        return ledger.job(job_id).status.is_final
+        status = ledger.job(job_id).status
+        return status.is_final and not (resume and status == "failed")
     except LedgerUnavailableError:
         return False
 

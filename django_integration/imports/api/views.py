@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as translate
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
-from rest_framework import mixins, viewsets
+from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import get_object_or_404
@@ -18,18 +18,22 @@ from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 import engine
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
 from django_integration.files.storage import engine_config, file_url
-from django_integration.imports import services
+from django_integration.imports import retries, services
+from django_integration.imports.api.mixins import ConflictError
 from django_integration.imports.api.serializers import (
     ErrorSerializer,
+    JobDetailSerializer,
     JobSerializer,
     PreviewSerializer,
     RowErrorPageSerializer,
+    StartedSerializer,
     StatusSerializer,
 )
 from django_integration.imports.models import ImportJob
@@ -39,6 +43,7 @@ from engine.errors import RowmillError
 
 _DENIED = {401: ErrorSerializer, 403: ErrorSerializer}
 _NOT_FOUND = {**_DENIED, 404: ErrorSerializer}
+_CONFLICT = OpenApiResponse(ErrorSerializer, description="The state of the import does not allow it.")
 #: Refused rows in one answer, at most.
 _MAX_ROW_ERRORS = 1_000
 
@@ -82,7 +87,7 @@ class JobPagination(LimitOffsetPagination):
 
 @extend_schema_view(
     list=extend_schema(summary="One's own import jobs, the newest first", responses={200: JobSerializer, **_DENIED}),
-    retrieve=extend_schema(summary="An import job in full", responses={200: JobSerializer, **_NOT_FOUND}),
+    retrieve=extend_schema(summary="An import job in full", responses={200: JobDetailSerializer, **_NOT_FOUND}),
 )
 class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ImportJob]):
     """Import jobs: one's own, or everybody's by permission; those of others answer 404."""
@@ -93,6 +98,10 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
     # Anything, so that what is no id gets the API's own 404 and not the site's page.
     lookup_value_regex = "[^/]+"
     queryset = ImportJob.objects.none()
+
+    def get_serializer_class(self) -> type[JobSerializer]:
+        """A list leaves out what costs a query per job."""
+        return JobDetailSerializer if self.action == "retrieve" else JobSerializer
 
     def get_queryset(self) -> QuerySet[ImportJob]:
         """The jobs that the user may see."""
@@ -106,8 +115,59 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **_: Any) -> Response:
         """Cancel an import; what was done by then gets its result files. Repeating it is harmless."""
-        job = services.cancel(self.get_object())
-        return Response(StatusSerializer(job, context={"request": request}).data)
+        return self._status_of(services.cancel(self.get_object()))
+
+    @extend_schema(request=None, responses={200: StatusSerializer, 409: _CONFLICT, **_NOT_FOUND})
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, **_: Any) -> Response:
+        """Have no further chunk of an import begin until it is resumed. Repeating it is harmless."""
+        try:
+            return self._status_of(services.pause(self.get_object()))
+        except services.JobStateError as error:
+            raise ConflictError(str(error)) from error
+
+    @extend_schema(
+        request=None,
+        responses={
+            200: StatusSerializer,
+            400: OpenApiResponse(description="A quota is used up."),
+            409: _CONFLICT,
+            **_NOT_FOUND,
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, **_: Any) -> Response:
+        """Let a paused import go on, and a failed one from where it stopped. Repeating it is harmless."""
+        try:
+            return self._status_of(services.resume(self.get_object()))
+        except services.JobStateError as error:
+            raise ConflictError(str(error)) from error
+        except services.RequestRefusedError as error:
+            raise ValidationError({error.field: [error.message]}, code=error.code) from error
+
+    @extend_schema(
+        request=None,
+        responses={
+            202: OpenApiResponse(StartedSerializer, description="The job of the refused rows is queued."),
+            400: OpenApiResponse(description="A quota is used up."),
+            409: _CONFLICT,
+            **_NOT_FOUND,
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, **_: Any) -> Response:
+        """Import the refused rows of an ended import again. While that runs, a repeat gives the same job."""
+        try:
+            job = retries.retry(self.get_object())
+        except services.JobStateError as error:
+            raise ConflictError(str(error)) from error
+        except services.RequestRefusedError as error:
+            raise ValidationError({error.field: [error.message]}, code=error.code) from error
+        location = reverse("import-detail", kwargs={"pk": job.pk}, request=request)
+        return Response(StartedSerializer(job).data, status=status.HTTP_202_ACCEPTED, headers={"Location": location})
+
+    def _status_of(self, job: ImportJob) -> Response:
+        return Response(StatusSerializer(job, context={"request": self.request}).data)
 
     @extend_schema(
         parameters=[
