@@ -74,7 +74,7 @@ def preview(
         SourceError: it cannot be read as a table.
         OptionError: an option is wrong.
     """
-    with _Table(source, {**options, "count_total_first": False}, config) as table:
+    with _Table(source, {**options, "count_total_first": False}, config, start_only=True) as table:
         plan, look = table.plan, table.look
         return Preview(
             encoding=look.source_encoding,
@@ -109,11 +109,11 @@ def inspect(
         table.scan()
         rows = _shown(table.rows(), SAMPLE_ROWS)
         plan, look = table.plan, table.look
-        is_staged = plan.readable.url != table.source.url
+        is_transcoded = look.source_encoding != look.plan.dialect.encoding
         return Inspection(
             source=table.source.url,
             size_bytes=table.source.size_bytes,
-            encoding=look.source_encoding if is_staged else plan.dialect.encoding,
+            encoding=look.source_encoding if is_transcoded else plan.dialect.encoding,
             has_byte_order_mark=look.mark_bytes > 0,
             delimiter=plan.dialect.delimiter,
             quote_char=plan.dialect.quote_char,
@@ -153,7 +153,15 @@ def read_rows(
 class _Table:
     """A source read in this process, its staged copy, if any, in a temporary folder."""
 
-    def __init__(self, source: str | os.PathLike[str], options: dict[str, Any], config: EngineConfig | None) -> None:
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        options: dict[str, Any],
+        config: EngineConfig | None,
+        *,
+        start_only: bool = False,
+    ) -> None:
+        self._start_only = start_only
         self._options = ImportOptions.from_mapping(options)
         self._config = config or EngineConfig.from_env()
         text = os.fspath(source)
@@ -169,6 +177,7 @@ class _Table:
                 self._config,
                 workspace=lambda: open_storage(self._folder.name, self._config),
                 job_id="read",
+                start_only=self._start_only,
             )
             self.look: Look = self._planner.look()
             self.plan: Plan = self.look.plan

@@ -49,8 +49,10 @@ class ImportOptions:
     """One character, or "" where quotes mean nothing; None: found by looking."""
     encoding: str | None = None
     """A codec name such as "utf-8", "cp1252", "utf-16"; None: found by looking."""
+    member: str | None = None
+    """The file in a ZIP archive that is the table; None: the only one."""
     skip_rows: int | None = None
-    """Lines, or rows of a sheet, above the header that are left out; 0 to 1,000,000. None: found by looking."""
+    """Lines, or rows of a sheet, above the header that are left out; 0 to 100,000. None: found by looking."""
     sheet: str | int | None = None
     """Of a workbook, by name or by number counted from 1; None: the first visible one that has cells."""
     table: str | None = None
@@ -209,7 +211,8 @@ KNOWN: Mapping[str, Any] = MappingProxyType(
         "delimiter": _character(may_be_empty=False),
         "quote_char": _character(may_be_empty=True),
         "encoding": _encoding,
-        "skip_rows": _integer(0, 1_000_000, or_none=True),
+        "member": _text_or_none,
+        "skip_rows": _integer(0, 100_000, or_none=True),
         "sheet": _sheet,
         "table": _text_or_none,
         "result_header": _choice("positional", "source"),

@@ -28,6 +28,10 @@ VALID: dict[str, list[Any]] = {
     "delimiter": [None, ",", ";", "|", "\t", "x", " "],
     "quote_char": [None, '"', "'", ""],
     "encoding": [None, "utf-8", "cp1252", "utf-16", "ascii"],
+    "member": [None, "a.csv", "folder/a b.csv"],
+    "skip_rows": [None, 0, 100_000],
+    "sheet": [None, "Staff 2024", "1", 1, 10_000],
+    "table": [None, "People", "A3:J500"],
     "result_header": ["positional", "source"],
 }
 INVALID: dict[str, list[Any]] = {
@@ -41,6 +45,10 @@ INVALID: dict[str, list[Any]] = {
     "delimiter": ["", ",,", "\n", "\r", "\0", "é", 5, ["|"]],
     "quote_char": ["''", "\n", "«", 5],
     "encoding": ["utf-99", "", "rot13", "base64", "hex", "a\0b", "é" * 3, 5, ["utf-8"], "undefined"],
+    "member": ["", 5, ["a.csv"]],
+    "skip_rows": [-1, 100_001, "1", True, 1.0],
+    "sheet": ["", 0, -1, True, 1.5, ["a"]],
+    "table": ["", 5, ["A1:B2"]],
     "result_header": ["Source", None, True],
 }
 
@@ -59,6 +67,10 @@ def test_the_defaults_are_those_of_the_usage_guide() -> None:
         "delimiter": None,
         "quote_char": None,
         "encoding": None,
+        "member": None,
+        "skip_rows": None,
+        "sheet": None,
+        "table": None,
         "result_header": "positional",
     }
 

@@ -48,8 +48,10 @@ _CONTROLS = bytes([*range(0x01, 0x09), *range(0x0E, 0x1A), *range(0x1C, 0x20)])
 #: Ending → the kinds it may be. A name with another ending may be any but a program or a web page.
 _KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson"), (TEXT,)),
-    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".ods", ".docx", ".zip"), ("zip",)),
-    ".xls": ("ole",),
+    # A workbook with a password is no archive, and one in the older format may have the newer ending: the engine
+    # reads it, or says what is wrong with it.
+    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls"), ("zip", "ole")),
+    **dict.fromkeys((".ods", ".docx", ".zip"), ("zip",)),
     ".gz": ("gzip",),
     ".zst": ("zstd",),
     ".xz": ("xz",),
@@ -91,6 +93,8 @@ def kind_of(head: bytes) -> str:
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
+    if head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F:
+        return "zstd"  # a frame that is to be skipped stands first
     if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":
         return "bzip2"
     # A table may begin with the letters MZ; the zero bytes of a Windows program's header are in none.

@@ -60,16 +60,34 @@ def inspection_text(inspection: Inspection, *, width: int) -> str:
     quote = "none" if inspection.quote_char is None else repr(inspection.quote_char)
     facts = [
         ("source", f"{visible(inspection.source)}, {inspection.size_bytes:,} bytes"),
-        ("encoding", f"{inspection.encoding}{mark}"),
-        ("delimiter", repr(inspection.delimiter)),
-        ("quote", quote),
-        ("columns", f"{inspection.column_count:,}, in {inspection.confidence:.0%} of the sampled records"),
+        *(
+            _workbook_facts(inspection)
+            if "sheet" in inspection.details
+            else [
+                ("encoding", f"{inspection.encoding}{mark}"),
+                ("delimiter", repr(inspection.delimiter)),
+                ("quote", quote),
+                ("columns", f"{inspection.column_count:,}, in {inspection.confidence:.0%} of the sampled records"),
+            ]
+        ),
         ("rows", f"{inspection.total_rows:,} in {inspection.chunk_count:,} chunks"),
     ]
     lines = [f"{name:<9}  {text}" for name, text in facts]
     header = [inspection.header] if inspection.header else []
     lines += ["", *_table([*header, *inspection.rows], has_header=bool(header), width=width)]
     return "\n".join(lines).rstrip("\n")
+
+
+def _workbook_facts(inspection: Inspection) -> list[tuple[str, str]]:
+    found = inspection.details
+    begins = ("header", "header_row") if "header_row" in found else ("data from", "first_row")
+    return [
+        ("workbook", str(found["kind"])),
+        ("sheet", visible(str(found["sheet"]))),
+        *([("sheets", visible(str(found["sheets"])))] if "sheets" in found else []),
+        (begins[0], f"row {found[begins[1]]:,}"),
+        ("columns", f"{inspection.column_count:,}"),
+    ]
 
 
 def _table(rows: list[list[str]], *, has_header: bool, width: int) -> list[str]:

@@ -148,6 +148,8 @@ def tell_kind(
         return _kind_of_archive(file, source, max_entries)
     if head.startswith(compound.SIGNATURE):
         return _kind_of_compound(file, source)
+    if head.startswith(b"PARE") and any(byte < 9 for byte in head[4:64]):
+        raise SourceProtectedError(f"{source} is encrypted Parquet. Write it without encryption.", source=source)
     if head.startswith(b"PAR1") and _is_parquet(file, head, size_bytes, source):
         return SourceKind.PARQUET
     return kind_of_start(head, is_whole=size_bytes <= len(head), source=source, is_csv=is_csv)
@@ -213,7 +215,7 @@ def _is_ndjson(text: bytes, is_whole: bool) -> bool:
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line, parse_int=str, parse_float=str), dict)
+        return isinstance(json.loads(line.decode("utf-8", "replace"), parse_int=str, parse_float=str), dict)
     except RecursionError:
         return True  # nested too deeply for a row, which is for the reader to say
     except ValueError:

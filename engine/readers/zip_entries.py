@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
-from isal import isal_zlib
+from zlib_ng import zlib_ng
 
-from engine.errors import SourceDamagedError, SourceFormatError, SourceProtectedError, SourceTooLargeError
+from engine.errors import (
+    OptionError,
+    SourceDamagedError,
+    SourceFormatError,
+    SourceProtectedError,
+    SourceTooLargeError,
+)
+from engine.readers.unpack import PIECE_BYTES, undeflate
 
 #: Entries of an archive at most, where nothing else is said.
 MAX_ENTRIES = 1000
-#: Bytes handed on in one piece.
-PIECE_BYTES = 256 * 1024
+#: Of the files that a message names.
+_NAMES_SHOWN = 10
+#: Files that systems add to archives by themselves.
+_ADDED_BY_SYSTEMS = re.compile(r"(?:^|/)(?:__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")
 #: Bytes of the central directory for one entry: a long path with its extra fields.
 _DIRECTORY_BYTES_PER_ENTRY = 1024
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -69,9 +79,19 @@ def inflate_entry(file: BinaryIO, entry: zipfile.ZipInfo, *, source: str) -> Ite
     """The bytes of an entry in pieces, really inflated: the sizes that its headers claim are not looked at.
 
     Raises:
+        SourceError: as `packed_range` and `inflate_blocks`.
+    """
+    start, end = packed_range(file, entry, source=source)
+    return inflate_blocks(_blocks(file, start, end), entry, source=source)
+
+
+def packed_range(file: BinaryIO, entry: zipfile.ZipInfo, *, source: str) -> tuple[int, int]:
+    """Where in the archive the compressed bytes of an entry stand, half-open.
+
+    Raises:
         SourceProtectedError: the entry is encrypted.
         SourceFormatError: it is compressed by another method than deflate.
-        SourceDamagedError: it breaks off, or its checksum is wrong.
+        SourceDamagedError: it does not stand where the directory says.
     """
     name = shown_name(entry)
     if entry.flag_bits & _ENCRYPTED_FLAG:
@@ -82,13 +102,61 @@ def inflate_entry(file: BinaryIO, entry: zipfile.ZipInfo, *, source: str) -> Ite
             "Pack it again with the usual one, deflate.",
             source=source,
         )
-    damaged = SourceDamagedError(f"{source} is damaged: {name} does not unpack. Upload it again.", source=source)
+    header = b""
+    if entry.header_offset >= 0:
+        file.seek(entry.header_offset)
+        header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+        raise _damaged(entry, source)
+    _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+    start = entry.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+    return start, start + entry.compress_size
+
+
+def inflate_blocks(blocks: Iterable[bytes], entry: zipfile.ZipInfo, *, source: str) -> Iterator[bytes]:
+    """The bytes of an entry, of which the compressed ones are given.
+
+    Raises:
+        SourceDamagedError: it breaks off, or its checksum is wrong.
+    """
+    is_deflated = entry.compress_type == zipfile.ZIP_DEFLATED
     checksum = 0
-    for piece in _pieces(file, entry, damaged):
-        checksum = isal_zlib.crc32(piece, checksum)
+    for piece in undeflate(blocks, source=f"{source} ({shown_name(entry)})") if is_deflated else blocks:
+        checksum = zlib_ng.crc32(piece, checksum)
         yield piece
     if checksum != entry.CRC:
-        raise damaged
+        raise _damaged(entry, source)
+
+
+def choose_member(entries: Sequence[zipfile.ZipInfo], wanted: str | None, *, source: str) -> zipfile.ZipInfo:
+    """The one file of an archive, or the one that is wanted; folders and what a Mac adds do not count.
+
+    Raises:
+        OptionError: there is no such file.
+        SourceFormatError: there is none, or there are several to choose from.
+    """
+    files = [entry for entry in entries if not entry.is_dir() and not _ADDED_BY_SYSTEMS.search(entry.filename)]
+    names = ", ".join(shown_name(entry) for entry in files[:_NAMES_SHOWN])
+    names += f" and {len(files) - _NAMES_SHOWN:,} more" if len(files) > _NAMES_SHOWN else ""
+    if wanted is not None:
+        found = [entry for entry in files if entry.filename == wanted]
+        if not found:
+            raise OptionError(
+                f"member must be a file in {source}, not {wanted[:100]!r}; it holds {names or 'no files'}.",
+                option="member",
+            )
+        if len(found) == 1:
+            return found[0]
+        raise SourceDamagedError(f"{source} holds {shown_name(found[0])} twice. Pack it again.", source=source)
+    if not files:
+        raise SourceFormatError(f"{source} is an archive without a file. Pack the table into it.", source=source)
+    if len(files) > 1:
+        raise SourceFormatError(
+            f"{source} holds {len(files):,} files ({names}). Name one with the option member, or pack it alone.",
+            source=source,
+            members=[entry.filename for entry in files[:_NAMES_SHOWN]],
+        )
+    return files[0]
 
 
 def shown_name(entry: zipfile.ZipInfo) -> str:
@@ -97,54 +165,20 @@ def shown_name(entry: zipfile.ZipInfo) -> str:
     return ascii(name)[1:-1] if not name.isprintable() else name
 
 
-def _pieces(file: BinaryIO, entry: zipfile.ZipInfo, damaged: SourceDamagedError) -> Iterator[bytes]:
-    if entry.header_offset < 0:  # zipfile allows for bytes in front of the archive, and so for too many of them
-        raise damaged
-    file.seek(entry.header_offset)
-    header = file.read(_LOCAL_HEADER.size)
-    if len(header) < _LOCAL_HEADER.size:
-        raise damaged
-    signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
-    if signature != b"PK\x03\x04":
-        raise damaged
-    position = entry.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
-    left = entry.compress_size
-    inflater = isal_zlib.decompressobj(-15) if entry.compress_type == zipfile.ZIP_DEFLATED else None
-    while left:
-        file.seek(position)  # the file may be shared with who reads another entry
-        block = file.read(min(left, PIECE_BYTES))
+def _blocks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    while start < end:
+        file.seek(start)  # the file may be shared with who reads another entry
+        block = file.read(min(end - start, PIECE_BYTES))
         if not block:
-            raise damaged
-        position, left = position + len(block), left - len(block)
-        if inflater is None:
-            yield block
-            continue
-        try:
-            while block and not inflater.eof:
-                piece = inflater.decompress(block, PIECE_BYTES)
-                block = inflater.unconsumed_tail
-                if piece:
-                    yield piece
-        except isal_zlib.error as error:
-            raise damaged from error
-        if inflater.eof:
             return
-    if inflater is not None:
-        yield from _rest(inflater, damaged)
+        start += len(block)
+        yield block
 
 
-def _rest(inflater: Any, damaged: SourceDamagedError) -> Iterator[bytes]:
-    """What the inflater still holds when its input has ended."""
-    while not inflater.eof:
-        try:
-            piece = inflater.decompress(b"", PIECE_BYTES)
-        except isal_zlib.error as error:
-            raise damaged from error
-        if not piece:
-            break
-        yield piece
-    if not inflater.eof:
-        raise damaged
+def _damaged(entry: zipfile.ZipInfo, source: str) -> SourceDamagedError:
+    return SourceDamagedError(
+        f"{source} is damaged: {shown_name(entry)} does not unpack. Upload it again.", source=source
+    )
 
 
 def _too_many(source: str, max_entries: int) -> SourceTooLargeError:

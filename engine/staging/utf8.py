@@ -6,6 +6,7 @@ It is the same table, but one in which record ends can be found by looking at by
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable, Iterator
 
 from engine.model import Source
 from engine.storage import Storage
@@ -30,18 +31,39 @@ def stage_as_utf8(
         SourceChangedError: the source is no longer the pinned one.
         OutputNotWritableError: the target refuses writes.
     """
+    blocks = storage.read_blocks(key, 0, source.size_bytes, block_bytes=block_bytes, etag=source.etag)
+    return stage_blocks(blocks, target, target_key, encoding=encoding)
+
+
+def stage_blocks(blocks: Iterable[bytes], target: Storage, target_key: str, *, encoding: str | None) -> Source:
+    """As `stage_as_utf8`, for a text that comes from elsewhere.
+
+    Args:
+        blocks: the bytes of the text, cut anywhere.
+        encoding: None: they are stored as they are, a byte order mark included.
+
+    Raises:
+        OutputNotWritableError: the target refuses writes.
+        Exception: whatever `blocks` raises; nothing is left in the target then.
+    """
+    with target.open_writer(target_key) as writer:
+        for data in blocks if encoding is None else as_utf8(blocks, encoding):
+            writer.write(data)
+    info = target.stat(target_key)
+    return Source(url=target.url_of(target_key), size_bytes=info.size_bytes, etag=info.etag)
+
+
+def as_utf8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """The text in UTF-8, without its byte order mark; what cannot be decoded becomes a byte that never is UTF-8."""
     codecs.register_error(_HANDLER_NAME, _mark)
     decoder = codecs.getincrementaldecoder(encoding)(_HANDLER_NAME)
     at_start = True
-    with target.open_writer(target_key) as writer:
-        for block in storage.read_blocks(key, 0, source.size_bytes, block_bytes=block_bytes, etag=source.etag):
-            text = decoder.decode(block)
-            if at_start and text:
-                text, at_start = text.removeprefix("\ufeff"), False
-            writer.write(text.encode("utf-8", _HANDLER_NAME))
-        writer.write(decoder.decode(b"", True).encode("utf-8", _HANDLER_NAME))
-    info = target.stat(target_key)
-    return Source(url=target.url_of(target_key), size_bytes=info.size_bytes, etag=info.etag)
+    for block in blocks:
+        text = decoder.decode(block)
+        if at_start and text:
+            text, at_start = text.removeprefix("\ufeff"), False
+        yield text.encode("utf-8", _HANDLER_NAME)
+    yield decoder.decode(b"", True).encode("utf-8", _HANDLER_NAME)
 
 
 def _mark(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from dataclasses import replace
 
 from engine.config import EngineConfig
 from engine.model import Chunk, Plan, Source
 from engine.options import ImportOptions
+from engine.readers import SourceKind
 from engine.storage import Storage
 from engine.table.look import Look
+from engine.table.packed import START_BYTES, PackedPlanner, Planner
 from engine.table.staged import StagedPlanner, source_kind, stager_of
 from engine.table.text import TextPlanner
-
-
-class _Planner(Protocol):
-    """What each kind of source has; see `TablePlanner`."""
-
-    def look(self) -> Look: ...
-
-    def chunks(self, plan: Plan) -> Iterator[list[Chunk]]: ...
-
-    @property
-    def total_rows(self) -> int: ...
-
-    def settle_encoding(self, plan: Plan) -> Plan: ...
 
 
 class TablePlanner:
@@ -38,19 +27,22 @@ class TablePlanner:
         *,
         workspace: Callable[[], Storage],
         job_id: str,
+        start_only: bool = False,
     ) -> None:
         """
         Args:
             source: as pinned.
             workspace: gives the storage for a staged copy, if one is needed.
             job_id: names the staged copy.
+            start_only: stage no more than it takes to show the first rows; there are no others then.
         """
         self._source = source
         self._options = options
         self._config = config
         self._workspace = workspace
         self._job_id = job_id
-        self._planner: _Planner | None = None
+        self._start_only = start_only
+        self._planner: Planner | None = None
 
     def look(self) -> Look:
         """Find how the source is written, its header and where the data begins; stage it where it has to be.
@@ -59,12 +51,9 @@ class TablePlanner:
             SourceError: the source is not a table.
             OutputNotWritableError: a staged copy cannot be written.
         """
-        stager = stager_of(source_kind(self._source, self._options, self._config), self._source)
-        args = self._source, self._options, self._config
-        if stager is None:
-            self._planner = TextPlanner(*args, workspace=self._workspace, job_id=self._job_id)
-        else:
-            self._planner = StagedPlanner(*args, workspace=self._workspace, job_id=self._job_id, stager=stager)
+        self._planner = self._planner_of(
+            source_kind(self._source, self._options, self._config), self._source, self._options
+        )
         return self._planner.look()
 
     def chunks(self, plan: Plan) -> Iterator[list[Chunk]]:
@@ -84,7 +73,21 @@ class TablePlanner:
         """The plan with the encoding that the whole source speaks for, after `chunks` has ended."""
         return self._chosen.settle_encoding(plan)
 
+    def _planner_of(self, kind: SourceKind, source: Source, options: ImportOptions) -> Planner:
+        workspace, job_id = self._workspace, self._job_id
+        if kind.is_packed:
+            return PackedPlanner(
+                source, options, self._config, workspace=workspace, job_id=job_id, kind=kind,
+                planner_of=self._planner_of, start_only=self._start_only,
+            )  # fmt: skip
+        if self._start_only and kind is SourceKind.NDJSON:
+            source = replace(source, size_bytes=min(source.size_bytes, START_BYTES))
+        stager = stager_of(kind, source, start_only=self._start_only)
+        if stager is None:
+            return TextPlanner(source, options, self._config, workspace=workspace, job_id=job_id)
+        return StagedPlanner(source, options, self._config, workspace=workspace, job_id=job_id, stager=stager)
+
     @property
-    def _chosen(self) -> _Planner:
+    def _chosen(self) -> Planner:
         assert self._planner is not None, "look comes first"
         return self._planner

@@ -120,8 +120,8 @@ def source_kind(source: Source, options: ImportOptions, config: EngineConfig) ->
     )
 
 
-def stager_of(kind: SourceKind, source: Source) -> Stager | None:
-    """What stages a kind of source; None for text, which needs none.
+def stager_of(kind: SourceKind, source: Source, *, start_only: bool = False) -> Stager | None:
+    """What stages a kind of source, or the first rows of it; None for text, which needs none.
 
     Raises:
         SourceBinaryError: nothing reads this kind.
@@ -130,12 +130,15 @@ def stager_of(kind: SourceKind, source: Source) -> Stager | None:
         return None
     if kind.is_workbook:
         return partial(_stage_workbook, kind=kind)
+    if start_only and kind is SourceKind.PARQUET:
+        return _stage_start_of_parquet
     stager = STAGERS.get(str(kind))
     if stager is None:
         raise SourceBinaryError(f"{source.url} is {kind}, which is not read. Save it as CSV.", source=source.url)
     return stager
 
 
+# Imported when they are called: text needs no pyarrow, which takes its time to load.
 def _stage_workbook(
     source: Source,
     options: ImportOptions,
@@ -166,5 +169,29 @@ def _stage_workbook(
     )
 
 
+def _stage_ndjson(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_ndjson import stage_ndjson
+
+    return stage_ndjson(source, options, config, target, target_key, chunk_size=chunk_size)
+
+
+def _stage_parquet(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_parquet import stage_parquet
+
+    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size)
+
+
+def _stage_start_of_parquet(
+    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
+) -> StagedTable:
+    from engine.table.stage_parquet import stage_parquet
+
+    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size, start_only=True)
+
+
 #: Kind of source, but for text and workbooks, → what stages it.
-STAGERS: Mapping[str, Stager] = MappingProxyType({})
+STAGERS: Mapping[str, Stager] = MappingProxyType({"ndjson": _stage_ndjson, "parquet": _stage_parquet})

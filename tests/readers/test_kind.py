@@ -144,13 +144,13 @@ def test_who_names_a_delimiter_says_that_it_is_a_csv(text: str) -> None:
     assert told(text.encode(), is_csv=True) is SourceKind.TEXT
 
 
-@examples(100)
+@examples(40)
 @given(st.lists(st.dictionaries(st.text(), st.none() | st.text() | st.integers() | st.lists(st.text())), min_size=1))
 def test_objects_line_by_line_are_ndjson(rows: list[dict[str, Any]]) -> None:
     assert told("\n".join(map(json.dumps, rows)).encode()) is SourceKind.NDJSON
 
 
-@examples(100)
+@examples(40)
 @given(text_tables)
 def test_a_table_of_text_is_text(table: TableText) -> None:
     if table.text:

@@ -45,6 +45,18 @@ class ImportOptionsSerializer(serializers.Serializer[Any]):
         required=False, allow_null=True, allow_blank=True, help_text=_("One character, or empty for no quoting.")
     )
     encoding = serializers.CharField(required=False, allow_null=True, help_text=_("Such as utf-8 or cp1252."))
+    member = serializers.CharField(
+        required=False, allow_null=True, help_text=_("The file in a ZIP archive that is the table.")
+    )
+    skip_rows = serializers.IntegerField(
+        min_value=0, max_value=100_000, required=False, allow_null=True, help_text=_("Lines above the header.")
+    )
+    sheet = serializers.JSONField(
+        required=False, allow_null=True, help_text=_("Of a workbook: a name, or a number counted from 1.")
+    )
+    table = serializers.CharField(
+        required=False, allow_null=True, help_text=_("Of a workbook: a table, a named range, or one such as A3:J500.")
+    )
     result_header = serializers.ChoiceField(
         choices=["positional", "source"], required=False, help_text=_("How result files name their columns.")
     )
@@ -145,6 +157,7 @@ class StatusSerializer(serializers.ModelSerializer[ImportJob]):
             "options": instance.options,
             "dialect": (instance.plan or {}).get("dialect"),
             "header": (instance.plan or {}).get("header"),
+            "details": (instance.plan or {}).get("details"),
         }
         return {name: known[name] for name in self.Meta.fields}
 
@@ -162,6 +175,9 @@ class JobSerializer(StatusSerializer):
     phase = serializers.ChoiceField(choices=ImportJob.Phase.choices, allow_null=True)
     error_code = serializers.CharField(allow_null=True)
     dialect = serializers.DictField(allow_null=True)
+    details = serializers.DictField(
+        allow_null=True, help_text=_("What else was found out of the source: its kind, and of a workbook the sheet.")
+    )
     header = serializers.ListField(child=serializers.CharField(), allow_null=True)
 
     class Meta(StatusSerializer.Meta):
@@ -173,6 +189,7 @@ class JobSerializer(StatusSerializer):
             "handler_path",
             "options",
             "dialect",
+            "details",
             "header",
         )
 

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,9 +77,18 @@ def test_other_kinds_are_told_and_are_no_csv(content: bytes, kind: str) -> None:
 
 def test_a_name_and_its_content_belong_together() -> None:
     assert why_refused(zipped(), "x.xlsx") is None
-    assert why_refused(zipped(), "x.xls") is not None
+    # The engine tells old and new workbooks by their content, too, and those that have a password.
+    assert why_refused(zipped(), "x.xls") is None
+    assert why_refused(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "x.xlsx") is None
+    assert why_refused(zipped(), "x.parquet") is not None
     assert why_refused(b"a,b\n", "x.xlsx") is not None
     assert why_refused(gzip.compress(b""), "x.csv.gz") is None
+    assert why_refused(zstd.compress(b"a"), "x.csv.zst") is None
+    assert why_refused(b"\x50\x2a\x4d\x18\x01\0\0\0x" + zstd.compress(b"a"), "x.csv.zst") is None
+    assert why_refused(zstd.compress(b"a"), "x.csv") is not None
+    assert why_refused(b"PAR1\x15\x04", "x.parquet") is None
+    assert why_refused(b'{"a": 1}\n', "x.ndjson") is None
+    assert why_refused(b"<html>", "x.ndjson") is not None
     assert why_refused(b"%PDF-1.4", "x.pdf") is None
 
 

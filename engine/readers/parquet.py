@@ -1,0 +1,182 @@
+"""Parquet → record batches of text, a row group's pages at a time; what its footer claims is not believed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from engine.arrow_form import batch_of
+from engine.config import MIB, EngineConfig
+from engine.errors import SourceDamagedError, SourceFormatError, SourceTooLargeError
+from engine.readers.arrow_text import UndecodableError, as_lenient_text, as_text
+from engine.readers.unpack import RATIO_FREE_BYTES
+
+MAX_COLUMNS = 10_000
+#: Bytes of the footer: some hundred for each column of each row group.
+_MAX_FOOTER_BYTES = 64 * MIB
+#: Bytes fetched at once for each column.
+_BUFFER_BYTES = 256 * 1024
+#: Rows and cells of a batch.
+_ROWS_PER_BATCH, _CELLS_PER_BATCH = 20_000, 400_000
+#: Text of a batch that is made at once.
+_TEXT_BYTES = 8 * MIB
+#: Values that repeat take Parquet hardly any room, so that honest files too have large ratios: so many
+#: times `max_unpacked_ratio`, and only beyond these bytes.
+_TEXT_RATIO_FACTOR, _TEXT_RATIO_FREE_BYTES = 10, 256 * MIB
+
+
+class ParquetReader:
+    """One Parquet file as a table of text."""
+
+    def __init__(self, file: io.RawIOBase, config: EngineConfig, *, size_bytes: int, source: str) -> None:
+        """
+        Args:
+            file: seekable; kept open.
+
+        Raises:
+            SourceDamagedError: the footer makes no sense.
+            SourceTooLargeError: the footer is longer than that of any table.
+            SourceFormatError: there are no columns, or more than MAX_COLUMNS.
+        """
+        self._config = config
+        self._size_bytes = size_bytes
+        self._source = source
+        file.seek(max(0, size_bytes - 8))
+        if int.from_bytes((file.read(8) or b"")[:4], "little") > _MAX_FOOTER_BYTES:
+            raise SourceTooLargeError(f"{source} has a footer of more than {_MAX_FOOTER_BYTES:,} bytes.", source=source)
+        settings: dict[str, Any] = {"pre_buffer": False, "buffer_size": _BUFFER_BYTES}
+        with self._told():
+            found = pq.ParquetFile(file, **settings)
+            schema = found.schema_arrow
+            # Texts stay references to their dictionary: a page that names one long text a million times is harmless.
+            texts = [field.name for field in schema if _is_stringy(field.type)]
+            self._check_ratios(found.metadata)
+            self._file = pq.ParquetFile(file, metadata=found.metadata, read_dictionary=texts, **settings)
+        self.columns: tuple[str, ...] = tuple(schema.names)
+        if not 0 < len(self.columns) <= MAX_COLUMNS:
+            raise SourceFormatError(
+                f"{source} has {len(self.columns):,} columns; from 1 to {MAX_COLUMNS:,} are read.", source=source
+            )
+        limit = config.max_rows
+        if limit is not None and found.metadata.num_rows > limit:
+            raise SourceTooLargeError(
+                f"{source} has more than the {limit:,} rows that are allowed. Split it and import the pieces.",
+                source=source,
+            )
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows in the form of `engine.arrow_form`.
+
+        Raises:
+            SourceDamagedError: a page does not unpack, or is not what the footer says.
+            SourceTooLargeError: the text is more than the limits allow.
+            SourceFormatError: a column is of a type that has no text.
+        """
+        config, text_bytes, row_number = self._config, 0, 1
+        ratio = _TEXT_RATIO_FACTOR * config.max_unpacked_ratio
+        most_bytes = min(config.max_unpacked_bytes, max(_TEXT_RATIO_FREE_BYTES, ratio * self._size_bytes))
+        rows = max(1, min(_ROWS_PER_BATCH, _CELLS_PER_BATCH // len(self.columns)))
+        with self._told():
+            for batch in self._file.iter_batches(batch_size=rows, use_threads=False):
+                for piece, is_too_long in _pieces(batch, config.max_record_bytes):
+                    found = self._too_long(row_number) if is_too_long else self._text_of(piece, row_number)
+                    text_bytes += found.nbytes
+                    if text_bytes > most_bytes:
+                        raise SourceTooLargeError(
+                            f"{self._source} unpacks to more than the {most_bytes:,} bytes that are allowed. Split it.",
+                            source=self._source,
+                            limit=most_bytes,
+                        )
+                    row_number += piece.num_rows
+                    yield found
+
+    def _text_of(self, batch: pa.RecordBatch, row_number: int) -> pa.RecordBatch:
+        columns: list[pa.Array] = []
+        errors: dict[int, str] = {}
+        for name, column in zip(self.columns, batch.columns, strict=True):
+            try:
+                columns.append(as_text(column))
+            except UndecodableError:
+                plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                texts, wrong = as_lenient_text(plain)
+                columns.append(texts)
+                for index in wrong:
+                    errors.setdefault(index, f"Row {row_number + index}: {name!r} holds bytes that are not UTF-8 text.")
+        if not errors:
+            return batch_of(columns)
+        messages = [errors.get(index) for index in range(batch.num_rows)]
+        return batch_of(columns, pa.array(messages, pa.string()))
+
+    def _too_long(self, row_number: int) -> pa.RecordBatch:
+        limit = self._config.max_record_bytes
+        message = f"Row {row_number}: it is more than {limit:,} bytes long, which is too long for a row."
+        return batch_of([pa.array([""])] * len(self.columns), pa.array([message]))
+
+    def _check_ratios(self, metadata: Any) -> None:
+        """Refuse a column that unpacks to many times its size: a page of it is unpacked as a whole."""
+        ratio = self._config.max_unpacked_ratio
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for chunk in map(group.column, range(group.num_columns)):
+                if chunk.total_uncompressed_size > max(RATIO_FREE_BYTES, ratio * chunk.total_compressed_size):
+                    raise SourceTooLargeError(
+                        f"{self._source} looks like a decompression bomb: its column {chunk.path_in_schema[:100]!r} "
+                        f"unpacks to more than {ratio:,} times its size. Write it as CSV.",
+                        source=self._source,
+                        limit=ratio,
+                    )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What pyarrow raises on damaged files as one of our errors; an error of the storage passes through."""
+        try:
+            yield
+        except pa.ArrowNotImplementedError as error:
+            raise SourceFormatError(
+                f"{self._source} holds something that is not read ({str(error)[:200]}). Write it as CSV.",
+                source=self._source,
+            ) from error
+        except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+            raise SourceDamagedError(
+                f"{self._source} is damaged: it is not readable as Parquet ({str(error)[:200]}). Write it again.",
+                source=self._source,
+            ) from error
+
+
+def _is_stringy(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind))
+
+
+def _pieces(batch: pa.RecordBatch, max_row_bytes: int) -> Iterator[tuple[pa.RecordBatch, bool]]:
+    """The rows of a batch cut so that the texts of a piece are not many bytes; a row with too many stands alone."""
+    ends = np.cumsum(_text_bytes(batch))
+    if not len(ends) or ends[-1] <= _TEXT_BYTES:
+        yield batch, False
+        return
+    start = 0
+    while start < len(ends):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _TEXT_BYTES, "right")))
+        yield batch.slice(start, stop - start), stop == start + 1 and int(ends[start]) - before > max_row_bytes
+        start = stop
+
+
+def _text_bytes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """Bytes of each row in the columns of text."""
+    total = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            lengths = pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)
+        elif _is_stringy(column.type):
+            lengths = pc.binary_length(column).cast(pa.int64())
+        else:
+            continue
+        total += cast(Any, lengths.fill_null(0)).to_numpy(zero_copy_only=False)
+    return total

@@ -1,0 +1,234 @@
+"""Parquet becomes text value by value; damaged and hostile files are told within bounds."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import engine
+from engine.config import EngineConfig
+from engine.errors import SourceDamagedError, SourceError, SourceFormatError, SourceProtectedError, SourceTooLargeError
+from engine.readers import BrokenRow
+from engine.readers.arrow_text import as_text
+from engine.readers.parquet import ParquetReader
+from tests.readers.strategies import examples
+from tests.reading import read
+
+MIB = 1024 * 1024
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def parquet(table: pa.Table, **settings: Any) -> bytes:
+    target = io.BytesIO()
+    pq.write_table(table, target, **settings)
+    return target.getvalue()
+
+
+def column(values: list[Any], kind: pa.DataType) -> list[str | None]:
+    """As it comes out of a file."""
+    data = parquet(pa.table({"a": pa.array(values, kind)}))
+    reader = ParquetReader(io.BytesIO(data), EngineConfig(), size_bytes=len(data), source="s")  # type: ignore[arg-type]
+    return [text for batch in reader.batches() for text in batch.column(0).to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (pa.null(), None, ""),
+        (pa.int64(), None, ""),
+        (pa.bool_(), True, "TRUE"),
+        (pa.bool_(), False, "FALSE"),
+        (pa.int64(), 2**63 - 1, "9223372036854775807"),
+        (pa.uint64(), 2**64 - 1, "18446744073709551615"),
+        (pa.int8(), -5, "-5"),
+        (pa.float64(), 1.0, "1"),
+        (pa.float64(), 0.1, "0.1"),
+        (pa.float64(), 123456789012.0, "123456789012"),
+        (pa.float64(), 1.5e15, "1500000000000000"),
+        (pa.float64(), 1e20, "100000000000000000000"),
+        (pa.float64(), 1e21, "1e+21"),
+        (pa.float64(), -1e-7, "-0.0000001"),
+        (pa.float64(), 1e-8, "1e-8"),
+        (pa.float64(), float("nan"), "NaN"),
+        (pa.float64(), float("-inf"), "-Infinity"),
+        (pa.float32(), 0.1, "0.1"),
+        (pa.decimal128(5, 2), Decimal("1.10"), "1.10"),
+        (pa.decimal128(20, 10), Decimal("1E-10"), "0.0000000001"),
+        (pa.decimal256(50, 2), Decimal("-1234.50"), "-1234.50"),
+        (pa.date32(), date(2024, 2, 29), "2024-02-29"),
+        (pa.timestamp("s"), datetime(2024, 2, 29, 13, 5), "2024-02-29T13:05:00"),
+        (pa.timestamp("ms"), datetime(2024, 2, 29), "2024-02-29T00:00:00"),
+        (pa.timestamp("us"), datetime(1, 1, 1, 0, 0, 0, 120000), "0001-01-01T00:00:00.12"),
+        (pa.timestamp("ns"), datetime(1969, 12, 31, 23, 59, 59, 1), "1969-12-31T23:59:59.000001"),
+        (pa.timestamp("us", "UTC"), datetime(2024, 2, 29, tzinfo=UTC), "2024-02-29T00:00:00Z"),
+        (pa.timestamp("us", "Europe/Berlin"), datetime(2024, 2, 29, 1, tzinfo=BERLIN), "2024-02-29T00:00:00Z"),
+        (pa.time32("s"), time(13, 5), "13:05:00"),
+        (pa.time64("us"), time(0, 0, 0, 10), "00:00:00.00001"),
+        (pa.duration("us"), timedelta(days=1, hours=12), "36:00:00"),
+        (pa.duration("ms"), timedelta(seconds=-1.5), "-0:00:01.5"),
+        (pa.string(), "00012", "00012"),
+        (pa.string(), "a\nb\0é", "a\nb\0é"),
+        (pa.large_string(), "x", "x"),
+        (pa.dictionary(pa.int32(), pa.string()), "x", "x"),
+        (pa.binary(), b"\xc3\xa9", "é"),
+        (pa.binary(), b"\xe9\x00", "0xe900"),
+        (pa.binary(2), b"ab", "ab"),
+        (pa.uuid(), uuid.UUID(int=1).bytes, "00000000-0000-0000-0000-000000000001"),
+        (pa.list_(pa.int64()), [1, None, 3], "[1,null,3]"),
+        (pa.list_(pa.int64()), [], "[]"),
+        (pa.list_(pa.list_(pa.float64())), [[1.0], [], None], "[[1],[],null]"),
+        (pa.list_(pa.int64(), 2), [1, 2], "[1,2]"),
+        (pa.struct({"a": pa.bool_(), "b": pa.string()}), {"a": True, "b": 'x"'}, '{"a":true,"b":"x\\""}'),
+        (pa.struct({"d": pa.date32(), "n": pa.decimal128(5, 2)}), {"d": date(2024, 2, 29), "n": Decimal("1.10")},
+         '{"d":"2024-02-29","n":1.10}'),
+        (pa.map_(pa.string(), pa.int64()), [("a", 1), ("b", None)], '{"a":1,"b":null}'),
+        (pa.map_(pa.int64(), pa.bool_()), [(1, True)], '{"1":true}'),
+    ],
+)  # fmt: skip
+def test_a_value_is_text_as_people_see_it(kind: pa.DataType, value: Any, text: str) -> None:
+    assert column([value, None, value], kind) == [text, "", text]
+    assert column([None, value], kind) == ["", text]
+
+
+@examples(200)
+@given(st.lists(st.none() | st.floats(allow_subnormal=False) | st.integers(-(2**53), 2**53).map(float), min_size=1))
+def test_a_float_is_the_number_it_was(values: list[float | None]) -> None:
+    texts = as_text(pa.array(values, pa.float64())).to_pylist()
+    for value, text in zip(values, texts, strict=True):
+        assert (value is None) == (text is None)
+        if value is not None:
+            assert repr(float(text)) == repr(value)
+            if value == value and abs(value) < 1e21 and value == int(value):
+                assert text.lstrip("-").isdigit()
+
+
+nested = st.recursive(
+    st.sampled_from(
+        [(pa.int64(), st.integers(-(2**63), 2**63 - 1)), (pa.string(), st.text()), (pa.bool_(), st.booleans())]
+    ),
+    lambda inner: st.one_of(
+        inner.map(lambda pair: (pa.list_(pair[0]), st.lists(st.none() | pair[1], max_size=4))),
+        st.tuples(inner, inner).map(
+            lambda pair: (
+                pa.struct({"x": pair[0][0], "ü": pair[1][0]}),
+                st.fixed_dictionaries({"x": st.none() | pair[0][1], "ü": st.none() | pair[1][1]}),
+            )
+        ),
+    ),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@examples(150)
+@given(nested, st.data(), st.integers(0, 3))
+def test_nested_values_are_the_json_that_python_makes(kind: Any, data: st.DataObject, skipped: int) -> None:
+    if not pa.types.is_nested(kind[0]):
+        return
+    values = data.draw(st.lists(st.none() | kind[1], max_size=6))
+    texts = as_text(pa.array(values, kind[0]).slice(skipped)).to_pylist()
+    assert [text and json.loads(text) for text in texts] == values[skipped:]
+
+
+def test_texts_that_are_not_utf_8_cost_their_rows(tmp_path: Path) -> None:
+    raw = pa.array([b"ok", b"\xe9t\xe9", None], pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
+    reading = read(tmp_path / "t.parquet", parquet(pa.table({"a": text, "b": [1, 2, 3]})))
+    assert reading.good_rows == [["ok", "1"], ["", "3"]]
+    assert reading.rows[1] == BrokenRow([r"\xe9t\xe9", "2"], "Row 2: 'a' holds bytes that are not UTF-8 text.")
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
+def test_a_table_of_several_row_groups_is_read_in_any_compression(tmp_path: Path, compression: str) -> None:
+    table = pa.table({"id": range(50_000), "name": [f"name {number % 7}" for number in range(50_000)]})
+    path = tmp_path / "t.csv"
+    reading = read(path, parquet(table, row_group_size=7_000, compression=compression), chunk_size=6_000)
+    assert reading.rows == [[str(number), f"name {number % 7}"] for number in range(50_000)]
+    assert reading.plan.header == ("id", "name")
+    assert [chunk.row_count for chunk in reading.chunks] == [6_000] * 8 + [2_000]
+
+
+def test_inspect_and_a_job_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "people.parquet"
+    path.write_bytes(parquet(pa.table({"id": [1, 2], "born": [date(2000, 1, 1), None]})))
+    assert engine.inspect(path).rows == [["1", "2000-01-01"], ["2", ""]]
+    report = engine.run(path, "tests.sample_handlers.accept", output_dir=tmp_path / "out", executor="local", workers=1)
+    assert report.counts.success_count == 2
+
+
+def test_names_of_columns_may_repeat_and_a_table_without_rows_is_one(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["x"]), pa.array([2])], names=["a", "a"])
+    assert read(tmp_path / "t.parquet", parquet(table)).rows == [["x", "2"]]
+    reading = read(tmp_path / "t.parquet", parquet(table.slice(0, 0)))
+    assert (reading.rows, reading.plan.header) == ([], ("a", "a"))
+    with pytest.raises(SourceFormatError, match="0 columns"):
+        read(tmp_path / "t.parquet", parquet(pa.table({})))
+
+
+def test_a_row_that_is_too_long_fails_alone(tmp_path: Path) -> None:
+    texts = ["a", "x" * 9_000_000, "b", "y" * 9_000_000]
+    config = EngineConfig(max_record_bytes=10_000_000)
+    reading = read(tmp_path / "t.parquet", parquet(pa.table({"a": texts, "b": texts})), config)
+    assert reading.good_rows == [["a", "a"], ["b", "b"]]
+    assert reading.rows[1] == BrokenRow(
+        ["", ""], "Row 2: it is more than 10,000,000 bytes long, which is too long for a row."
+    )
+
+
+def test_the_limit_of_rows_holds_before_any_is_read(tmp_path: Path) -> None:
+    data = parquet(pa.table({"a": range(11)}))
+    with pytest.raises(SourceTooLargeError, match="more than the 10 rows"):
+        read(tmp_path / "t.parquet", data, EngineConfig(max_rows=10))
+
+
+WHOLE = parquet(
+    pa.table(
+        {
+            "a": [1, None, 3] * 50,
+            "b": ["x", "yy", None] * 50,
+            "c": [[1.5], [], None] * 50,
+            "d": [datetime(2024, 2, 29)] * 150,
+        }
+    ),
+    row_group_size=40,
+)
+
+
+@examples(300)
+@given(st.data())
+def test_a_damaged_file_is_told_or_read_and_nothing_else_happens(tmp_path: Path, data: st.DataObject) -> None:
+    damaged = bytearray(WHOLE)
+    for _ in range(data.draw(st.integers(1, 6))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(SourceError):
+        read(tmp_path / "t.parquet", bytes(damaged))
+
+
+@examples(100)
+@given(st.integers(12, len(WHOLE) - 1))
+def test_one_that_breaks_off_is_told(tmp_path: Path, size: int) -> None:
+    with pytest.raises(SourceDamagedError):
+        read(tmp_path / "t.parquet", WHOLE[:size])
+
+
+def test_a_footer_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+    data = WHOLE[:-8] + (len(WHOLE) - 12).to_bytes(4, "little") + b"PAR1"
+    with pytest.raises(SourceDamagedError):
+        read(tmp_path / "t.parquet", data)
+
+
+def test_an_encrypted_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceProtectedError, match="encrypted"):
+        read(tmp_path / "t.parquet", b"PARE" + WHOLE[4:-4] + b"PARE")

@@ -1,0 +1,77 @@
+"""NDJSON as a source: plain, compressed and in wide encodings the same rows, and a job runs over it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+import engine
+from engine.config import EngineConfig
+from engine.readers import BrokenRow
+from tests.reading import read
+
+OBJECTS = [{"id": str(number), "name": "Ünal", "tags": ["x"]} for number in range(5_000)]
+TEXT = "\n".join(json.dumps(each, ensure_ascii=False) for each in OBJECTS) + "\n"
+ROWS = [[each["id"], "Ünal", '["x"]'] for each in OBJECTS]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_the_rows_are_the_same_in_any_encoding(tmp_path: Path, encoding: str, is_packed: bool) -> None:
+    data = TEXT.encode(encoding)
+    reading = read(
+        tmp_path / "t.csv",
+        gzip.compress(data) if is_packed else data,
+        EngineConfig(scan_block_bytes=999),
+        chunk_size=700,
+    )
+    assert reading.rows == ROWS
+    assert reading.plan.header == ("id", "name", "tags")
+    assert [chunk.row_count for chunk in reading.chunks] == [700] * 7 + [100]
+    assert reading.plan.details["kind"] == ("gzip" if is_packed else "ndjson")
+
+
+def test_a_given_encoding_is_used(tmp_path: Path) -> None:
+    reading = read(tmp_path / "t.json", TEXT.encode("cp1252"), encoding="cp1252")
+    assert reading.rows == ROWS
+
+
+def test_a_broken_line_costs_its_row(tmp_path: Path) -> None:
+    reading = read(tmp_path / "t.json", b'{"a": 1, "b": "x"}\n{"a": 1,\n{"b": null}\n')
+    error = "Line 2: it is not JSON (Expecting property name enclosed in double quotes, at character 9). "
+    assert [reading.rows[0], reading.rows[2]] == [["1", "x"], ["", ""]]
+    assert isinstance(reading.rows[1], BrokenRow)
+    assert reading.rows[1].error.startswith(error[:20])
+    assert reading.rows[1].cells == ['{"a": 1,', ""]
+
+
+def test_long_rows_are_staged_in_chunks_of_bounded_size(tmp_path: Path) -> None:
+    data = b"".join(json.dumps({"a": "x" * 900_000, "b": str(number)}).encode() + b"\n" for number in range(30))
+    config = EngineConfig(max_chunk_bytes=4_000_000)
+    reading = read(tmp_path / "t.json", data, config)
+    assert [row[1] for row in reading.good_rows] == [str(number) for number in range(30)]
+    assert max(chunk.byte_end - chunk.byte_start for chunk in reading.chunks) <= 4_000_000
+
+
+def test_inspect_and_a_job_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(TEXT + "broken\n", encoding="utf-8")
+    inspection = engine.inspect(path)
+    assert inspection.header == ["id", "name", "tags"]
+    assert inspection.total_rows == 5_001
+    report = engine.run(path, "tests.sample_handlers.accept", output_dir=tmp_path / "out", executor="local", workers=1)
+    assert report.succeeded
+    assert (report.counts.success_count, report.counts.failure_count) == (5_000, 1)
+    assert "Line 5001: it is not JSON" in (tmp_path / "out" / "people.failed.csv").read_text(encoding="utf-8")
+
+
+def test_a_preview_reads_the_start_only(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    with path.open("wb") as file:
+        for number in range(100_000):
+            file.write(b'{"id": %d, "text": "some text that takes its room"}\n' % number)
+    preview = engine.preview(path, rows=2)
+    assert (preview.header, preview.rows[1]) == (["id", "text"], ["1", "some text that takes its room"])
