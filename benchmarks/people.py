@@ -66,3 +66,8 @@ def check_email(row_index: int, row: list[str], import_job_id: str, options: dic
     if "@" not in row[3]:
         return {"ok": False, "error": "Invalid email format"}
     return {"ok": True, "result": {"id": row_index}}
+
+
+def refused(count: int) -> int:
+    """How many of the first rows `check_email` refuses."""
+    return sum("@" not in row[3] for row in rows(count))

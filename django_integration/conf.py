@@ -65,6 +65,10 @@ class ImportSettings:
     """Sum of the sizes of the sources that one user starts within 24 hours; None: no limit."""
     max_rows_per_job: int | None = None
     """Rows of a source; a job with more fails once they are counted. None: no limit."""
+    result_retention_days: float | None = None
+    """Days after a job's end until `sweep_imports` removes its result files; its counts stay. None: never."""
+    failed_parts_retention_days: float | None = None
+    """Days until it removes the parts of a failed job, which cannot be resumed from then on. None: never."""
     max_unpacked_bytes: int = 64 * GIB
     """Bytes that a compressed source unpacks to."""
     max_unpacked_ratio: int = 100
@@ -111,6 +115,8 @@ class FileSettings:
     """An upload announced as larger gets the links of a multipart upload; at most 5 GiB, S3's limit of one PUT."""
     multipart_part_bytes: int = 64 * MIB
     """Size of its parts, but the last; larger where 10,000 parts would not do."""
+    unconfirmed_retention_days: float | None = 1.0
+    """Days until `sweep_imports` removes an upload that was not confirmed, with what has arrived of it. None: never."""
     max_unconfirmed_per_user: int | None = 100
     """Uploads of one user that wait for their confirmation; None: no limit."""
 

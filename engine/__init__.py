@@ -6,7 +6,7 @@ from engine.handlers import batch_handler, idempotency_key, not_atomic
 from engine.inspection import Inspection, Preview, inspect, preview, read_rows
 from engine.options import ImportOptions
 from engine.report import JobReport
-from engine.runs import cancel, run, status
+from engine.runs import cancel, pause, resume, retry, run, status
 
 __all__ = [
     "EngineConfig",
@@ -20,8 +20,11 @@ __all__ = [
     "idempotency_key",
     "inspect",
     "not_atomic",
+    "pause",
     "preview",
     "read_rows",
+    "resume",
+    "retry",
     "run",
     "status",
 ]

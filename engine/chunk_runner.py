@@ -14,14 +14,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Self
 
 from engine import failpoints
 from engine.config import EngineConfig
-from engine.errors import InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
+from engine.errors import HandlerError, InconsistentJobError, LeaseLostError, LedgerError, WorkerLostError
+from engine.failure_messages import FailureMessages
 from engine.handlers import (
     BatchAdapter,
     HandlerMode,
@@ -31,24 +32,28 @@ from engine.handlers import (
     is_atomic,
     mode_of,
     resolve_handler,
+    use_one_polars_thread,
 )
 from engine.ledger import ChunkWork, Ledger
 from engine.model import ChunkOutcome, Claim, Counts, Job, Plan
 from engine.options import ImportOptions
 from engine.progress import ProgressStore, Ticker
-from engine.readers import BrokenRow, Row, RowSlice, sliced
+from engine.readers import BrokenRow, Row, RowSlice, TextFrame, sliced
 from engine.results import (
     PartKeys,
     PartWriter,
+    accepted_lines,
     escape_row,
     extra_lines,
     format_record,
+    frame_lines,
+    frame_records,
     quote_cell,
     result_json,
     success_lines,
 )
 from engine.storage import Storage, open_location, open_storage
-from engine.table import read_chunk, read_chunk_slices
+from engine.table import load_frames, read_chunk, read_chunk_frame, read_chunk_slices
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +156,17 @@ class ChunkRunner:
         logger.info("chunk done", extra={**facts, "rows": outcome.counts.processed_rows})
         return Ran.DONE
 
+    def load_libraries(self, job_id: str) -> None:
+        """Load ahead of time what chunks of the job will need, apart from the handler."""
+        if self._ledger.job(job_id).handler_mode == "batch":
+            use_one_polars_thread()
+            load_frames()
+
+    def load_handler(self, job_id: str) -> None:
+        """Load the handler ahead of time; what fails here is told when a chunk is run."""
+        with suppress(HandlerError):
+            resolve_handler(self._ledger.job(job_id).handler_path)
+
     def _at_hand(self, job_id: str) -> _JobAtHand:
         found = self._jobs.get(job_id)
         if found is None:
@@ -214,6 +230,7 @@ class _Attempt:
         self._escape = config.escape_formulae and at_hand.options.output_format == "csv"
         self._success_count = 0
         self._failure_count = 0
+        self._messages = FailureMessages()
         self._progress = progress
 
     def run(self) -> ChunkOutcome:
@@ -225,7 +242,7 @@ class _Attempt:
         """
         claim, at_hand = self._claim, self._at_hand
         keys = PartKeys.of_claim(claim)
-        slices = self._slices()
+        frame = self._frame()
         with self._new_ticker() as ticker:
             with (
                 self._ledger.work(claim, atomic=is_atomic(at_hand.handler)) as work,
@@ -233,11 +250,17 @@ class _Attempt:
                 PartWriter(at_hand.workspace, keys.key("failed")) as failed,
             ):
                 failpoints.hit("chunk.begun")
-                self._run_rows(slices, work, success, failed, ticker)
+                if frame is not None:
+                    self._run_frame(frame, work, success, failed, ticker)
+                else:
+                    self._run_rows(self._slices(), work, success, failed, ticker)
                 if self._is_watched:
                     self._ledger.watch_row(claim, None)
                 outcome = ChunkOutcome(
-                    counts=self._counts(), success_part=success.finish(), failed_part=failed.finish()
+                    counts=self._counts(),
+                    success_part=success.finish(),
+                    failed_part=failed.finish(),
+                    messages=self._messages.counts(),
                 )
                 work.commit(outcome)
                 failpoints.hit("chunk.marked")
@@ -245,6 +268,16 @@ class _Attempt:
             ticker.done(outcome.counts)
         failpoints.hit("chunk.counted")
         return outcome
+
+    def _frame(self) -> TextFrame | None:
+        """The chunk as a frame for a batch handler; None where its rows have to be looked at one by one."""
+        at_hand = self._at_hand
+        if at_hand.mode == "row" or self._is_watched or self._guilty or self._escape:
+            return None
+        use_one_polars_thread()
+        names = frame_columns(at_hand.plan.header, at_hand.plan.column_count)
+        where = (at_hand.source, at_hand.source_key, at_hand.plan, self._claim.chunk, self._config)
+        return read_chunk_frame(*where, names=names)
 
     def _slices(self) -> Iterator[RowSlice]:
         """The chunk's rows, by as many as run before the next look at progress and cancel."""
@@ -270,36 +303,82 @@ class _Attempt:
     ) -> None:
         """Run every row, or as many as a cancel leaves. Raises as `run` does."""
         claim = self._claim
-        adapter = self._new_adapter(work)
+        adapter = self._row_adapter(work) if self._at_hand.mode == "row" else self._batch_adapter(work)
         row_index = claim.chunk.first_row_index
-        end_index = row_index + claim.chunk.row_count
         for piece in slices:
             if self._is_watched:
                 self._ledger.watch_row(claim, row_index)
             self._run_slice(adapter, row_index, piece, success, failed)
             row_index += len(piece.rows)
-            failpoints.hit("chunk.batch")
-            if ticker.tick(self._counts()) and self._ledger.job(claim.job_id).cancel_requested:
+            if self._is_cancelled(row_index, ticker):
                 return
-            if row_index < end_index:
-                self._heartbeat.check()
-                if self._should_stop():
-                    raise _Stopped
-        if row_index != end_index:
+        self._check_end(row_index)
+
+    def _run_frame(
+        self, chunk: TextFrame, work: ChunkWork, success: PartWriter, failed: PartWriter, ticker: Ticker
+    ) -> None:
+        """As `_run_rows`, with no Python object per row."""
+        adapter = self._batch_adapter(work)
+        size, row_index = self._at_hand.options.batch_size, self._claim.chunk.first_row_index
+        for start in range(0, chunk.frame.height, size):
+            batch = chunk.frame[start : start + size]
+            end = start
+            for outcome in adapter.run_frame(row_index, batch):
+                begin, end = end, end + len(outcome.errors)
+                accepted = outcome.errors.null_count()
+                self._success_count += accepted
+                self._failure_count += end - begin - accepted
+                if self._config.enable_result_files:
+                    known = chunk.records
+                    records = known[begin:end] if known is not None else frame_records(chunk.frame[begin:end])
+                    is_accepted = outcome.errors.is_null()
+                    success.add_bytes(accepted_lines(records, outcome.results, is_accepted))
+                    failed.add_bytes(frame_lines(records.filter(~is_accepted), outcome.errors.drop_nulls()))
+            row_index += batch.height
+            if self._is_cancelled(row_index, ticker):
+                return
+        self._check_end(row_index)
+
+    def _is_cancelled(self, row_index: int, ticker: Ticker) -> bool:
+        """Behind a batch: whether it is the last one because of a cancel.
+
+        Args:
+            row_index: of the next row.
+        """
+        failpoints.hit("chunk.batch")
+        claim = self._claim
+        if ticker.tick(self._counts()) and self._ledger.job(claim.job_id).cancel_requested:
+            return True
+        if row_index < claim.chunk.first_row_index + claim.chunk.row_count:
+            self._heartbeat.check()
+            if self._should_stop():
+                raise _Stopped
+        return False
+
+    def _check_end(self, row_index: int) -> None:
+        claim = self._claim
+        rows = row_index - claim.chunk.first_row_index
+        if rows != claim.chunk.row_count:
             raise InconsistentJobError(
-                f"Chunk {claim.chunk.chunk_index} has {row_index - claim.chunk.first_row_index:,} rows where "
+                f"Chunk {claim.chunk.chunk_index} has {rows:,} rows where "
                 f"{claim.chunk.row_count:,} were planned. This is a defect of the engine; please report the file.",
                 job_id=claim.job_id,
                 chunk_index=claim.chunk.chunk_index,
             )
 
-    def _new_adapter(self, work: ChunkWork) -> RowAdapter | BatchAdapter:
-        at_hand, job_id = self._at_hand, self._claim.job_id
-        options = at_hand.options.for_handler()
-        if at_hand.mode == "row":
-            return RowAdapter(at_hand.handler, job_id, options, guard=work.row_guard)
-        names = frame_columns(at_hand.plan.header, at_hand.plan.column_count)
-        return BatchAdapter(at_hand.handler, job_id, options, column_names=names, guard=work.row_guard)
+    def _row_adapter(self, work: ChunkWork) -> RowAdapter:
+        at_hand = self._at_hand
+        return RowAdapter(at_hand.handler, self._claim.job_id, at_hand.options.for_handler(), guard=work.row_guard)
+
+    def _batch_adapter(self, work: ChunkWork) -> BatchAdapter:
+        at_hand = self._at_hand
+        return BatchAdapter(
+            at_hand.handler,
+            self._claim.job_id,
+            at_hand.options.for_handler(),
+            column_names=frame_columns(at_hand.plan.header, at_hand.plan.column_count),
+            guard=work.row_guard,
+        )
 
     def _run_slice(
         self,
@@ -318,10 +397,11 @@ class _Attempt:
         refused = [position for position, outcome in enumerate(outcomes) if outcome.__class__ is RowFailure]
         self._success_count += len(outcomes) - len(refused)
         self._failure_count += len(refused)
+        messages = [outcomes[position].message for position in refused]
+        self._messages.add(messages)
         if not has_files:
             return
         refused_records = [records[position] for position in refused]
-        messages = [outcomes[position].message for position in refused]
         if self._escape:
             messages = escape_row(messages)
         for position in reversed(refused):

@@ -27,6 +27,7 @@
     │   └── LeaseLostError            another attempt holds this chunk now
     ├── InconsistentJobError      the chunks do not add up to the plan
     ├── WorkerLostError           a process died too often on the same chunk
+    ├── TooManyErrorsError        more rows were refused than the error budget allows
     └── InterruptedJobError       stopped by the user; the job can be resumed
 
 An error carries a stable `code` for programs, the `exit_code` of the command line, and the facts
@@ -247,6 +248,13 @@ class WorkerLostError(RowmillError):
 
     code = "worker_lost"
     exit_code = 51
+
+
+class TooManyErrorsError(RowmillError):
+    """More rows were refused than max_errors or max_error_rate allow."""
+
+    code = "too_many_errors"
+    exit_code = 52
 
 
 class InterruptedJobError(RowmillError):

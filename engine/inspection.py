@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from engine.config import EngineConfig
-from engine.model import Chunk, Plan
+from engine.model import Chunk, Detection, Plan
 from engine.options import ImportOptions
 from engine.readers import BrokenRow
 from engine.storage import open_location, open_storage
@@ -43,6 +43,13 @@ class Inspection:
     """The first rows."""
     details: dict[str, str | int | float | bool] = field(default_factory=dict)
     """What else was found out: the kind of a source that is no plain text, and of a workbook its sheet."""
+    escape_char: str | None = None
+    skip_initial_space: str = "never"
+    """As in `Dialect`."""
+    added_column: str | None = None
+    """The last column, which is left out as one that a result file added."""
+    detection: Detection = field(default_factory=Detection)
+    """What was found by looking, and how sure that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +66,10 @@ class Preview:
     rows: list[list[str]]
     details: dict[str, str | int | float | bool] = field(default_factory=dict)
     """As in `Inspection`."""
+    escape_char: str | None = None
+    skip_initial_space: str = "never"
+    added_column: str | None = None
+    detection: Detection = field(default_factory=Detection)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
@@ -85,6 +96,7 @@ def preview(
             column_count=plan.column_count,
             rows=_shown(table.rows(), rows),
             details=dict(plan.details),
+            **_dialect_facts(plan),
         )
 
 
@@ -125,6 +137,7 @@ def inspect(
             broken_rows=None,
             rows=rows,
             details=dict(plan.details),
+            **_dialect_facts(plan),
         )
 
 
@@ -207,6 +220,15 @@ class _Table:
         for chunks in groups:
             for chunk in chunks:
                 yield from read_chunk(storage, key, self.plan, chunk, self._config)
+
+
+def _dialect_facts(plan: Plan) -> dict[str, Any]:
+    return {
+        "escape_char": plan.dialect.escape_char,
+        "skip_initial_space": plan.dialect.skip_initial_space,
+        "added_column": plan.added_column,
+        "detection": plan.detection,
+    }
 
 
 def _shown(rows: Iterator[list[str] | BrokenRow], count: int) -> list[list[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from engine.status import ChunkStatus, Phase, Status
+from engine.status import ChunkStatus, Phase, Status, shown_phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,11 @@ class Dialect:
     """One ASCII character."""
     quote_char: str | None = '"'
     """One ASCII character; None where quoting is not used."""
+    escape_char: str | None = None
+    """One ASCII character that makes the quote, the delimiter, a line end or itself behind it a part of the cell;
+    before any other character it is one of the text."""
+    skip_initial_space: Literal["never", "quoted", "always"] = "never"
+    """Whether blanks at the start of a cell are left out: "quoted" only those before an opening quote."""
     encoding: str = "utf-8"
     """A Python codec name. The byte order mark is not part of it: `Plan.data_start` is behind it."""
 
@@ -52,6 +57,22 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """What was found by looking, and how sure that is."""
+
+    confidence: Mapping[str, float] = field(default_factory=dict)
+    """Name of an import option → from 0.0, a guess, to 1.0, certain or given."""
+    line_end: str = ""
+    """"LF", "CRLF", "CR", "mixed" or, where there is none, "": all are read."""
+    decimal: str | None = None
+    """The decimal mark of the numbers that were seen; None where there are none. Cells stay as they are."""
+    preamble: tuple[str, ...] = ()
+    """The lines above the header that are no part of the table: in no result file, and shown."""
+    advice: tuple[str, ...] = ()
+    """What may be otherwise than it was read, and the option that says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What the first look at the source established; chunks are kept beside it."""
 
@@ -68,6 +89,9 @@ class Plan:
     """Whether chunks are ranges of text, or of Arrow record batches (see `engine.arrow_form`)."""
     details: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     """What else was found out, for people: the kind of source, its sheet … Nothing is decided by it."""
+    detection: Detection = field(default_factory=Detection)
+    added_column: str | None = None
+    """The last cell of every row is left out: the source is a result file, and this its added column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +129,8 @@ class ChunkOutcome:
     success_part: Part | None
     """None where no row succeeded, or no result files are wanted."""
     failed_part: Part | None
+    messages: Mapping[str, int] = field(default_factory=dict)
+    """Why rows were refused, and how many for each; bounded (`engine.failure_messages`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +167,12 @@ class ChunkState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFiles:
-    """Where the two result files are: paths or `s3://` addresses; None until made, or not wanted."""
+    """Where the result files are: paths or `s3://` addresses; None until made, or not wanted."""
 
     success_url: str | None = None
     failed_url: str | None = None
+    unprocessed_url: str | None = None
+    """The rows without an outcome; only of a job that was cancelled or failed after some rows were through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,11 +199,32 @@ class Job:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested: bool = False
+    paused: bool = False
+    """Whether no chunk may begin until somebody says so."""
     counts: Counts = field(default_factory=Counts)
     """Final counts, written when the job ends; a running job's come from progress."""
     result_files: ResultFiles = field(default_factory=ResultFiles)
+    forgiven: Counts = field(default_factory=Counts)
+    """Counts at the last resumption, from which on the error budget counts."""
     error_code: str | None = None
+    """Of a running job: it takes no more work, and will end as failed."""
     error_message: str | None = None
+    retry_of: str | None = None
+    """The job whose refused rows this one runs again."""
     owner: str | None = None
     """Who scans or merges at the moment."""
     seconds_since_heartbeat: float = 0.0
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether a chunk of it may begin now, once it is planned."""
+        return (
+            self.status is Status.RUNNING
+            and self.phase in (Phase.SCANNING, Phase.PROCESSING)
+            and not (self.cancel_requested or self.paused or self.error_code)
+        )
+
+    @property
+    def shown_phase(self) -> str | None:
+        """See `engine.status.shown_phase`."""
+        return shown_phase(self.phase, paused=self.paused, cancel_requested=self.cancel_requested)

@@ -21,7 +21,9 @@ DEFAULT_BATCH_SIZE = 500
 #: Rows that a batch handler is called with, and of a chunk in batch mode: a call costs some tenths of a
 #: millisecond for the frame alone, and the rows of a chunk are held in memory.
 DEFAULT_BATCH_SIZE_IN_BATCH_MODE = 20_000
-DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 100_000
+DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 60_000
+#: Levels of the custom options: they are copied by recursion, here and in whatever keeps them.
+MAX_CUSTOM_OPTIONS_DEPTH = 32
 #: Of the custom options' JSON, which is kept with the job and copied for every chunk.
 MAX_CUSTOM_OPTIONS_BYTES = 64 * 1024
 
@@ -47,18 +49,30 @@ class ImportOptions:
     """One character; None: found by looking."""
     quote_char: str | None = None
     """One character, or "" where quotes mean nothing; None: found by looking."""
+    escape_char: str | None = None
+    """One character, or "" where there is none; None: found by looking."""
+    skip_initial_space: bool | None = None
+    """Whether blanks at the start of a cell are left out; None: only those before a quoted cell, if it has some."""
     encoding: str | None = None
     """A codec name such as "utf-8", "cp1252", "utf-16"; None: found by looking."""
-    member: str | None = None
-    """The file in a ZIP archive that is the table; None: the only one."""
     skip_rows: int | None = None
-    """Lines, or rows of a sheet, above the header that are left out; 0 to 100,000. None: found by looking."""
+    """Lines, or rows of a sheet, above the header that are left out; 0 to 1,000,000. None: found by looking."""
+    decimal: str | None = None
+    """The decimal mark of its numbers, "." or ","; None: found by looking. Cells stay as they are."""
+    added_columns: Literal["auto", "ignore", "keep"] = "auto"
+    """Whether the last column is one that a result file adds: "auto" tells by a positional header."""
     sheet: str | int | None = None
     """Of a workbook, by name or by number counted from 1; None: the first visible one that has cells."""
     table: str | None = None
     """Of a workbook: an Excel table, a named range, or a range such as A3:J500; None: all cells of the sheet."""
+    member: str | None = None
+    """The file in a ZIP archive that is the table; None: the only one."""
     result_header: Literal["positional", "source"] = "positional"
     """Result files name columns col_0, col_1, … or as the source's header does."""
+    max_errors: int | None = None
+    """Refused rows after which the job ends as failed; 0 and more. None: any number."""
+    max_error_rate: float | None = None
+    """Share of refused rows, 0 to 1, with the same end; judged after 1,000 rows, or the whole of a shorter source."""
     custom: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Every unknown key of the request, for the handler."""
 
@@ -83,6 +97,9 @@ class ImportOptions:
                 custom[str(name)] = value
             else:
                 known[name] = check(name, value)
+        if _is_nested_deeper(custom, MAX_CUSTOM_OPTIONS_DEPTH):
+            template = "A custom option is nested more than %(limit)s levels deep."
+            raise _refusal("options", template, limit=str(MAX_CUSTOM_OPTIONS_DEPTH))
         try:
             text = json.dumps(custom, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -94,6 +111,8 @@ class ImportOptions:
         options = cls(**known, custom=MappingProxyType(json.loads(text)))
         if options.delimiter and options.delimiter == options.quote_char:
             raise _refusal("quote_char", "delimiter and quote_char must differ.")
+        if options.escape_char and options.escape_char in (options.delimiter, options.quote_char):
+            raise _refusal("escape_char", "escape_char must differ from delimiter and quote_char.")
         return options
 
     @staticmethod
@@ -130,17 +149,32 @@ def _integer(low: int, high: int, *, or_none: bool = False) -> Any:
     return check
 
 
+def _share(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise _refusal(name, "%(name)s must be a number from 0 to 1, not %(value)s.", value=_show(value))
+    return float(value)
+
+
 def _boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise _refusal(name, "%(name)s must be true or false, not %(value)s.", value=_show(value))
     return value
 
 
-def _choice(first: str, second: str) -> Any:
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in (first, second):
+def _boolean_or_none(name: str, value: Any) -> bool | None:
+    return None if value is None else _boolean(name, value)
+
+
+def _choice(*choices: str, or_none: bool = False) -> Any:
+    def check(name: str, value: Any) -> str | None:
+        if value is None and or_none:
+            return None
+        if not isinstance(value, str) or value not in choices:
             template = '%(name)s must be "%(first)s" or "%(second)s", not %(value)s.'
-            raise _refusal(name, template, first=first, second=second, value=_show(value))
+            first = '", "'.join(choices[:-1])
+            raise _refusal(name, template, first=first, second=choices[-1], value=_show(value))
         return value
 
     return check
@@ -210,11 +244,25 @@ KNOWN: Mapping[str, Any] = MappingProxyType(
         "chunk_size": _integer(1, 10_000_000, or_none=True),
         "delimiter": _character(may_be_empty=False),
         "quote_char": _character(may_be_empty=True),
+        "escape_char": _character(may_be_empty=True),
+        "skip_initial_space": _boolean_or_none,
         "encoding": _encoding,
-        "member": _text_or_none,
-        "skip_rows": _integer(0, 100_000, or_none=True),
+        "skip_rows": _integer(0, 1_000_000, or_none=True),
+        "decimal": _choice(".", ",", or_none=True),
+        "added_columns": _choice("auto", "ignore", "keep"),
         "sheet": _sheet,
         "table": _text_or_none,
+        "member": _text_or_none,
         "result_header": _choice("positional", "source"),
+        "max_errors": _integer(0, 2**53, or_none=True),
+        "max_error_rate": _share,
     }
 )
+
+
+def _is_nested_deeper(value: object, levels: int) -> bool:
+    """Whether there are more levels; looks at no more than it must, so that nothing overflows."""
+    if not isinstance(value, Mapping | list | tuple):
+        return False
+    items = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_is_nested_deeper(item, levels - 1) for item in items)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from engine.model import Chunk
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 #: Rows of a chunk in row mode: seconds of work for a handler that writes to a database, and well
 #: above the fixed cost of a chunk for one that does not.
-DEFAULT_CHUNK_SIZE = 10_000
+DEFAULT_CHUNK_SIZE = 25_000
 
 
 class ChunkCutter:
@@ -59,7 +61,7 @@ class ChunkCutter:
         taken, lines_taken = 0, 0
         while taken < len(ends):
             by_rows = taken + self._chunk_size - self._rows
-            by_bytes = int(np.searchsorted(ends, self._start + self._max_chunk_bytes, "right"))
+            by_bytes = int(ends.searchsorted(self._start + self._max_chunk_bytes, "right"))
             stop = min(by_rows, by_bytes, len(ends))
             if stop <= taken and self._rows == 0:
                 stop = taken + 1

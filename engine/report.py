@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from engine.model import Counts, Job
+from engine.model import Counts, Job, ResultFiles
 from engine.status import Status
 
 
@@ -16,6 +17,8 @@ class JobReport:
 
     job: Job
     counts: Counts
+    errors_by_message: Mapping[str, int] = field(default_factory=dict)
+    """Why rows were refused, the most frequent first; of committed chunks, and bounded (`engine.failure_messages`)."""
 
     @property
     def percentage(self) -> float | None:
@@ -35,7 +38,7 @@ class JobReport:
             "file_id": None,
             "source": job.source.url,
             "status": str(job.status),
-            "phase": job.phase and str(job.phase),
+            "phase": job.shown_phase,
             "celery_task_id": None,
             "created_by_id": None,
             "created_at": _iso(job.created_at),
@@ -46,13 +49,22 @@ class JobReport:
             "success_count": self.counts.success_count,
             "failure_count": self.counts.failure_count,
             "percentage": self.percentage,
-            "result_files": {
-                "success_file": {"file_id": None, "url": job.result_files.success_url},
-                "failed_file": {"file_id": None, "url": job.result_files.failed_url},
-            },
+            "result_files": {name: {"file_id": None, "url": url} for name, url in self._result_urls().items()},
             "error_code": job.error_code,
             "error_message": job.error_message,
+            "errors_by_message": dict(self.errors_by_message),
         }
+
+    @property
+    def result_files(self) -> ResultFiles:
+        """The files of an ended job; those that an earlier end of a running one has left are not told."""
+        return self.job.result_files if self.job.status.is_final else ResultFiles()
+
+    def _result_urls(self) -> dict[str, str | None]:
+        """The guide's two; the third only where there is one."""
+        files = self.result_files
+        urls = {"success_file": files.success_url, "failed_file": files.failed_url}
+        return {**urls, "unprocessed_file": files.unprocessed_url} if files.unprocessed_url else urls
 
 
 def percentage(total_rows: int | None, processed_rows: int, *, is_final: bool) -> float | None:

@@ -8,8 +8,15 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from engine.config import EngineConfig
-from engine.coordinator import WORKSPACE, Coordinator
-from engine.errors import JobNotFoundError, LedgerError, OptionError, SourceChangedError, error_of
+from engine.coordinator import WORKSPACE, Coordinator, retry_name, retry_options, write_refused_rows
+from engine.errors import (
+    JobNotFoundError,
+    LedgerError,
+    OptionError,
+    SourceChangedError,
+    StatusTransitionError,
+    error_of,
+)
 from engine.handlers import BatchHandler, HandlerMode, RowHandler, handler_path_of, mode_of, resolve_handler
 from engine.ledger import Ledger, open_ledger
 from engine.ledger.owner import this_process
@@ -18,11 +25,14 @@ from engine.options import ImportOptions
 from engine.progress import MemoryProgress, ProgressStore, RedisProgress
 from engine.report import JobReport
 from engine.runtime.local import LocalRun
-from engine.status import Status
-from engine.storage import open_storage
+from engine.runtime.local_fork import ForkedProcess
+from engine.status import Phase, Status
+from engine.storage import open_location, open_storage
 from engine.table import pin_source
 
 DEFAULT_OUTPUT_DIR = "rowmill-results"
+
+_ENDED_WELL = (Status.SUCCEEDED, Status.CANCELLED)
 
 OnProgress = Callable[[JobReport], None]
 
@@ -40,10 +50,11 @@ def run(
     config: EngineConfig | None = None,
     on_progress: OnProgress = lambda _report: None,
     on_interrupt: Callable[[], None] = lambda: None,
+    forked: Sequence[ForkedProcess] = (),
     options: Mapping[str, Any] | None = None,
     **more_options: Any,
 ) -> JobReport:
-    """Import a source and wait for the end; every row is in exactly one of the two result files.
+    """Import a source and wait for the end; every row is in exactly one of the result files.
 
     Args:
         source: a path, or `s3://bucket/key`.
@@ -60,6 +71,7 @@ def run(
         config: services and limits; None to read the environment.
         on_progress: is given a report a few times a second.
         on_interrupt: is called when Ctrl-C was noticed and chunks in hand get a few seconds to end.
+        forked: processes that the command line has started ahead of time for the local executor.
         options: the import options (`engine.options.KNOWN`); any other name goes to the handler.
         more_options: the same, as keyword arguments.
 
@@ -74,12 +86,7 @@ def run(
     checked = ImportOptions.from_mapping(
         {**ImportOptions.defaults_for(handler_mode), **(options or {}), **more_options}
     )
-    if workers is not None and workers < 1:
-        raise OptionError(f"workers must be at least 1, not {workers}.", option="workers")
-    if executor not in ("local", "celery"):
-        raise OptionError(f'executor must be "local" or "celery", not {executor!r}.', option="executor")
-    if executor == "celery" and not all(map(find_spec, ("celery", "redis"))):
-        raise OptionError("The celery executor needs more packages: pip install 'rowmill[celery]'.", option="executor")
+    _check_executor(executor, workers)
     config = config or EngineConfig.from_env()
     source_url, output_url = _url(source), open_storage(_url(output_dir), config).url
     ledger_url = ledger_url_for(ledger, output_url, config)
@@ -87,9 +94,7 @@ def run(
     open_storage(output_url, config, fail_fast=True).check_writable()
     books = open_ledger(ledger_url)
     try:
-        progress: ProgressStore = (
-            MemoryProgress() if executor == "local" else RedisProgress.from_url(config.redis_url, config)
-        )
+        progress = _progress_for(executor, config)
         coordinator = Coordinator(books, progress, config, owner=this_process())
         job = (
             _find_unfinished(books, coordinator, source_url, handler_path, handler_mode, checked, output_url, config)
@@ -98,37 +103,146 @@ def run(
         )
         if job is None:
             job = coordinator.create(source_url, handler_path, checked, output_url, handler_mode=handler_mode)
-        # At once, so that whoever watches knows the job even if it fails before the first look at it.
-        on_progress(JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id)))
-        if executor == "local":
-            assert isinstance(progress, MemoryProgress)
-            local = LocalRun(
-                coordinator,
-                books,
-                progress,
-                config,
-                workers=workers or os.cpu_count() or 1,
-                on_progress=lambda job, counts: on_progress(JobReport(job=job, counts=counts)),
-                on_interrupt=on_interrupt,
-            )
-            ended = local.run(job.job_id)
-        else:
-            # Celery takes a third of a second to import; local runs do without.
-            from engine.runtime.celery_run import CeleryRun
-
-            celery = CeleryRun(
-                coordinator,
-                books,
-                config,
-                on_progress=lambda job, counts: on_progress(JobReport(job=job, counts=counts)),
-            )
-            ended = celery.run(job.job_id)
-        if ended.status is Status.FAILED:
-            # Seen in the ledger before the error itself arrived.
-            raise error_of(ended.error_code or "", ended.error_message or "The job failed.", job_id=ended.job_id)
-        return JobReport(job=ended, counts=ended.counts)
+        return _to_its_end(
+            job,
+            books,
+            progress,
+            coordinator,
+            config,
+            workers=workers,
+            on_progress=on_progress,
+            on_interrupt=on_interrupt,
+            forked=forked,
+        )
     finally:
         books.close()
+
+
+def retry(
+    job_id: str | None = None,
+    *,
+    output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    executor: Literal["local", "celery"] = "local",
+    workers: int | None = None,
+    ledger: str | None = None,
+    config: EngineConfig | None = None,
+    on_progress: OnProgress = lambda _report: None,
+    on_interrupt: Callable[[], None] = lambda: None,
+) -> JobReport:
+    """Run the refused rows of an ended job again, in a job of their own, and wait for its end.
+
+    Handler, options and output are those of the first job; the result files are called after
+    `people.retry.csv`. A retry that did not come to its end is gone on with.
+
+    Args:
+        job_id: the first job; None for the newest one, the first characters of an id will do.
+        executor, workers, ledger, config, on_progress, on_interrupt: as `run`.
+
+    Raises:
+        StatusTransitionError: the job has not ended, or has refused no row.
+        ObjectMissingError: its failed rows are not there any more, or are in an Excel file.
+        RowmillError: as `run`.
+    """
+    _check_executor(executor, workers)
+    books, config = _existing_ledger(ledger, output_dir, config)
+    try:
+        first, progress = _find(books, job_id), _progress_for(executor, config)
+        coordinator = Coordinator(books, progress, config, owner=this_process())
+        workspace = open_storage(first.workspace_url, config)
+        key = f"retries/{first.job_id}/{retry_name(first.source.url)}"
+        left = _unfinished_retry(books, first)
+        if left is not None:
+            job = coordinator.resume(left.job_id)
+        else:
+            write_refused_rows(first, books, config, workspace, key)
+            job = coordinator.create(
+                workspace.url_of(key),
+                first.handler_path,
+                ImportOptions.from_mapping(retry_options(first)),
+                first.output_url,
+                handler_mode=first.handler_mode,
+                retry_of=first.job_id,
+            )
+        report = _to_its_end(
+            job,
+            books,
+            progress,
+            coordinator,
+            config,
+            workers=workers,
+            on_progress=on_progress,
+            on_interrupt=on_interrupt,
+        )
+        source_storage, source_key = open_location(job.source.url, config)
+        source_storage.delete([source_key])  # it was made for this job only
+        return report
+    finally:
+        books.close()
+
+
+def _unfinished_retry(books: Ledger, first: Job) -> Job | None:
+    """The retry of a job that did not come to its end; without an id the newest job may be that one itself."""
+    if first.retry_of is not None and first.status not in _ENDED_WELL:
+        return first
+    found = (job for job in books.jobs() if job.retry_of == first.job_id and job.status not in _ENDED_WELL)
+    return next(found, None)
+
+
+def _check_executor(executor: str, workers: int | None) -> None:
+    if workers is not None and workers < 1:
+        raise OptionError(f"workers must be at least 1, not {workers}.", option="workers")
+    if executor not in ("local", "celery"):
+        raise OptionError(f'executor must be "local" or "celery", not {executor!r}.', option="executor")
+    if executor == "celery" and not all(map(find_spec, ("celery", "redis"))):
+        raise OptionError("The celery executor needs more packages: pip install 'rowmill[celery]'.", option="executor")
+
+
+def _progress_for(executor: str, config: EngineConfig) -> ProgressStore:
+    return MemoryProgress() if executor == "local" else RedisProgress.from_url(config.redis_url, config)
+
+
+def _to_its_end(
+    job: Job,
+    books: Ledger,
+    progress: ProgressStore,
+    coordinator: Coordinator,
+    config: EngineConfig,
+    *,
+    workers: int | None,
+    on_progress: OnProgress,
+    on_interrupt: Callable[[], None],
+    forked: Sequence[ForkedProcess] = (),
+) -> JobReport:
+    """Have a job done by processes of our own where the counters are ours, else by workers, and watch it."""
+    # At once, so that whoever watches knows the job even if it fails before the first look at it.
+    on_progress(_report(books, job))
+    if isinstance(progress, MemoryProgress):
+        local = LocalRun(
+            coordinator,
+            books,
+            progress,
+            config,
+            workers=workers or os.cpu_count() or 1,
+            on_progress=lambda job, counts: on_progress(JobReport(job=job, counts=counts)),
+            on_interrupt=on_interrupt,
+            forked=forked,
+        )
+        ended = local.run(job.job_id)
+    else:
+        # Celery takes a third of a second to import; local runs do without.
+        from engine.runtime.celery_run import CeleryRun
+
+        celery = CeleryRun(
+            coordinator,
+            books,
+            config,
+            on_progress=lambda job, counts: on_progress(JobReport(job=job, counts=counts)),
+        )
+        ended = celery.run(job.job_id)
+    if ended.status is Status.FAILED:
+        # Seen in the ledger before the error itself arrived.
+        raise error_of(ended.error_code or "", ended.error_message or "The job failed.", job_id=ended.job_id)
+    return _report(books, ended)
 
 
 def status(
@@ -149,7 +263,7 @@ def status(
     books, config = _existing_ledger(ledger, output_dir, config)
     try:
         job = _find(books, job_id)
-        return JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id))
+        return _report(books, job)
     finally:
         books.close()
 
@@ -179,9 +293,64 @@ def cancel(
             # Nobody may be running it any more: then there is nothing left but to end it, and that is done here.
             coordinator.recover(job.job_id, _EndHere(coordinator))
             job = books.job(job.job_id)
-        return JobReport(job=job, counts=job.counts if job.status.is_final else books.counts(job.job_id))
+        return _report(books, job)
     finally:
         books.close()
+
+
+def pause(
+    job_id: str | None = None,
+    *,
+    output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    ledger: str | None = None,
+    config: EngineConfig | None = None,
+) -> JobReport:
+    """Have no further chunk of a job begin until `resume`; those in hand end. Repeating it is harmless.
+
+    Raises:
+        JobNotFoundError: as `status`.
+        StatusTransitionError: the job has ended.
+    """
+    books, config = _existing_ledger(ledger, output_dir, config)
+    try:
+        job = _find(books, job_id)
+        coordinator = Coordinator(books, MemoryProgress(), config, owner=this_process())
+        return _report(books, coordinator.pause(job.job_id))
+    finally:
+        books.close()
+
+
+def resume(
+    job_id: str | None = None,
+    *,
+    output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    ledger: str | None = None,
+    config: EngineConfig | None = None,
+) -> JobReport:
+    """Let a paused job go on, in whatever processes run it; one that is not paused stays as it is.
+
+    Raises:
+        JobNotFoundError: as `status`.
+        StatusTransitionError: the job has ended. One that has failed goes on by `run(…, resume=True)`, which
+            brings the processes it needs.
+    """
+    books, config = _existing_ledger(ledger, output_dir, config)
+    try:
+        job = _find(books, job_id)
+        if job.status is Status.FAILED:
+            raise StatusTransitionError(
+                f"Job {job.job_id} has failed. Go on with it by the command that began it, with --resume.",
+                job_id=job.job_id,
+            )
+        coordinator = Coordinator(books, MemoryProgress(), config, owner=this_process())
+        return _report(books, coordinator.resume(job.job_id))
+    finally:
+        books.close()
+
+
+def _report(books: Ledger, job: Job) -> JobReport:
+    counts = job.counts if job.status.is_final else books.counts(job.job_id)
+    return JobReport(job=job, counts=counts, errors_by_message=books.messages(job.job_id))
 
 
 def _handler_of(
@@ -198,19 +367,23 @@ def _handler_of(
 
 
 class _EndHere:
-    """The executor of a job that was cancelled and left: its merge is the only work that is still done."""
+    """The executor of a job that was cancelled, or failed, and left: only its scan and its merge are still done."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
 
     def send_chunks(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
-        """A cancelled job has none to run."""
+        """Such a job has none to run."""
 
     def send_plan(self, job_id: str) -> None:
-        """As little as chunks."""
+        """To its end, so that the rows that were not processed are known."""
+        self._coordinator.plan(job_id)
 
     def send_finish(self, job_id: str) -> None:
         self._coordinator.finish(job_id)
+
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Nobody is left to help."""
 
 
 def ledger_url_for(ledger: str | None, output_dir: str | os.PathLike[str], config: EngineConfig) -> str:
@@ -283,5 +456,8 @@ def _find_unfinished(
                 source=source_url,
                 job_id=job.job_id,
             )
+        if job.phase is Phase.FAILING:
+            # Whoever ran it is gone: first the end that it was about to come to.
+            coordinator.recover(job.job_id, _EndHere(coordinator))
         return coordinator.resume(job.job_id)
     return None

@@ -2,10 +2,10 @@
 
         start                    all chunks done, merged
 queued ───────→ running ────────────────────────────────→ succeeded
-  │                │ ├── a terminal error ──────────────→ failed ── resume → running
+  │                │ ├── a terminal error, then merged ─→ failed ── resume → running
   └──── cancel ────│─┴── cancel, then merged ───────────→ cancelled
                    │
-                   └ phases: scanning → processing → merging; cancelling in place of processing
+                   └ phases: scanning → processing → merging; cancelling or failing in place of processing
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class Phase(StrEnum):
     SCANNING = "scanning"
     PROCESSING = "processing"
     CANCELLING = "cancelling"
+    #: An error that is no row's has come; running chunks end, nothing else begins.
+    FAILING = "failing"
     MERGING = "merging"
 
 
@@ -46,8 +48,19 @@ class ChunkStatus(StrEnum):
     SENT = "sent"
     LEASED = "leased"
     DONE = "done"
-    #: Never to be run, because its job was cancelled first.
+    #: Not to be run, because its job was cancelled or failed first; planned again when a failed job is resumed.
     DROPPED = "dropped"
+
+
+#: What is shown as the phase of a job of which no chunk may begin.
+PAUSED = "paused"
+
+
+def shown_phase(phase: Phase | None, *, paused: bool, cancel_requested: bool) -> str | None:
+    """The phase as people see it: `paused` while nothing may begin that otherwise would."""
+    if paused and phase in (Phase.SCANNING, Phase.PROCESSING) and not cancel_requested:
+        return PAUSED
+    return None if phase is None else str(phase)
 
 
 #: (from, to) → the cause. Whatever is not listed here raises.
@@ -56,7 +69,7 @@ TRANSITIONS: dict[tuple[Status, Status], str] = {
     (Status.QUEUED, Status.FAILED): "the source or the handler is unusable",
     (Status.QUEUED, Status.CANCELLED): "cancelled before it started",
     (Status.RUNNING, Status.SUCCEEDED): "every chunk is done and merged",
-    (Status.RUNNING, Status.FAILED): "a terminal error, or a transient one that did not pass",
+    (Status.RUNNING, Status.FAILED): "a terminal error, or a transient one that did not pass; what was done is merged",
     (Status.RUNNING, Status.CANCELLED): "cancelled; what was done is merged",
     (Status.FAILED, Status.RUNNING): "resumed by the user",
 }

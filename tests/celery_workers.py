@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,12 +29,12 @@ class CeleryWorker:
 
     @property
     def children(self) -> list[int]:
-        """Process ids of the pool, without helpers of multiprocessing."""
+        """Process ids of the pool, without helpers of multiprocessing and billiard."""
         found = []
         with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.process.pid).children():
                 with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    if "resource_tracker" not in " ".join(child.cmdline()):
+                    if not re.search("(resource|semaphore)_tracker", " ".join(child.cmdline())):
                         found.append(child.pid)
         return found
 

@@ -46,6 +46,7 @@ class RecordingExecutor:
         self.chunks: list[int] = []
         self.plans = 0
         self.finishes = 0
+        self.helps: list[tuple[int, int]] = []
 
     def send_chunks(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
         self.chunks.extend(chunk_indexes)
@@ -55,6 +56,9 @@ class RecordingExecutor:
 
     def send_finish(self, job_id: str) -> None:
         self.finishes += 1
+
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        self.helps.append((position, step))
 
 
 class InProcess:

@@ -29,7 +29,7 @@ from engine.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from engine.model import Counts, Job
+from engine.model import Counts, Job, ResultFiles
 from engine.options import ImportOptions
 from engine.progress import MemoryProgress
 from engine.status import ChunkStatus, Phase, Status
@@ -342,10 +342,10 @@ def test_of_two_callers_one_finishes(here: InProcess, monkeypatch: pytest.Monkey
     merges: list[str] = []
     inner = Finishing._make_result_files
 
-    def counted(finishing: Finishing, job: Job) -> Any:
+    def counted(finishing: Finishing, job: Job, *more: Any) -> Any:
         merges.append(finishing._desk.owner)
         assert not second.finish(here.job_id)
-        return inner(finishing, job)
+        return inner(finishing, job, *more)
 
     monkeypatch.setattr(Finishing, "_make_result_files", counted)
     assert first.finish(here.job_id)
@@ -451,13 +451,13 @@ def test_a_merge_that_another_took_over_does_not_fail_the_job(here: InProcess, m
     here.run_all()
     make = Finishing._make_result_files
 
-    def overtaken(finishing: Finishing, job: Job) -> Any:
+    def overtaken(finishing: Finishing, job: Job, *more: Any) -> Any:
         if finishing._desk.owner == "slow":
             silence(here)
             quick = here.coordinator("quick")
             quick.recover(here.job_id, here.executor)
             assert quick.finish(here.job_id)
-        return make(finishing, job)
+        return make(finishing, job, *more)
 
     monkeypatch.setattr(Finishing, "_make_result_files", overtaken)
     assert not here.coordinator("slow").finish(here.job_id)
@@ -487,9 +487,9 @@ def test_a_merge_that_ends_in_other_hands_does_not_end_the_job(
     here.run_all()
     make = Finishing._make_result_files
 
-    def taken_over(finishing: Finishing, job: Job) -> Any:
+    def taken_over(finishing: Finishing, job: Job, *more: Any) -> Any:
         tamper(here, "UPDATE jobs SET owner = 'quick'")
-        return make(finishing, job)
+        return make(finishing, job, *more)
 
     monkeypatch.setattr(Finishing, "_make_result_files", taken_over)
     assert not here.coordinator("slow").finish(here.job_id)
@@ -647,9 +647,9 @@ def test_a_cancel_while_merging_changes_nothing(here: InProcess, monkeypatch: py
     here.run_all()
     make = Finishing._make_result_files
 
-    def cancelled(finishing: Finishing, job: Job) -> Any:
+    def cancelled(finishing: Finishing, job: Job, *more: Any) -> Any:
         assert state(here.coordinator("somebody").cancel(here.job_id)) == (Status.RUNNING, Phase.MERGING)
-        return make(finishing, job)
+        return make(finishing, job, *more)
 
     monkeypatch.setattr(Finishing, "_make_result_files", cancelled)
     assert here.finish().status is Status.SUCCEEDED
@@ -671,7 +671,8 @@ def test_a_cancelled_job_that_failed_is_cancelled_when_it_is_resumed(here: InPro
     here.plan(numbered(20), chunk_size=10)
     here.run_chunk(0)
     here.coordinator().cancel(here.job_id)
-    here.coordinator().fail(here.job_id, StorageError("full"))
+    assert not here.coordinator().fail(here.job_id, StorageError("the cancel counts"))
+    here.coordinator()._desk.end_failed(here.job_id, StorageError("the merge failed"))
     here.coordinator().resume(here.job_id)
     here.coordinator().recover(here.job_id, here.executor)
     assert (here.job().phase, here.executor.chunks, here.executor.finishes) == (Phase.CANCELLING, [], 1)
@@ -692,11 +693,15 @@ def test_a_source_that_changed_mid_run_fails_the_job_and_keeps_what_was_done(her
     os.utime(here.source, (1, 1))
     with pytest.raises(SourceChangedError) as caught:
         here.run_chunk(1)
-    here.coordinator().fail(here.job_id, caught.value)
-    job = here.job()
-    assert (job.status, job.error_code, job.counts) == (Status.FAILED, "source_changed", Counts(success_count=10))
-    assert not here.result().exists()
+    assert here.coordinator().fail(here.job_id, caught.value)
+    assert state(here.job()) == (Status.RUNNING, Phase.FAILING)
     assert here.run_chunk(1) is Ran.NOTHING_TO_DO
+    job = here.finish()
+    assert (job.status, job.error_code, job.counts) == (Status.FAILED, "source_changed", Counts(success_count=10))
+    assert len(read_csv(here.result())) == 11
+    assert job.result_files.unprocessed_url is None
+    assert job.error_message is not None
+    assert "The rows that were not processed have no file" in job.error_message
 
 
 def test_a_failed_job_goes_on_where_it_stopped(here: InProcess) -> None:
@@ -704,6 +709,8 @@ def test_a_failed_job_goes_on_where_it_stopped(here: InProcess) -> None:
     here.plan(numbered(30), chunk_size=10, effects=str(effects))
     here.run_chunk(1)
     assert here.coordinator().fail(here.job_id, StorageError("full"))
+    assert not here.coordinator().fail(here.job_id, StorageError("again"))
+    assert here.finish().status is Status.FAILED
     assert not here.coordinator().fail(here.job_id, StorageError("again"))
     assert here.job().error_message == "full"
     job = here.coordinator().resume(here.job_id)
@@ -745,10 +752,15 @@ def test_a_resumed_job_runs_the_chunks_of_dead_processes(here: InProcess) -> Non
     here.coordinator().chunks_to_send(here.job_id, window=2)
     assert here.ledger.claim(here.job_id, 0, owner="dies", token="t") is not None  # noqa: S106
     here.coordinator().fail(here.job_id, StorageError("full"))
+    assert state(here.job()) == (Status.RUNNING, Phase.FAILING)
     here.dead.add("dies")
+    here.coordinator().recover(here.job_id, here.executor)
+    assert (here.executor.chunks, here.executor.finishes) == ([], 1)
+    assert (here.finish().status, here.output.exists()) == (Status.FAILED, True)
+    assert here.job().result_files == ResultFiles()
     here.coordinator().resume(here.job_id)
     here.coordinator().recover(here.job_id, here.executor)
-    assert here.executor.chunks == [0, 2]
+    assert here.executor.chunks == [0, 1, 2]
 
 
 def test_a_commit_after_the_failure_counts_when_the_job_is_resumed(here: InProcess) -> None:
@@ -762,6 +774,7 @@ def test_a_commit_after_the_failure_counts_when_the_job_is_resumed(here: InProce
     assert here.run_chunk(0, should_stop=fails_and_goes_on) is Ran.DONE
     assert failed == [True]
     assert here.ledger.counts(here.job_id) == Counts(success_count=10)
+    assert (here.finish().status, here.job().counts) == (Status.FAILED, Counts(success_count=10))
     here.coordinator().resume(here.job_id)
     here.run_all()
     assert here.finish().counts == Counts(success_count=20)
@@ -853,12 +866,12 @@ def test_a_long_merge_says_that_it_lives(tmp_path: Path, monkeypatch: pytest.Mon
         beat(job_id, owner)
         heard.set()
 
-    def long(finishing: Finishing, job: Job) -> Any:
+    def long(finishing: Finishing, job: Job, *more: Any) -> Any:
         silence(here)
         heard.clear()
         assert heard.wait(10)
         assert here.job().seconds_since_heartbeat < LEASE_SECONDS
-        return make(finishing, job)
+        return make(finishing, job, *more)
 
     monkeypatch.setattr(here.ledger, "job_heartbeat", count)
     monkeypatch.setattr(Finishing, "_make_result_files", long)

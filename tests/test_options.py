@@ -27,12 +27,18 @@ VALID: dict[str, list[Any]] = {
     "chunk_size": [None, 1, 10_000_000],
     "delimiter": [None, ",", ";", "|", "\t", "x", " "],
     "quote_char": [None, '"', "'", ""],
+    "escape_char": [None, "\\", "", "^"],
+    "skip_initial_space": [None, True, False],
     "encoding": [None, "utf-8", "cp1252", "utf-16", "ascii"],
+    "skip_rows": [None, 0, 1_000_000],
+    "decimal": [None, ".", ","],
+    "added_columns": ["auto", "ignore", "keep"],
+    "sheet": [None, "Table 1", 1, 10_000],
+    "table": [None, "Prices", "A3:J500"],
     "member": [None, "a.csv", "folder/a b.csv"],
-    "skip_rows": [None, 0, 100_000],
-    "sheet": [None, "Staff 2024", "1", 1, 10_000],
-    "table": [None, "People", "A3:J500"],
     "result_header": ["positional", "source"],
+    "max_errors": [None, 0, 1, 10**12],
+    "max_error_rate": [None, 0, 0.0, 0.25, 1],
 }
 INVALID: dict[str, list[Any]] = {
     "batch_size": [0, -1, 100_001, 1.0, "500", None, True, [500]],
@@ -44,12 +50,18 @@ INVALID: dict[str, list[Any]] = {
     "chunk_size": [0, -5, 10_000_001, "1000", True, 1e3],
     "delimiter": ["", ",,", "\n", "\r", "\0", "é", 5, ["|"]],
     "quote_char": ["''", "\n", "«", 5],
+    "escape_char": ["\\\\", "\n", "«", 5],
+    "skip_initial_space": [0, "true", []],
     "encoding": ["utf-99", "", "rot13", "base64", "hex", "a\0b", "é" * 3, 5, ["utf-8"], "undefined"],
+    "skip_rows": [-1, 1_000_001, "1", True, 1.0],
+    "decimal": ["", ";", 5],
+    "added_columns": ["yes", None, True],
+    "sheet": ["", 0, -1, True, 1.0, ["a"]],
+    "table": ["", 5, ["a"]],
     "member": ["", 5, ["a.csv"]],
-    "skip_rows": [-1, 100_001, "1", True, 1.0],
-    "sheet": ["", 0, -1, True, 1.5, ["a"]],
-    "table": ["", 5, ["A1:B2"]],
     "result_header": ["Source", None, True],
+    "max_errors": [-1, 1.5, "10", True, 10**20],
+    "max_error_rate": [-0.1, 1.01, "0.5", True, float("nan"), [0.5]],
 }
 
 
@@ -66,12 +78,18 @@ def test_the_defaults_are_those_of_the_usage_guide() -> None:
         "chunk_size": None,
         "delimiter": None,
         "quote_char": None,
+        "escape_char": None,
+        "skip_initial_space": None,
         "encoding": None,
-        "member": None,
         "skip_rows": None,
+        "decimal": None,
+        "added_columns": "auto",
         "sheet": None,
         "table": None,
+        "member": None,
         "result_header": "positional",
+        "max_errors": None,
+        "max_error_rate": None,
     }
 
 
@@ -118,6 +136,13 @@ def test_an_encoding_has_one_name(name: str) -> None:
 def test_delimiter_and_quote_must_differ(given: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="must differ"):
         ImportOptions.from_mapping(given)
+
+
+@pytest.mark.parametrize("given", [{"delimiter": "^", "escape_char": "^"}, {"quote_char": "^", "escape_char": "^"}])
+def test_the_escape_differs_from_both(given: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="must differ") as caught:
+        ImportOptions.from_mapping(given)
+    assert caught.value.option == "escape_char"
 
 
 @pytest.mark.parametrize("given", [None, [], "batch_size=5", [("batch_size", 5)]])
@@ -177,7 +202,7 @@ def nested(depth: int) -> list[Any]:
     "value", [object(), {1, 2}, b"bytes", float("nan"), float("inf"), circle(), nested(100_000), {(1, 2): 3}]
 )
 def test_a_custom_option_that_is_not_json_is_refused(value: Any) -> None:
-    with pytest.raises(OptionError, match="is not JSON") as caught:
+    with pytest.raises(OptionError, match=r"is not JSON|levels deep") as caught:
         ImportOptions.from_mapping({"field": value})
     assert caught.value.option == "options"
 

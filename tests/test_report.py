@@ -50,6 +50,7 @@ def test_a_queued_job_has_every_field_of_the_guide() -> None:
         "result_files": {"success_file": {"file_id": None, "url": None}, "failed_file": {"file_id": None, "url": None}},
         "error_code": None,
         "error_message": None,
+        "errors_by_message": {},
     }
 
 
@@ -76,6 +77,35 @@ def test_an_ended_job_names_its_files_and_its_error() -> None:
     assert told["finished_at"] == "2025-10-22T10:30:01.234Z"
     assert not ended.succeeded
     assert report(0, 9, status=Status.SUCCEEDED).succeeded
+
+
+def test_a_file_of_unprocessed_rows_is_told_beside_the_two_of_the_guide_where_there_is_one() -> None:
+    files = ResultFiles(success_url="/s", failed_url="/f", unprocessed_url="/u")
+    told = report(1, status=Status.CANCELLED, result_files=files).to_dict()["result_files"]
+    assert {name: file["url"] for name, file in told.items()} == {
+        "success_file": "/s",
+        "failed_file": "/f",
+        "unprocessed_file": "/u",
+    }
+    # What an earlier end has left says nothing about a job that runs again.
+    told = report(1, status=Status.RUNNING, result_files=files).to_dict()["result_files"]
+    assert told == {"success_file": {"file_id": None, "url": None}, "failed_file": {"file_id": None, "url": None}}
+
+
+@pytest.mark.parametrize(
+    ("phase", "changes", "shown"),
+    [
+        (Phase.SCANNING, {}, "scanning"),
+        (Phase.SCANNING, {"paused": True}, "paused"),
+        (Phase.PROCESSING, {"paused": True}, "paused"),
+        (Phase.PROCESSING, {"paused": True, "cancel_requested": True}, "processing"),
+        (Phase.MERGING, {"paused": True}, "merging"),
+    ],
+)
+def test_a_paused_job_is_told_as_such_while_something_could_begin(
+    phase: Phase, changes: dict[str, bool], shown: str
+) -> None:
+    assert report(status=Status.RUNNING, phase=phase, **changes).to_dict()["phase"] == shown
 
 
 def test_a_time_of_another_zone_keeps_it() -> None:

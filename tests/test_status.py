@@ -18,7 +18,7 @@ ALLOWED = {
 
 def test_the_names_are_those_of_the_usage_guide() -> None:
     assert [str(status) for status in Status] == ["queued", "running", "succeeded", "failed", "cancelled"]
-    assert [str(phase) for phase in Phase] == ["scanning", "processing", "cancelling", "merging"]
+    assert [str(phase) for phase in Phase] == ["scanning", "processing", "cancelling", "failing", "merging"]
 
 
 @pytest.mark.parametrize("old", Status)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import display_for_value
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from django_integration.conf import import_settings
 from django_integration.files.storage import RowmillError, download_link
-from django_integration.imports import services
+from django_integration.imports import retries, services
 from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.result_records import result_name
 
@@ -30,7 +32,7 @@ else:  # generic in the stubs only
     _ModelAdmin = admin.ModelAdmin
 
 #: Which result file of a job an address means.
-_KINDS = ("success", "failed")
+_KINDS = ("success", "failed", "unprocessed")
 
 
 @admin.register(ImportJob)
@@ -57,11 +59,27 @@ class ImportJobAdmin(_ModelAdmin):
     list_per_page = 50
     # Counting all jobs for the sake of "5 of 2,000,000" takes longer than finding the five.
     show_full_result_count = False
-    actions = ("cancel_selected",)
+    actions = ("pause_selected", "resume_selected", "retry_selected", "cancel_selected")
     fieldsets = (
         (None, {"fields": ("id", "source", "created_by", "handler_path", "options_as_text", "celery_task_id")}),
-        (_("Progress"), {"fields": ("status", "phase", "cancel_requested", "live_progress", "chunks_by_status")}),
-        (_("Results"), {"fields": ("success_result", "failed_result", "error_code", "error_message")}),
+        (
+            _("Progress"),
+            {"fields": ("status", "phase", "paused", "cancel_requested", "live_progress", "chunks_by_status")},
+        ),
+        (
+            _("Results"),
+            {
+                "fields": (
+                    "success_result",
+                    "failed_result",
+                    "unprocessed_result",
+                    "reasons",
+                    "error_code",
+                    "error_message",
+                    "retry_of",
+                )
+            },
+        ),
         (_("Times"), {"fields": ("created_at", "started_at", "finished_at")}),
     )
     readonly_fields = (
@@ -73,11 +91,15 @@ class ImportJobAdmin(_ModelAdmin):
         "celery_task_id",
         "status",
         "phase",
+        "paused",
         "cancel_requested",
         "live_progress",
         "chunks_by_status",
         "success_result",
         "failed_result",
+        "unprocessed_result",
+        "reasons",
+        "retry_of",
         "error_code",
         "error_message",
         "created_at",
@@ -92,7 +114,7 @@ class ImportJobAdmin(_ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportJob]:
         """With everything that a line or a page shows, in one query."""
-        return super().get_queryset(request).select_related("file", "created_by", "success_file", "failed_file")
+        return super().get_queryset(request).select_related("file", "created_by")
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
         """Never: jobs begin with a request or `manage.py import_file`."""
@@ -128,6 +150,52 @@ class ImportJobAdmin(_ModelAdmin):
             self.log_change(request, job, gettext("Cancelled."))
             count += 1
         text = ngettext("%(count)d import job is cancelled.", "%(count)d import jobs are cancelled.", count)
+        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
+
+    @admin.action(description=_("Pause selected import jobs"), permissions=["cancel"])
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> None:
+        """Have nothing further begin of those that run; the others stay as they are."""
+        count = 0
+        for job in queryset.filter(status__in=(ImportJob.Status.QUEUED, ImportJob.Status.RUNNING), paused=False):
+            with suppress(services.JobStateError):  # it has ended at this moment
+                services.pause(job)
+                self.log_change(request, job, gettext("Paused."))
+                count += 1
+        text = ngettext("%(count)d import job is paused.", "%(count)d import jobs are paused.", count)
+        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
+
+    @admin.action(description=_("Resume selected import jobs"), permissions=["cancel"])
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> None:
+        """Let paused jobs go on, and failed ones from where they stopped; the others stay as they are."""
+        count = 0
+        for job in queryset.filter(Q(status=ImportJob.Status.FAILED) | Q(paused=True)):
+            try:
+                services.resume(job)
+            except services.JobStateError:
+                continue
+            except services.RequestRefusedError as error:
+                self.message_user(request, f"{job.pk}: {error.message}", messages.ERROR)
+                continue
+            self.log_change(request, job, gettext("Resumed."))
+            count += 1
+        text = ngettext("%(count)d import job goes on.", "%(count)d import jobs go on.", count)
+        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
+
+    @admin.action(description=_("Retry failed rows of selected import jobs"), permissions=["cancel"])
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> None:
+        """Start an import of the refused rows of each; jobs that have none, or run, stay as they are."""
+        count = 0
+        for job in queryset.filter(failure_count__gt=0):
+            try:
+                made = retries.retry(job)
+            except services.JobStateError:
+                continue
+            except services.RequestRefusedError as error:
+                self.message_user(request, f"{job.pk}: {error.message}", messages.ERROR)
+                continue
+            self.log_change(request, job, gettext("Failed rows retried by %(job)s.") % {"job": made.pk})
+            count += 1
+        text = ngettext("%(count)d import job is retried.", "%(count)d import jobs are retried.", count)
         self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
 
     def redirect_to_result(self, request: HttpRequest, pk: uuid.UUID, kind: str) -> HttpResponseBase:
@@ -202,6 +270,17 @@ class ImportJobAdmin(_ModelAdmin):
         """To the download."""
         return self._result(job, "failed")
 
+    @admin.display(description=_("unprocessed file"))
+    def unprocessed_result(self, job: ImportJob) -> str:
+        """To the download."""
+        return self._result(job, "unprocessed")
+
+    @admin.display(description=_("why rows failed"))
+    def reasons(self, job: ImportJob) -> str:
+        """The most frequent reasons, a line each."""
+        found = services.errors_by_message(job).items()
+        return format_html_join(mark_safe("<br>"), "{} × {}", ((text, f"{count:,}") for text, count in found)) or "–"
+
     def _result(self, job: ImportJob, kind: str) -> str:
         """An address of ours, not yet a link that is a right."""
         key = _result_key(job, kind)
@@ -212,7 +291,9 @@ class ImportJobAdmin(_ModelAdmin):
 
 
 def _result_key(job: ImportJob, kind: str) -> str:
-    return job.success_key if kind == "success" else job.failed_key
+    if not job.is_final:
+        return ""  # those of an earlier end are about to be replaced
+    return {"success": job.success_key, "failed": job.failed_key, "unprocessed": job.unprocessed_key}[kind]
 
 
 def _share(processed_rows: int, total_rows: int | None) -> str:

@@ -18,9 +18,10 @@ from django_integration.imports import signals
 from django_integration.imports.ledger import DjangoLedger
 from django_integration.imports.models import ImportJob
 from django_integration.imports.progress_flush import FlushingProgress
+from django_integration.imports.running_status import RunningStatuses
 from engine.chunk_runner import ChunkRunner
 from engine.coordinator import Coordinator
-from engine.errors import ServiceUnavailableError
+from engine.errors import RowmillError, ServiceUnavailableError
 from engine.ledger.owner import this_process
 from engine.model import Job
 from engine.progress import ProgressSnapshot, RedisProgress
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 PLAN_TASK = "rowmill.imports.plan"
 CHUNK_TASK = "rowmill.imports.chunk"
 FINISH_TASK = "rowmill.imports.finish"
+SWEEP_TASK = "rowmill.imports.sweep"
+HELP_TASK = "rowmill.imports.help"
 
 _SIGNALS = {
     Status.SUCCEEDED: signals.import_finished,
@@ -56,9 +59,20 @@ class TaskExecutor:
         """Send the order to merge. Raises as `send_chunks`."""
         _send(FINISH_TASK, job_id)
 
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Send the order to help with a merge. Raises as `send_chunks`."""
+        _send(HELP_TASK, job_id, position, step)
+
 
 class SignalListener:
     """Tells the project of a job's end once it is committed."""
+
+    def __init__(self, statuses: RunningStatuses | None = None) -> None:
+        """
+        Args:
+            statuses: where the job is forgotten first; None for a process that has no Redis.
+        """
+        self._statuses = statuses
 
     def job_changed(self, job: Job) -> None:
         """See `engine.coordinator.JobListener`; a receiver that raises is logged."""
@@ -68,6 +82,8 @@ class SignalListener:
 
         def tell() -> None:
             row = ImportJob.objects.select_related("file", "created_by").filter(pk=job.job_id).first()
+            if row is not None and self._statuses is not None:
+                self._statuses.drop(str(row.pk), row.celery_task_id)
             for receiver, answer in signal.send_robust(sender=ImportJob, job=row) if row else ():
                 if isinstance(answer, Exception):
                     logger.error(
@@ -87,14 +103,17 @@ class ProcessParts:
         config = engine_config()
         self.config = config
         self.ledger = DjangoLedger()
+        counters = RedisProgress.from_url(redis_url(), config)
+        self.statuses = RunningStatuses(counters)
         self.progress = FlushingProgress(
-            RedisProgress.from_url(redis_url(), config),
+            counters,
             every_n_batches=settings.progress_db_flush_every_n_batches,
             using=settings.database,
             batch_size_of=lambda job_id: self.ledger.job(job_id).options["batch_size"],
         )
         owner = this_process()
-        self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner, listener=SignalListener())
+        listener = SignalListener(self.statuses)
+        self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner, listener=listener)
         self.executor = TaskExecutor()
         self.steps = JobSteps(
             self.coordinator, ChunkRunner(self.ledger, self.progress, config, owner=owner), self.executor
@@ -122,9 +141,21 @@ def recover_all() -> None:
     parts = process_parts()
     try:
         for job in parts.ledger.jobs(unfinished_only=True):
-            parts.coordinator.recover(job.job_id, parts.executor)
+            try:
+                parts.coordinator.recover(job.job_id, parts.executor)
+            except RowmillError:  # another job may fare better
+                logger.warning("recovery put off", extra={"job_id": job.job_id}, exc_info=True)
     finally:
         close_old_connections()
+
+
+def look_after(job_id: str) -> None:
+    """Send what of one job may be sent now; a broker that is away is no error, as recovery sends it later."""
+    parts = process_parts()
+    try:
+        parts.coordinator.recover(job_id, parts.executor)
+    except ServiceUnavailableError:
+        logger.warning("broker away; the job waits for recovery", extra={"job_id": job_id})
 
 
 def live_snapshot(job_id: str) -> ProgressSnapshot | None:

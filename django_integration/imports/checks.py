@@ -108,6 +108,12 @@ def check_settings() -> Iterator[CheckMessage]:
         yield Error(f"The IMPORT_… settings are not consistent: {error.message}", id="rowmill.E004")
     if not isinstance(known.s3_prefix, str) or any(name in (".", "..") for name in known.s3_prefix.split("/")):
         yield Error("IMPORT_S3_PREFIX must be a path such as 'uploads/imports/'.", id="rowmill.E004")
+    for setting in ("result_retention_days", "failed_parts_retention_days"):
+        value = getattr(known, setting)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+            yield Error(
+                f"IMPORT_{setting.upper()} must be a number of days above 0, or None, not {value!r}.", id="rowmill.E004"
+            )
     for setting in ("progress_db_flush_every_n_batches", "result_presign_expires", "idle_transaction_seconds"):
         value = getattr(known, setting)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -173,7 +179,7 @@ def check_celery() -> Iterator[CheckMessage]:
         )
         return
     conf = app.conf
-    ours = [app.tasks[name] for name in (bridge.PLAN_TASK, bridge.CHUNK_TASK, bridge.FINISH_TASK)]
+    ours = [app.tasks[name] for name in (bridge.PLAN_TASK, bridge.CHUNK_TASK, bridge.FINISH_TASK, bridge.HELP_TASK)]
     # The tasks say so themselves; only task_annotations can take it from them.
     if not all(task.acks_late for task in ours):
         yield _celery("W021", "Import tasks are acknowledged before they are done.", "acks_late")

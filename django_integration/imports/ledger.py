@@ -19,16 +19,18 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import connections, transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
 from django_integration.imports import result_records
+from django_integration.imports.database_errors import as_ledger_error, ledger_errors, translated
 from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.savepoints import RowSavepoints
 from django_integration.imports.watched_rows import WatchedRows
-from engine.errors import JobNotFoundError, LeaseLostError, LedgerError, LedgerUnavailableError
+from engine.errors import JobNotFoundError, LeaseLostError
+from engine.failure_messages import sum_messages
 from engine.ledger import owner as owners
 from engine.ledger.protocol import ChunkWork
 from engine.ledger.records import Fate
@@ -76,18 +78,21 @@ class DjangoLedger:
     def create_job(self, job: Job) -> None:
         raise NotImplementedError("jobs are made by django_integration.imports.services.start")
 
+    @ledger_errors
     def job(self, job_id: str) -> Job:
         row = self._job(job_id).select_related("file").first()
         if row is None:
             raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
         return result_records.engine_job(row, now=self._clock())
 
+    @ledger_errors
     def jobs(self, *, unfinished_only: bool = False) -> list[Job]:
         found = self._jobs.select_related("file")
         if unfinished_only:
             found = found.filter(status__in=(Status.QUEUED, Status.RUNNING))
         return [result_records.engine_job(row, now=self._clock()) for row in found]
 
+    @ledger_errors
     def move_job(
         self,
         job_id: str,
@@ -118,30 +123,44 @@ class DjangoLedger:
             row.save(using=self._using)
             return True
 
+    @ledger_errors
     def job_heartbeat(self, job_id: str, owner: str) -> None:
         self._job(job_id).filter(owner=owner).update(heartbeat_at=self._clock())
         self._close_in_side_thread()
 
+    @ledger_errors
     def save_plan(self, job_id: str, plan: Plan) -> None:
         self._job(job_id).update(plan=dataclasses.asdict(plan))
 
+    @ledger_errors
     def save_source(self, job_id: str, source: Source) -> None:
         self._job(job_id).update(source_size=source.size_bytes, source_etag=source.etag)
 
+    @ledger_errors
     def request_cancel(self, job_id: str) -> bool:
         running = self._job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING))
         if running.update(cancel_requested=True):
             return True
-        if not self._job(job_id).exists():
-            raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
+        self._check_exists(job_id)
         return False
+
+    def set_paused(self, job_id: str, paused: bool) -> bool:
+        with transaction.atomic(using=self._using):
+            if not self._job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING)).update(paused=paused):
+                self._check_exists(job_id)
+                return False
+            if not paused:
+                self._of(job_id).filter(status=ChunkStatus.SENT).update(status=ChunkStatus.PLANNED, sendings=0)
+            return True
 
     # Chunks
 
+    @ledger_errors
     def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
         rows = [ImportChunk(job_id=job_id, **_chunk_columns(chunk)) for chunk in chunks]
         ImportChunk.objects.using(self._using).bulk_create(rows, batch_size=1_000, ignore_conflicts=True)
 
+    @ledger_errors
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
         with transaction.atomic(using=self._using):
             # The job's row serialises the senders, so that the window holds.
@@ -157,12 +176,15 @@ class DjangoLedger:
                 )
             return found
 
+    @ledger_errors
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
         with transaction.atomic(using=self._using):
             takes_work = self._job(job_id).filter(
                 status=Status.RUNNING,
                 phase__in=(Phase.SCANNING, Phase.PROCESSING),
                 cancel_requested=False,
+                paused=False,
+                error_code="",
             )
             # A row that is locked belongs to a living attempt, which this must not wait for.
             row = self._lock(self._of(job_id).filter(chunk_index=chunk_index, status__in=_UNFINISHED)).first()
@@ -188,6 +210,7 @@ class DjangoLedger:
                 guilty_rows=fate.guilty_rows,
             )
 
+    @ledger_errors
     def heartbeat(self, claim: Claim) -> bool:
         """See the protocol. An attempt that holds its row's lock needs none, and would wait for itself."""
         if claim.token in self._locked:
@@ -196,6 +219,7 @@ class DjangoLedger:
         self._close_in_side_thread()
         return lives
 
+    @ledger_errors
     def watch_row(self, claim: Claim, row_index: int | None) -> None:
         if claim.token not in self._locked and not self._touch(claim):
             raise lease_lost(claim)
@@ -221,14 +245,15 @@ class DjangoLedger:
         except DatabaseError as error:
             # An error out of COMMIT leaves its outcome unknown: only a new connection can tell.
             connections[self._using].close()
-            if not (work.is_marked and self._is_committed(claim)):
-                facts = {"job_id": claim.job_id, "chunk_index": claim.chunk.chunk_index}
-                if isinstance(error, OperationalError | InterfaceError):
-                    raise LedgerUnavailableError(f"The database does not answer: {error}", **facts) from error
-                raise LedgerError(f"The database refuses a statement of the engine: {error}", **facts) from error
+            facts = {"job_id": claim.job_id, "chunk_index": claim.chunk.chunk_index}
+            with translated(self._using, **facts):
+                is_committed = work.is_marked and self._is_committed(claim)
+            if not is_committed:
+                raise as_ledger_error(error, **facts) from error
         finally:
             self._locked.discard(claim.token)
 
+    @ledger_errors
     def release(self, claim: Claim, *, forget_deaths: bool = False) -> None:
         forget: dict[str, Any] = {"deaths": 0, "suspect_row": None} if forget_deaths else {}
         released = self._leased(claim).update(
@@ -237,6 +262,7 @@ class DjangoLedger:
         if released:
             self._watched.write(claim.job_id, claim.chunk.chunk_index, None)
 
+    @ledger_errors
     def take_back(self, job_id: str, *, lease_seconds: float, resend_after_seconds: float) -> list[int]:
         found: list[int] = []
         now = self._clock()
@@ -259,31 +285,48 @@ class DjangoLedger:
                 found.append(row.chunk_index)
         return found
 
+    @ledger_errors
     def drop_chunks(self, job_id: str) -> None:
         waiting = self._of(job_id).filter(status__in=(ChunkStatus.PLANNED, ChunkStatus.SENT))
         waiting.update(status=ChunkStatus.DROPPED)
 
+    def restore_chunks(self, job_id: str) -> None:
+        self._of(job_id).filter(status=ChunkStatus.DROPPED).update(status=ChunkStatus.PLANNED)
+
     def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
         now = self._clock()
-        for row in self._of(job_id).order_by("chunk_index").iterator(chunk_size=1_000):
-            yield ChunkState(
-                chunk=_chunk(row),
-                status=ChunkStatus(row.status),
-                attempt=row.attempt,
-                owner=row.owner,
-                seconds_since_change=max(0.0, (now - _changed_at(row)).total_seconds()),
-                outcome=_outcome(row) if row.status == ChunkStatus.DONE else None,
-            )
+        with translated(self._using):
+            for row in self._of(job_id).order_by("chunk_index").iterator(chunk_size=1_000):
+                yield ChunkState(
+                    chunk=_chunk(row),
+                    status=ChunkStatus(row.status),
+                    attempt=row.attempt,
+                    owner=row.owner,
+                    seconds_since_change=max(0.0, (now - _changed_at(row)).total_seconds()),
+                    outcome=_outcome(row) if row.status == ChunkStatus.DONE else None,
+                )
 
+    @ledger_errors
     def unfinished_chunks(self, job_id: str) -> int:
         return self._of(job_id).filter(status__in=_UNFINISHED).count()
 
+    @ledger_errors
+    def begun_chunks(self, job_id: str) -> int:
+        return self._of(job_id).filter(status__in=(ChunkStatus.LEASED, ChunkStatus.DONE)).count()
+
+    @ledger_errors
+    def messages(self, job_id: str) -> Mapping[str, int]:
+        done = self._of(job_id).filter(status=ChunkStatus.DONE, failure_count__gt=0)
+        return sum_messages(done.values_list("messages", flat=True).iterator(chunk_size=1_000))
+
+    @ledger_errors
     def counts(self, job_id: str) -> Counts:
         sums = (
             self._of(job_id).filter(status=ChunkStatus.DONE).aggregate(ok=Sum("success_count"), no=Sum("failure_count"))
         )
         return Counts(success_count=sums["ok"] or 0, failure_count=sums["no"] or 0)
 
+    @ledger_errors
     def counts_by_chunk(self, job_id: str) -> Mapping[int, Counts]:
         done = self._of(job_id).filter(status=ChunkStatus.DONE)
         return {
@@ -310,11 +353,16 @@ class DjangoLedger:
             success_bytes=success and success.size_bytes,
             failed_part=failed and failed.key,
             failed_bytes=failed and failed.size_bytes,
+            messages=dict(outcome.messages),
         )
         if done != 1:
             raise lease_lost(claim)
 
     # Small things
+
+    def _check_exists(self, job_id: str) -> None:
+        if not self._job(job_id).exists():
+            raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
 
     @property
     def _jobs(self) -> QuerySet[ImportJob]:
@@ -405,7 +453,8 @@ class _PlainWork:
 
     def commit(self, outcome: ChunkOutcome) -> None:
         """Mark the chunk done in a transaction of its own."""
-        self._ledger.mark_done(self._claim, outcome)
+        with translated(self._ledger._using):
+            self._ledger.mark_done(self._claim, outcome)
 
 
 class _AtomicWork:
@@ -468,4 +517,5 @@ def _outcome(row: ImportChunk) -> ChunkOutcome:
         counts=Counts(success_count=row.success_count, failure_count=row.failure_count),
         success_part=part(row.success_part, row.success_bytes),
         failed_part=part(row.failed_part, row.failed_bytes),
+        messages=row.messages,
     )

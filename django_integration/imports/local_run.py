@@ -86,6 +86,9 @@ class LocalRun:
         """Queue the merge."""
         self._orders.append((self._steps.finish, (job_id,)))
 
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Nobody else is here to help."""
+
     def _to_the_end(self, job_id: str) -> JobReport:
         if self._ledger.job(job_id).status.value == "queued":
             self.send_plan(job_id)

@@ -30,6 +30,7 @@ class ImportJob(models.Model):
         SCANNING = "scanning", _("scanning")
         PROCESSING = "processing", _("processing")
         CANCELLING = "cancelling", _("cancelling")
+        FAILING = "failing", _("failing")
         MERGING = "merging", _("merging")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -60,6 +61,12 @@ class ImportJob(models.Model):
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     cancel_requested = models.BooleanField(_("cancel requested"), default=False)
+    paused = models.BooleanField(_("paused"), default=False)
+    retry_of = models.ForeignKey(
+        "self", verbose_name=_("retry of"), null=True, blank=True, on_delete=models.SET_NULL, related_name="retries"
+    )
+    forgiven_success = models.BigIntegerField(default=0)
+    forgiven_failure = models.BigIntegerField(default=0)
 
     success_file = models.ForeignKey(
         FileModel, verbose_name=_("success file"), null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -67,8 +74,17 @@ class ImportJob(models.Model):
     failed_file = models.ForeignKey(
         FileModel, verbose_name=_("failed file"), null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    unprocessed_file = models.ForeignKey(
+        FileModel,
+        verbose_name=_("unprocessed file"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
     success_key = models.CharField(_("success key"), max_length=1024, blank=True, default="")
     failed_key = models.CharField(_("failed key"), max_length=1024, blank=True, default="")
+    unprocessed_key = models.CharField(_("unprocessed key"), max_length=1024, blank=True, default="")
     error_code = models.CharField(_("error code"), max_length=100, blank=True, default="")
     error_message = models.TextField(_("error message"), blank=True, default="")
 
@@ -81,6 +97,14 @@ class ImportJob(models.Model):
     owner = models.CharField(_("owner"), max_length=255, null=True, blank=True)
     heartbeat_at = models.DateTimeField(_("heartbeat at"), null=True, blank=True)
 
+    class Sweep(models.TextChoices):
+        """How far the parts of an ended job are removed; one that has failed cannot be resumed from `begun` on."""
+
+        BEGUN = "begun", _("begun")
+        DONE = "done", _("done")
+
+    sweep = models.CharField(max_length=5, choices=Sweep.choices, blank=True, default="")
+
     class Meta:
         verbose_name = _("import job")
         verbose_name_plural = _("import jobs")
@@ -91,6 +115,7 @@ class ImportJob(models.Model):
             models.Index(
                 fields=["status"], name="rowmill_job_unfinished", condition=models.Q(status__in=["queued", "running"])
             ),
+            models.Index(fields=["finished_at"], name="rowmill_job_unswept", condition=~models.Q(sweep="done")),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -102,6 +127,11 @@ class ImportJob(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} ({self.status})"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens to the job by itself."""
+        return self.status not in (self.Status.QUEUED, self.Status.RUNNING)
 
 
 class ImportChunk(models.Model):
@@ -141,6 +171,7 @@ class ImportChunk(models.Model):
     success_bytes = models.BigIntegerField(null=True, blank=True)
     failed_part = models.CharField(max_length=500, null=True, blank=True)
     failed_bytes = models.BigIntegerField(null=True, blank=True)
+    messages = models.JSONField(default=dict, blank=True)
 
     class Meta:
         verbose_name = _("import chunk")

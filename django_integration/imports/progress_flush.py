@@ -95,7 +95,7 @@ class FlushingProgress:
         with self._connection().cursor() as cursor:
             # Only of a running job: the counts of an ended one are final.
             cursor.execute(
-                f"UPDATE {table} SET processed_rows = %s, success_count = %s, failure_count = %s"  # noqa: S608
+                f"UPDATE {table} SET processed_rows = %s, success_count = %s, failure_count = %s"  # noqa: S608 - own names
                 " WHERE id = %s AND status = 'running'",
                 [counts.processed_rows, counts.success_count, counts.failure_count, _uuid(job_id, self._connection())],
             )

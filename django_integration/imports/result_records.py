@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
+from django.db.models import ProtectedError
 from django.utils import timezone
 
 from django_integration.conf import import_settings, storage_root
@@ -45,11 +48,15 @@ def engine_job(row: ImportJob, *, now: datetime) -> Job:
         started_at=row.started_at,
         finished_at=row.finished_at,
         cancel_requested=row.cancel_requested,
+        paused=row.paused,
         counts=Counts(success_count=row.success_count, failure_count=row.failure_count),
         result_files=ResultFiles(
             success_url=join_url(root, *_names(row.success_key)) if row.success_key else None,
             failed_url=join_url(root, *_names(row.failed_key)) if row.failed_key else None,
+            unprocessed_url=join_url(root, *_names(row.unprocessed_key)) if row.unprocessed_key else None,
         ),
+        forgiven=Counts(success_count=row.forgiven_success, failure_count=row.forgiven_failure),
+        retry_of=str(row.retry_of_id) if row.retry_of_id else None,
         error_code=row.error_code or None,
         error_message=row.error_message or None,
         owner=row.owner,
@@ -63,29 +70,51 @@ def apply_changes(row: ImportJob, changes: Mapping[str, Any], *, using: str) -> 
         match name, value:
             case (("total_rows" | "started_at" | "finished_at"), _):
                 setattr(row, name, value)
-            case (("error_code" | "error_message"), _):
-                setattr(row, name, value or "")
+            case "error_code", _:
+                row.error_code = value or ""
+            case "error_message", _:
+                row.error_message = told_to_users(row.file, value or "")
             case "counts", Counts():
                 row.success_count = value.success_count
                 row.failure_count = value.failure_count
                 row.processed_rows = value.processed_rows
+            case "forgiven", Counts():
+                row.forgiven_success = value.success_count
+                row.forgiven_failure = value.failure_count
             case "result_files", ResultFiles():
                 _record_results(row, value, using=using)
             case _:
                 raise KeyError(f"{name} of a job cannot be changed by move_job")
 
 
+def told_to_users(file: FileModel, message: str) -> str:
+    """The engine's message without the server's places: a source is called by its name, other objects by their keys."""
+    root = storage_root()
+    return message.replace(join_url(root, *_names(file.file_path)), file.file_name).replace(root.rstrip("/") + "/", "")
+
+
 def _record_results(row: ImportJob, files: ResultFiles, *, using: str) -> None:
     """Note the result files, and make file records of them where the request asked for it.
 
     In the transaction that ends the job, so that a job that has succeeded always has them; a merge
-    that is repeated finds the records of the first time.
+    that is repeated finds the records of the first time. A file that an earlier end of the job has left
+    and this one has not loses its record, unless another job imports it.
     """
     root = storage_root().rstrip("/") + "/"
     wanted = bool(row.options.get("create_result_file_records", True))
-    for kind, url in (("success", files.success_url), ("failed", files.failed_url)):
+    for kind, url in (
+        ("success", files.success_url),
+        ("failed", files.failed_url),
+        ("unprocessed", files.unprocessed_url),
+    ):
         key = url.removeprefix(root) if url else ""
         setattr(row, f"{kind}_key", key)
+        if not key:
+            left: FileModel | None = getattr(row, f"{kind}_file")
+            setattr(row, f"{kind}_file", None)
+            if left is not None:
+                with suppress(ProtectedError), transaction.atomic(using=using):
+                    left.delete(using=using)
         if not key or not wanted:
             continue
         record, _ = FileModel.objects.using(using).get_or_create(
@@ -103,7 +132,7 @@ def _record_results(row: ImportJob, files: ResultFiles, *, using: str) -> None:
 
 
 def result_name(row: ImportJob, key: str) -> str:
-    """What a user's browser is to call a result file: the name of the upload, then `.success` or `.failed`."""
+    """What a user's browser is to call a result file: the upload's name, then `.success`, `.failed` or such."""
     stem = row.file.file_name.rpartition(".")[0] or row.file.file_name
     kind_and_ending = ".".join(key.rpartition("/")[2].rsplit(".", 2)[-2:])
     return f"{stem[:200]}.{kind_and_ending}"

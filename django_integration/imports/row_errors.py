@@ -47,7 +47,8 @@ def _chunks_from(job: ImportJob, offset: int) -> Iterator[tuple[ImportChunk, int
     """Each chunk with refused rows from the one with row `offset` on, how many to skip in it, and its records."""
     data = engine_job(job, now=timezone.now())
     # An Excel file cannot be entered midway: its parts are kept for that (`EngineConfig.keep_failed_parts`).
-    is_merged = job.failed_key.endswith(".csv") if job.failed_key else False
+    # A job that was resumed still has the key of the file that its earlier end has left.
+    is_merged = job.is_final and job.failed_key.endswith(".csv")
     storage = open_storage(data.output_url, engine_config())
     position, byte_start = 0, _header_bytes(job)
     chunks = job.chunks.filter(status=ImportChunk.Status.DONE, failure_count__gt=0).order_by("chunk_index")

@@ -24,7 +24,7 @@ from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
 from django_integration.imports import bridge, option_messages
 from django_integration.imports.models import ImportJob
-from engine.errors import OptionError
+from engine.errors import OptionError, StatusTransitionError
 from engine.handlers import HandlerMode
 from engine.model import Counts
 from engine.options import ImportOptions
@@ -47,6 +47,10 @@ class RequestRefusedError(Exception):
         self.code = code
         self.option = option
         """The import option within `options`, where it is one."""
+
+
+class JobStateError(Exception):
+    """The job has ended, in a way that does not allow what was asked for."""
 
 
 class IdempotencyConflictError(Exception):
@@ -145,6 +149,49 @@ def cancel(job: ImportJob) -> ImportJob:
     return job
 
 
+def pause(job: ImportJob) -> ImportJob:
+    """Have no further chunk of a job begin until it is resumed; repeating it is harmless.
+
+    Raises:
+        JobStateError: the job has ended.
+    """
+    try:
+        bridge.process_parts().coordinator.pause(str(job.id))
+    except StatusTransitionError as error:
+        raise JobStateError(_("The import has ended; it cannot be paused.")) from error
+    job.refresh_from_db()
+    return job
+
+
+def resume(job: ImportJob) -> ImportJob:
+    """Let a paused job go on, and a failed one from where it stopped; one that runs stays as it is.
+
+    Raises:
+        JobStateError: the job has succeeded or was cancelled.
+        RequestRefusedError: the user of a failed job has as many running ones as are allowed.
+    """
+    using = import_settings().database
+    if job.status == ImportJob.Status.FAILED:
+        check_running_jobs(job.created_by_id)
+    with transaction.atomic(using=using):
+        # Locked, so that no sweep of its parts begins meanwhile.
+        locked = ImportJob.objects.using(using).select_for_update(of=("self",)).get(pk=job.pk)
+        if locked.status == ImportJob.Status.FAILED and locked.sweep:
+            raise JobStateError(_("The import failed too long ago; what it had done is not there any more."))
+        try:
+            bridge.process_parts().coordinator.resume(str(job.id))
+        except StatusTransitionError as error:
+            raise JobStateError(_("The import has ended; it cannot be resumed.")) from error
+        transaction.on_commit(partial(bridge.look_after, str(job.id)), using=using)
+    job.refresh_from_db()
+    return job
+
+
+def errors_by_message(job: ImportJob) -> Mapping[str, int]:
+    """Why rows were refused, of the chunks that are through."""
+    return bridge.process_parts().ledger.messages(str(job.pk))
+
+
 def may_manage(user: User) -> bool:
     """Whether the user may see and cancel everybody's jobs; a user model without permissions may not."""
     has_permission = getattr(user, "has_perm", None)
@@ -153,7 +200,7 @@ def may_manage(user: User) -> bool:
 
 def visible_jobs(user: User) -> QuerySet[ImportJob]:
     """The jobs that a user may see and cancel: their own, or everybody's by permission."""
-    jobs = ImportJob.objects.select_related("file", "success_file", "failed_file")
+    jobs = ImportJob.objects.select_related("file", "success_file", "failed_file", "unprocessed_file")
     if may_manage(user):
         return jobs
     return jobs.filter(created_by_id=user.pk) if user.is_authenticated else jobs.none()
@@ -179,7 +226,7 @@ class LiveProgress:
 def live_progress(job: ImportJob) -> LiveProgress:
     """From the live counters while the job runs; from its row when it has ended, or Redis is away."""
     total, counts = job.total_rows, Counts(success_count=job.success_count, failure_count=job.failure_count)
-    is_final = job.status not in (ImportJob.Status.QUEUED, ImportJob.Status.RUNNING)
+    is_final = job.is_final
     snapshot = None if is_final else bridge.live_snapshot(str(job.id))
     if snapshot is not None:
         counts = snapshot.counts
@@ -187,6 +234,35 @@ def live_progress(job: ImportJob) -> LiveProgress:
     return LiveProgress(
         total_rows=total, counts=counts, percentage=percentage(total, counts.processed_rows, is_final=is_final)
     )
+
+
+def running_status(user: User, task_id: str) -> dict[str, Any] | None:
+    """The body of the status response without a look at the database, for a running job that was asked for before.
+
+    None where only the database can tell. Raises Http404 where the job is another user's.
+    """
+    found = bridge.process_parts().statuses.find(task_id)
+    if found is None:
+        return None
+    body, counts = found.body, found.snapshot.counts
+    # Permissions are rows too: one's own job needs none.
+    if str(body["created_by_id"]) != str(user.pk) and not may_manage(user):
+        raise Http404
+    total = body["total_rows"] if found.snapshot.total_rows is None else found.snapshot.total_rows
+    return {
+        **body,
+        "total_rows": total,
+        "processed_rows": counts.processed_rows,
+        "success_count": counts.success_count,
+        "failure_count": counts.failure_count,
+        "percentage": percentage(total, counts.processed_rows, is_final=False),
+    }
+
+
+def keep_status(job: ImportJob, body: Mapping[str, Any]) -> None:
+    """Have `running_status` give this body from now on, as long as the job runs."""
+    if job.status == ImportJob.Status.RUNNING:
+        bridge.process_parts().statuses.keep(str(job.pk), job.celery_task_id, body)
 
 
 def _importable_file(request: StartRequest) -> FileModel:
@@ -224,12 +300,11 @@ def _allowed_handler(request: StartRequest, options: ImportOptions) -> str:
     )
 
 
-def _check_quotas(user: User, file: FileModel) -> None:
-    settings = import_settings()
-    size = file.size or 0
-    mine = ImportJob.objects.filter(created_by_id=user.pk)
-    running = settings.max_running_jobs_per_user
+def check_running_jobs(user_id: Any) -> None:
+    """Let a further job of the user pass. Raises RequestRefusedError where as many run as are allowed."""
+    running = import_settings().max_running_jobs_per_user
     if running is not None:
+        mine = ImportJob.objects.filter(created_by_id=user_id)
         unfinished = mine.filter(status__in=(ImportJob.Status.QUEUED, ImportJob.Status.RUNNING)).count()
         if unfinished >= running:
             raise RequestRefusedError(
@@ -242,6 +317,13 @@ def _check_quotas(user: User, file: FileModel) -> None:
                 % {"count": unfinished},
                 code="quota_jobs",
             )
+
+
+def _check_quotas(user: User, file: FileModel) -> None:
+    settings = import_settings()
+    size = file.size or 0
+    mine = ImportJob.objects.filter(created_by_id=user.pk)
+    check_running_jobs(user.pk)
     if settings.max_file_bytes_per_job is not None and size > settings.max_file_bytes_per_job:
         raise RequestRefusedError(
             "file_id",

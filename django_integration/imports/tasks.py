@@ -9,7 +9,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from django_integration.conf import import_settings
-from django_integration.imports import bridge
+from django_integration.imports import bridge, sweeping
 from engine.runtime.recovery_loop import install_in_workers
 
 _OPTIONS = {"ignore_result": True, "acks_late": True, "reject_on_worker_lost": True}
@@ -31,6 +31,18 @@ def chunk(job_id: str, chunk_index: int) -> None:
 def finish(job_id: str) -> None:
     """Merge a job's parts and end it; of several copies one does it."""
     bridge.process_parts().steps.finish(job_id)
+
+
+@shared_task(name=bridge.HELP_TASK, **_OPTIONS)
+def help_merge(job_id: str, position: int, step: int) -> None:
+    """Make a piece of the Excel files of a job that is being merged, then send the next. A copy does no harm."""
+    bridge.process_parts().steps.help(job_id, position, step)
+
+
+@shared_task(name=bridge.SWEEP_TASK, ignore_result=True)
+def sweep() -> None:
+    """Remove what nobody needs any more, as `manage.py sweep_imports` does; for the project's Celery beat."""
+    sweeping.sweep()
 
 
 install_in_workers(bridge.recover_all, lambda: import_settings().recovery_interval_seconds)

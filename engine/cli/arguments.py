@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -34,6 +35,7 @@ class Flag:
     environment: str | None = None
     """Variable that is read where the flag is not given."""
     is_number: bool = False
+    is_boolean: bool = False
     is_repeatable: bool = False
 
     @property
@@ -60,6 +62,8 @@ class Flag:
         text = getattr(arguments, self.attribute)
         if text is None and self.environment:
             text = os.environ.get(self.environment) or None
+        if self.is_boolean:
+            return {"true": True, "false": False}.get(text, text)
         return _number(text) if self.is_number and text is not None else text
 
 
@@ -85,6 +89,19 @@ READING_FLAGS = (
         phrase="what encloses a cell; an empty text where quotes mean nothing",
         default="found by looking",
     ),
+    Flag(
+        name="--escape-char",
+        value="CHARACTER",
+        phrase="makes a quote, a delimiter or itself behind it part of the cell; an empty text where there is none",
+        default="found by looking",
+    ),
+    Flag(
+        name="--skip-initial-space",
+        value="true|false",
+        phrase="leave out blanks at the start of cells",
+        default="only those before a quoted cell, where it has some",
+        is_boolean=True,
+    ),
     Flag(name="--encoding", value="NAME", phrase="such as utf-8, cp1252 or utf-16", default="found by looking"),
     Flag(name="--member", value="NAME", phrase="the file in a ZIP archive that is the table", default="the only one"),
     Flag(
@@ -106,6 +123,18 @@ READING_FLAGS = (
         value="NAME",
         phrase="of a workbook: an Excel table, a named range, or a range such as A3:J500",
         default="all cells of the sheet",
+    ),
+    Flag(
+        name="--decimal",
+        value=".|,",
+        phrase="decimal mark of the numbers, which stay as they are",
+        default="found by looking",
+    ),
+    Flag(
+        name="--added-columns",
+        value="auto|ignore|keep",
+        phrase="what to do with a last column import_error or import_result; auto ignores it below a positional header",
+        default=_OPTIONS.added_columns,
     ),
     Flag(
         name="--chunk-size",
@@ -134,6 +163,24 @@ RUNNING_FLAGS = (
         phrase="format of the two result files",
         default=_OPTIONS.output_format,
         environment="ROWMILL_OUTPUT_FORMAT",
+    ),
+    Flag(
+        name="--max-errors",
+        value="NUMBER",
+        phrase="refused rows beyond which the job ends as failed",
+        unit="rows",
+        default="any number",
+        environment="ROWMILL_MAX_ERRORS",
+        is_number=True,
+    ),
+    Flag(
+        name="--max-error-rate",
+        value="SHARE",
+        phrase="share of refused rows with the same end, judged after 1,000 rows or at the end of a shorter source",
+        unit="0 to 1",
+        default="any share",
+        environment="ROWMILL_MAX_ERROR_RATE",
+        is_number=True,
     ),
     Flag(
         name="--result-header",
@@ -228,6 +275,21 @@ examples:
   rowmill status
   rowmill status 1a2b3c4d --output-dir results --json
 """
+_PAUSE_EXAMPLES = """\
+examples:
+  rowmill pause
+  rowmill pause 1a2b3c4d --output-dir results
+"""
+_RESUME_EXAMPLES = """\
+examples:
+  rowmill resume
+  rowmill resume 1a2b3c4d --ledger /srv/rowmill/ledger.sqlite3
+"""
+_RETRY_EXAMPLES = """\
+examples:
+  rowmill retry
+  rowmill retry 1a2b3c4d --output-dir results --workers 4
+"""
 _CANCEL_EXAMPLES = """\
 examples:
   rowmill cancel
@@ -284,6 +346,9 @@ def make_parser() -> Parser:
 
     for name, phrase, examples in (
         ("status", "print how far a job is", _STATUS_EXAMPLES),
+        ("retry", "run the refused rows of an ended job again, in a job of their own", _RETRY_EXAMPLES),
+        ("pause", "have no further chunk of a job begin; those in hand end", _PAUSE_EXAMPLES),
+        ("resume", "let a paused job go on, in the processes that run it", _RESUME_EXAMPLES),
         ("cancel", "end a job; what was done by then gets its result files", _CANCEL_EXAMPLES),
     ):
         command = _command(commands, name, phrase, examples)
@@ -291,6 +356,8 @@ def make_parser() -> Parser:
             "job_id", metavar="JOB_ID", nargs="?", help="its id or the first characters of it (default: the newest job)"
         )
         _add(command, "where the job is", OUTPUT_DIR, LEDGER)
+        if name == "retry":
+            _add(command, "where it runs", EXECUTOR, WORKERS, REDIS_URL, S3_ENDPOINT_URL)
         _add_talk(command)
     return parser
 
@@ -322,6 +389,14 @@ def import_options(arguments: argparse.Namespace, flags: Sequence[Flag]) -> dict
             raise OptionError("--no-count-first and count_total_first=true contradict.", option="count_total_first")
         options["count_total_first"] = False
     return options
+
+
+def workers_in(arguments: argparse.Namespace) -> int | None:
+    """How many processes were asked for. Raises OptionError where that is no number."""
+    workers = WORKERS.value_in(arguments)
+    if workers is not None and not isinstance(workers, int):
+        raise OptionError(f"workers must be a whole number, not {workers!r}.", option="workers")
+    return workers
 
 
 def _command(commands: Any, name: str, phrase: str, examples: str) -> Parser:
@@ -362,12 +437,12 @@ def _exit_codes_text() -> str:
     return "exit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exit_codes().items())
 
 
-def _number(text: str) -> int | str:
-    """A whole number; anything else stays as it is, for the option's own check to name."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
+def _number(text: str) -> float | str:
+    """A number; anything else stays as it is, for the option's own check to name."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _json_or_text(text: str) -> Any:

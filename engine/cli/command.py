@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import traceback
@@ -14,12 +13,21 @@ from engine.cli.arguments import make_parser
 from engine.cli.console import flush_streams, prepare_streams, tell
 from engine.cli.failure import tell_defect, tell_failure
 from engine.cli.logs import configure_logging
-from engine.cli.query_commands import cancel_job, inspect_source, show_status
+from engine.cli.query_commands import cancel_job, inspect_source, pause_job, resume_job, show_status
+from engine.cli.retry_command import retry_job
 from engine.cli.run_command import run_source
 from engine.errors import InterruptedJobError, RowmillError
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace, Sequence[str]], int]] = MappingProxyType(
-    {"run": run_source, "inspect": inspect_source, "status": show_status, "cancel": cancel_job}
+    {
+        "run": run_source,
+        "inspect": inspect_source,
+        "status": show_status,
+        "retry": retry_job,
+        "pause": pause_job,
+        "resume": resume_job,
+        "cancel": cancel_job,
+    }
 )
 
 
@@ -44,8 +52,6 @@ def _run(words: Sequence[str]) -> int:
     as_json, debug = "--json" in words, "--debug" in words
     arguments: argparse.Namespace | None = None
     try:
-        # A handler's module stands beside whoever calls, not beside this program.
-        sys.path.insert(0, os.getcwd())
         arguments = make_parser().parse_args(words)
         configure_logging(verbose=arguments.verbose, debug=debug)
         return _COMMANDS[arguments.command](arguments, words)

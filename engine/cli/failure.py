@@ -107,4 +107,5 @@ _NO_JOB: dict[str, Any] = {
         "success_file": {"file_id": None, "url": None},
         "failed_file": {"file_id": None, "url": None},
     },
+    "errors_by_message": {},
 }

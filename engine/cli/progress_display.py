@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn
-from rich.table import Column
-from rich.text import Text
 
 from engine.cli.console import tell
 from engine.cli.rate import Rate, clock_text
@@ -19,6 +16,8 @@ from engine.status import Phase
 
 #: Seconds between two lines where there is no terminal.
 _LINE_SECONDS = 5.0
+#: Environment variables by which rich is told that there is a terminal.
+_TERMINAL_NAMES = {"FORCE_COLOR", "TTY_COMPATIBLE"}
 
 
 class Display(Protocol):
@@ -44,8 +43,12 @@ class Display(Protocol):
 
 def make_display() -> Display:
     """A bar where stderr is a terminal that can redraw a line, else lines."""
-    console = Console(stderr=True, highlight=False)
-    return BarDisplay(console) if console.is_terminal and not console.is_dumb_terminal else LineDisplay()
+    if not (sys.stderr.isatty() or _TERMINAL_NAMES & os.environ.keys()):
+        return LineDisplay()
+    # Rich takes a while to load, and runs without a terminal do without.
+    from engine.cli.bar_display import make_bar
+
+    return make_bar() or LineDisplay()
 
 
 def activity(report: JobReport) -> str:
@@ -54,7 +57,7 @@ def activity(report: JobReport) -> str:
     if job.phase is Phase.PROCESSING and job.total_rows is not None and report.counts.processed_rows >= job.total_rows:
         # Told before the ledger is: the last row is through, and joining the parts has begun.
         return str(Phase.MERGING)
-    return str(job.phase or job.status)
+    return job.shown_phase or str(job.status)
 
 
 def details(report: JobReport, rate: Rate) -> str:
@@ -71,65 +74,10 @@ def details(report: JobReport, rate: Rate) -> str:
     return " · ".join(parts)
 
 
-def _measure(rate: Rate, now_seconds: float, report: JobReport) -> None:
+def measure(rate: Rate, now_seconds: float, report: JobReport) -> None:
     """Count time from when rows can come, so that the scan does not make them look slow."""
     if report.job.phase is Phase.PROCESSING or report.counts.processed_rows:
         rate.add(now_seconds, report.counts.processed_rows)
-
-
-class BarDisplay:
-    """One line that redraws itself and is gone at the end."""
-
-    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = console
-        self._clock = clock
-        self._rate = Rate()
-        self._progress = Progress(
-            _FieldColumn("activity"),
-            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
-            TaskProgressColumn(),
-            _FieldColumn("details"),
-            console=console,
-            expand=True,
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=None, activity="starting", details="")
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, report: JobReport) -> None:
-        """Redraw."""
-        _measure(self._rate, self._clock(), report)
-        self._progress.update(
-            self._task,
-            total=report.job.total_rows,
-            completed=report.counts.processed_rows,
-            activity=activity(report),
-            details=details(report, self._rate),
-        )
-
-    def say(self, text: str) -> None:
-        """A line above the bar."""
-        self._console.print(text, markup=False, soft_wrap=True)
-
-    def end(self, report: JobReport, *, seconds: float) -> None:
-        """Nothing: the bar goes and the summary comes."""
-
-
-class _FieldColumn(ProgressColumn):
-    """A field of the task as plain text: it may hold what rich would take for markup."""
-
-    def __init__(self, field: str) -> None:
-        self._field = field
-        super().__init__(table_column=Column(no_wrap=True))
-
-    def render(self, task: Task) -> Text:
-        return Text(str(task.fields[self._field]))
 
 
 class LineDisplay:
@@ -150,7 +98,7 @@ class LineDisplay:
     def show(self, report: JobReport) -> None:
         """Say where the job is, unless it was said a moment ago."""
         now = self._clock()
-        _measure(self._rate, now, report)
+        measure(self._rate, now, report)
         if self._next_line is None:
             self.say(f"rowmill: job {report.job.job_id} has begun")
         elif now >= self._next_line:

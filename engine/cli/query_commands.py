@@ -1,4 +1,4 @@
-"""`rowmill inspect`, `status` and `cancel`."""
+"""`rowmill inspect`, `status`, `pause`, `resume` and `cancel`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from engine.cli.summary import summary
 from engine.config import EngineConfig
 from engine.errors import EXIT_SUCCEEDED
 from engine.inspection import Inspection, inspect
+from engine.model import Detection
 from engine.report import JobReport
 from engine.status import Status
 
@@ -54,25 +55,57 @@ def cancel_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
     return EXIT_SUCCEEDED
 
 
+def pause_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
+    """Have no further chunk begin and print how the job is; returns the exit code."""
+    output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
+    report = runs.pause(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
+    if not arguments.json:
+        write(f"Job {report.job.job_id} pauses after the chunks in hand.")
+    _write_report(report, arguments)
+    return EXIT_SUCCEEDED
+
+
+def resume_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
+    """Let a paused job go on and print how it is; returns the exit code."""
+    output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
+    report = runs.resume(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
+    if not arguments.json:
+        write(f"Job {report.job.job_id} may go on.")
+    _write_report(report, arguments)
+    return EXIT_SUCCEEDED
+
+
 def inspection_text(inspection: Inspection, *, width: int) -> str:
     """Facts, then the header and the first rows in columns, cut to `width` characters."""
     mark = " with byte order mark" if inspection.has_byte_order_mark else ""
-    quote = "none" if inspection.quote_char is None else repr(inspection.quote_char)
+    found = inspection.detection
+    blanks = {"never": "", "quoted": ", blanks before quotes left out", "always": ", blanks before cells left out"}
     facts = [
         ("source", f"{visible(inspection.source)}, {inspection.size_bytes:,} bytes"),
         *(
             _workbook_facts(inspection)
             if "sheet" in inspection.details
             else [
-                ("encoding", f"{inspection.encoding}{mark}"),
-                ("delimiter", repr(inspection.delimiter)),
-                ("quote", quote),
+                ("encoding", f"{inspection.encoding}{mark}{_certainty(found, 'encoding')}"),
+                (
+                    "delimiter",
+                    f"{inspection.delimiter!r}{blanks[inspection.skip_initial_space]}{_certainty(found, 'delimiter')}",
+                ),
+                ("quote", _character(inspection.quote_char) + _certainty(found, "quote_char")),
+                ("escape", _character(inspection.escape_char) + _certainty(found, "escape_char")),
+                ("line ends", found.line_end or "none"),
+                ("decimal", _character(found.decimal) + _certainty(found, "decimal")),
+                ("left out", f"{len(found.preamble):,} lines above the header{_certainty(found, 'skip_rows')}"),
                 ("columns", f"{inspection.column_count:,}, in {inspection.confidence:.0%} of the sampled records"),
             ]
         ),
         ("rows", f"{inspection.total_rows:,} in {inspection.chunk_count:,} chunks"),
     ]
-    lines = [f"{name:<9}  {text}" for name, text in facts]
+    if inspection.added_column:
+        facts.append(("left out", f"the last column, {inspection.added_column}: this is a result file"))
+    facts += [("left out", visible(line)) for line in found.preamble]
+    facts += [("advice", text) for text in found.advice]
+    lines = [_fit(f"{name:<9}  {text}", width) if name == "left out" else f"{name:<9}  {text}" for name, text in facts]
     header = [inspection.header] if inspection.header else []
     lines += ["", *_table([*header, *inspection.rows], has_header=bool(header), width=width)]
     return "\n".join(lines).rstrip("\n")
@@ -88,6 +121,16 @@ def _workbook_facts(inspection: Inspection) -> list[tuple[str, str]]:
         (begins[0], f"row {found[begins[1]]:,}"),
         ("columns", f"{inspection.column_count:,}"),
     ]
+
+
+def _character(character: str | None) -> str:
+    return "none" if character is None else repr(character)
+
+
+def _certainty(found: Detection, name: str) -> str:
+    """How sure it is, where that was found by looking."""
+    confidence = found.confidence.get(name)
+    return "" if confidence is None else f" ({confidence:.0%} sure)"
 
 
 def _table(rows: list[list[str]], *, has_header: bool, width: int) -> list[str]:

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from engine import runs
 from engine.cli import arguments as flags
@@ -22,14 +23,16 @@ from engine.errors import (
     EXIT_JOB_FAILED,
     EXIT_SUCCEEDED,
     InterruptedJobError,
-    OptionError,
     RowmillError,
 )
 from engine.report import JobReport
+from engine.runtime.local_fork import ForkedProcess, can_fork, fork_workers
 from engine.status import Status
 
+#: Workers that are forked, at most; a machine may start so many in a moment, and refuse thousands.
+_MOST_FORKS = 64
 #: How a job's end becomes the command's.
-_EXIT_CODES = {Status.SUCCEEDED: EXIT_SUCCEEDED, Status.CANCELLED: EXIT_JOB_CANCELLED}
+EXIT_CODES = {Status.SUCCEEDED: EXIT_SUCCEEDED, Status.CANCELLED: EXIT_JOB_CANCELLED}
 
 
 class _Watch:
@@ -53,8 +56,13 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
         words: the command line after the program's name, for telling how to resume.
     """
     given = _Given(arguments)
+    forked = _fork_workers(given)
     watch = _Watch()
     display = make_display()
+    # The scan's numpy, before a file of that name beside the handler could be taken for it.
+    import_module("engine.readers.scan")
+    # A handler's module stands beside whoever calls, not beside this program.
+    sys.path.insert(0, os.getcwd())
     if not arguments.resume:
         _hint_at_unfinished(given, display.say)
 
@@ -78,6 +86,7 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
                 on_interrupt=lambda: display.say(
                     "rowmill: interrupted; chunks in hand get a few seconds to end (again Ctrl-C: none)"
                 ),
+                forked=forked,
                 options=given.options,
             )
     except RowmillError as error:
@@ -90,7 +99,15 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
         write_json(report.to_dict())
     else:
         write(summary(report, seconds=seconds, rows=report.counts.processed_rows - watch.rows_before))
-    return _EXIT_CODES.get(report.job.status, EXIT_JOB_FAILED)
+    return EXIT_CODES.get(report.job.status, EXIT_JOB_FAILED)
+
+
+def _fork_workers(given: _Given) -> list[ForkedProcess]:
+    """The workers of a local run, forked before anything else is loaded or begun, where that is possible."""
+    count = os.cpu_count() or 1 if given.workers is None else given.workers
+    if given.executor != "local" or not 0 < count <= _MOST_FORKS or not can_fork():
+        return []
+    return fork_workers(count, import_path=[os.getcwd(), *sys.path])
 
 
 class _Given:
@@ -101,13 +118,11 @@ class _Given:
         self.batch_handler: str | None = arguments.batch_handler
         self.options = flags.import_options(arguments, (*flags.READING_FLAGS, *flags.RUNNING_FLAGS))
         self.executor: str = flags.EXECUTOR.value_in(arguments) or "local"
-        self.workers: int | None = flags.WORKERS.value_in(arguments)
+        self.workers = flags.workers_in(arguments)
         self.output_dir: str = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
         self.ledger: str | None = arguments.ledger
         self.config = EngineConfig.from_env(redis_url=arguments.redis_url, s3_endpoint_url=arguments.s3_endpoint_url)
         self.source_url = arguments.source if "://" in arguments.source else os.path.abspath(arguments.source)
-        if self.workers is not None and not isinstance(self.workers, int):
-            raise OptionError(f"workers must be a whole number, not {self.workers!r}.", option="workers")
 
 
 def _hint_at_unfinished(given: _Given, say: Callable[[str], None]) -> None:
@@ -155,8 +170,8 @@ def _how_to_go_on(error: RowmillError, report: JobReport | None, given: _Given, 
     if error.facts.get("goes_on"):
         place = runs.ledger_url_for(given.ledger, given.output_dir, given.config)
         job = f"{report.job.job_id} --ledger {shlex.quote(place)}"
-        program = shlex.join(_program())
-        return f"Ask for it with: {program} status {job}\nrowmill: End it with: {program} cancel {job}"
+        called = shlex.join(program())
+        return f"Ask for it with: {called} status {job}\nrowmill: End it with: {called} cancel {job}"
     if not is_worth_resuming(error, report):
         return None
     return f"What is done is kept. Go on with: {resume_command(words)}"
@@ -166,10 +181,10 @@ def resume_command(words: Sequence[str]) -> str:
     """The same command line with --resume, as a shell takes it."""
     # Behind the command's name, because what follows a "--" would not be taken for a flag.
     resumed = list(words) if "--resume" in words else [words[0], "--resume", *words[1:]]
-    return shlex.join([*_program(), *resumed])
+    return shlex.join([*program(), *resumed])
 
 
-def _program() -> list[str]:
+def program() -> list[str]:
     """How this program is called again: by its bare name where that leads to it."""
     called = sys.argv[0]
     name = os.path.basename(called)

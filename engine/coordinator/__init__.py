@@ -6,5 +6,16 @@ compare-and-set in the ledger or repeats harmlessly. Who runs the chunks is the 
 
 from engine.coordinator.coordinator import WORKSPACE, Coordinator
 from engine.coordinator.protocols import Executor, JobListener
+from engine.coordinator.refused_rows import retry_name, retry_options, write_refused_rows
+from engine.coordinator.result_files import workspace_keys
 
-__all__ = ["WORKSPACE", "Coordinator", "Executor", "JobListener"]
+__all__ = [
+    "WORKSPACE",
+    "Coordinator",
+    "Executor",
+    "JobListener",
+    "retry_name",
+    "retry_options",
+    "workspace_keys",
+    "write_refused_rows",
+]

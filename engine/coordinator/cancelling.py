@@ -27,7 +27,8 @@ class Cancelling:
     def begin(self, job_id: str, *, scan_has_ended: bool = False) -> None:
         """Take what nobody has begun out of the work; ends a job that had not started.
 
-        While a job is scanned, its scan alone moves it on: it sees the flag at its next block.
+        While a job is scanned, its scan alone moves it on: it sees the flag at its next block, and goes on
+        to its end only where rows have been run already, so that the others are known.
         """
         if self._desk.ledger.move_job(
             job_id,

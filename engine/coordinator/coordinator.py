@@ -10,7 +10,9 @@ from engine import failpoints
 from engine.config import EngineConfig
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
+from engine.coordinator.failing import Failing
 from engine.coordinator.finishing import Finishing
+from engine.coordinator.helping import MergeHelper
 from engine.coordinator.planning import Planning
 from engine.coordinator.protocols import Executor, JobListener
 from engine.coordinator.recovery import Recovery
@@ -48,9 +50,11 @@ class Coordinator:
         """
         self._desk = JobDesk(ledger, progress, config, owner=owner, listener=listener, now=now)
         self._cancelling = Cancelling(self._desk)
-        self._planning = Planning(self._desk, self._cancelling)
+        self._failing = Failing(self._desk)
+        self._planning = Planning(self._desk, self._cancelling, self._failing)
         self._finishing = Finishing(self._desk)
-        self._recovery = Recovery(self._desk, self._cancelling, self._finishing, self.chunks_to_send)
+        self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
+        self._helper = MergeHelper(ledger, config)
 
     def create(
         self,
@@ -61,11 +65,13 @@ class Coordinator:
         *,
         handler_mode: HandlerMode = "row",
         job_id: str | None = None,
+        retry_of: str | None = None,
     ) -> Job:
         """Check everything that can be checked at once, and write a queued job.
 
         Args:
             handler_mode: "batch" for a batch handler that does not declare itself one.
+            retry_of: the job whose refused rows the source holds.
 
         Raises:
             SourceError: the source is missing, or a folder.
@@ -85,12 +91,15 @@ class Coordinator:
             output_url=output.url,
             workspace_url=join_url(output.url, WORKSPACE),
             created_at=self._desk.now(),
+            retry_of=retry_of,
         )
         self._desk.ledger.create_job(job)
         return job
 
     def resume(self, job_id: str) -> Job:
-        """Make a failed job run again where it stopped; a job that is queued or running stays as it is.
+        """Make a failed job run again where it stopped, and a paused one go on; others stay as they are.
+
+        A failed job gets its error budget anew.
 
         Raises:
             StatusTransitionError: the job has succeeded or was cancelled.
@@ -100,6 +109,7 @@ class Coordinator:
             phase = Phase.PROCESSING if job.total_rows is not None else None
             # Without a complete plan it starts over; the chunks that are there are kept.
             status = Status.RUNNING
+            self._desk.ledger.restore_chunks(job_id)
             self._desk.ledger.move_job(
                 job_id,
                 expected=[(Status.FAILED, None)],
@@ -108,11 +118,29 @@ class Coordinator:
                 error_code=None,
                 error_message=None,
                 finished_at=None,
+                forgiven=job.counts,
             )
+            self._desk.ledger.set_paused(job_id, False)
             job = self._desk.told(job_id)
         elif job.status.is_final:
             raise StatusTransitionError(f"Job {job_id} is {job.status} and cannot be resumed.", job_id=job_id)
+        elif job.paused:
+            self._desk.ledger.set_paused(job_id, False)
+            job = self._desk.told(job_id)
         return job
+
+    def pause(self, job_id: str) -> Job:
+        """Have no further chunk of a job begin until it is resumed; repeating it is harmless.
+
+        Running chunks end, and so does a scan.
+
+        Raises:
+            StatusTransitionError: the job has ended.
+        """
+        if not self._desk.ledger.set_paused(job_id, True):
+            job = self._desk.ledger.job(job_id)
+            raise StatusTransitionError(f"Job {job_id} is {job.status} and cannot be paused.", job_id=job_id)
+        return self._desk.told(job_id)
 
     def plan(
         self,
@@ -127,10 +155,10 @@ class Coordinator:
     def chunks_to_send(self, job_id: str, *, window: int | None = None) -> list[int]:
         """Take the chunks that may be sent now; each is given to one caller only."""
         job = self._desk.ledger.job(job_id)
-        may_send = job.phase is Phase.PROCESSING or (
+        is_planned = job.phase is Phase.PROCESSING or (
             job.phase is Phase.SCANNING and job.plan is not None and not job.options["count_total_first"]
         )
-        if job.status is not Status.RUNNING or not may_send or job.cancel_requested:
+        if not job.takes_work or not is_planned:
             return []
         found = self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
         failpoints.hit("chunks.marked_sent")
@@ -140,17 +168,25 @@ class Coordinator:
         """See `Finishing.is_ready_to_finish`."""
         return self._finishing.is_ready_to_finish(job_id)
 
-    def finish(self, job_id: str) -> bool:
+    def finish(self, job_id: str, executor: Executor | None = None) -> bool:
         """See `Finishing.finish`."""
-        return self._finishing.finish(job_id)
+        return self._finishing.finish(job_id, executor)
+
+    def help_merge(self, job_id: str, position: int, step: int) -> int | None:
+        """See `MergeHelper.help`."""
+        return self._helper.help(job_id, position, step)
 
     def cancel(self, job_id: str) -> Job:
         """See `Cancelling.cancel`."""
         return self._cancelling.cancel(job_id)
 
     def fail(self, job_id: str, error: RowmillError, *, expected_owner: str | None = None) -> bool:
-        """See `JobDesk.fail`."""
-        return self._desk.fail(job_id, error, expected_owner=expected_owner)
+        """See `Failing.fail`."""
+        return self._failing.fail(job_id, error, expected_owner=expected_owner)
+
+    def check_budget(self, job_id: str) -> bool:
+        """See `Failing.check_budget`."""
+        return self._failing.check_budget(job_id)
 
     def recover(self, job_id: str, executor: Executor) -> None:
         """See `Recovery.recover`."""

@@ -13,7 +13,7 @@ from engine.coordinator.protocols import JobListener
 from engine.errors import LedgerError, RowmillError, ServiceUnavailableError
 from engine.ledger import Ledger
 from engine.ledger import owner as owners
-from engine.model import Counts, Job
+from engine.model import Counts, Job, ResultFiles
 from engine.progress import ProgressStore
 from engine.status import Phase, Status
 
@@ -74,15 +74,27 @@ class JobDesk:
         except ServiceUnavailableError:
             logger.warning("progress store away", exc_info=True)
 
-    def fail(self, job_id: str, error: RowmillError, *, expected_owner: str | None = None) -> bool:
-        """End a job because of an error that is not a row's. What was done is kept, so that it can be resumed.
+    def end_failed(
+        self,
+        job_id: str,
+        error: RowmillError,
+        *,
+        expected_owner: str | None = None,
+        result_files: ResultFiles | None = None,
+        note: str = "",
+    ) -> bool:
+        """End a job as failed now. Parts are kept, so that it can be resumed; an error that it has already counts.
 
         Args:
+            result_files: those of what was done; None for none.
+            note: is added to the error's message.
             expected_owner: who must be scanning or merging at present; None for anyone.
 
         Returns:
             Whether this call ended the job; False when it has ended already, or is another owner's.
         """
+        job = self.ledger.job(job_id)
+        code, message = job.error_code or error.code, (job.error_message or text_of(error)) + note
         failed = self.ledger.move_job(
             job_id,
             expected=[(Status.QUEUED, None), *((Status.RUNNING, phase) for phase in Phase)],
@@ -90,20 +102,28 @@ class JobDesk:
             status=Status.FAILED,
             phase=None,
             counts=self.ledger.counts(job_id),
-            error_code=error.code,
-            error_message=error.message.encode(errors="backslashreplace").decode(),
+            result_files=result_files or ResultFiles(),
+            error_code=code,
+            error_message=message,
             finished_at=self.now(),
         )
         if failed:
-            logger.error("job failed", extra={"job_id": job_id, "error_code": error.code})
+            logger.error("job failed", extra={"job_id": job_id, "error_code": code})
             self.told(job_id)
         return failed
 
     @contextmanager
-    def in_charge(self, job_id: str, phase: Phase, *, given_back_as: Phase) -> Iterator[None]:
+    def in_charge(
+        self, job_id: str, phase: Phase, *, given_back_as: Phase, fail: Callable[[RowmillError], bool]
+    ) -> Iterator[None]:
         """While this process scans or merges: say so, mark the job failed on an error, give it back on an interrupt.
 
+        It is given back as well when the ledger does not answer: whoever recovers the job goes on with it.
+
         An error counts for nothing when the job has ended meanwhile, or is another process's by now.
+
+        Args:
+            fail: marks the job failed if this process is still in charge, and says whether it did.
 
         Raises:
             RowmillError: the job has been marked failed with it.
@@ -115,8 +135,12 @@ class JobDesk:
             if isinstance(error, Stopped):
                 self._give_back(job_id, phase, given_back_as)
                 return
+            if isinstance(error, LedgerError) and error.transient:
+                # Its database was away for a moment, which is no fault of the job.
+                self._give_back(job_id, phase, given_back_as)
+                raise
             told = error if isinstance(error, RowmillError) else _internal_error(error, str(phase), job_id)
-            if self.fail(job_id, told, expected_owner=self.owner):
+            if fail(told):
                 if told is error:
                     raise
                 raise told from error
@@ -154,6 +178,11 @@ class JobDesk:
         finally:
             ended.set()
             thread.join()
+
+
+def text_of(error: RowmillError) -> str:
+    """An error's message as a ledger can keep it."""
+    return error.message.encode(errors="backslashreplace").decode()
 
 
 def _internal_error(error: Exception, doing: str, job_id: str) -> RowmillError:

@@ -10,7 +10,8 @@ from engine import failpoints
 from engine.chunk_runner import rebuild_progress
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
-from engine.errors import SourceTooLargeError
+from engine.coordinator.failing import Failing
+from engine.errors import RowmillError, SourceTooLargeError
 from engine.handlers import resolve_handler
 from engine.model import Job
 from engine.options import ImportOptions
@@ -24,9 +25,10 @@ logger = logging.getLogger(__name__)
 class Planning:
     """Scans sources."""
 
-    def __init__(self, desk: JobDesk, cancelling: Cancelling) -> None:
+    def __init__(self, desk: JobDesk, cancelling: Cancelling, failing: Failing) -> None:
         self._desk = desk
         self._cancelling = cancelling
+        self._failing = failing
 
     def plan(
         self,
@@ -43,7 +45,7 @@ class Planning:
 
         Raises:
             RowmillError: the source is not a table, has changed, or cannot be read; the job has
-                been marked failed.
+                been marked failed, or fails as soon as running chunks have ended.
         """
         started = self._desk.ledger.job(job_id)
         if (started.status, started.phase) not in ((Status.QUEUED, None), (Status.RUNNING, Phase.SCANNING)):
@@ -60,7 +62,11 @@ class Planning:
             started_at=started.started_at or self._desk.now(),
         ):
             return  # by someone else at this moment
-        with self._desk.in_charge(job_id, Phase.SCANNING, given_back_as=Phase.SCANNING):
+
+        def fail(error: RowmillError) -> bool:
+            return self._failing.fail(job_id, error, expected_owner=self._desk.owner)
+
+        with self._desk.in_charge(job_id, Phase.SCANNING, given_back_as=Phase.SCANNING, fail=fail):
             self._scan(self._desk.told(job_id), on_chunks, should_stop)
 
     def _scan(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
@@ -88,8 +94,8 @@ class Planning:
             failpoints.hit("plan.chunks_added")
             if not options.count_total_first:
                 on_chunks()
-            if self._desk.ledger.job(job_id).cancel_requested:
-                break
+            if self._is_ending(job_id) and not self._desk.ledger.begun_chunks(job_id):
+                break  # what was not processed is the source itself
             if should_stop():
                 raise Stopped
         else:
@@ -107,9 +113,16 @@ class Planning:
             )
             logger.info("job planned", extra={"job_id": job_id, "rows": total})
             failpoints.hit("plan.ended")
-        if self._desk.ledger.job(job_id).cancel_requested:
+        job = self._desk.ledger.job(job_id)
+        if job.cancel_requested:
             self._cancelling.begin(job_id, scan_has_ended=True)
+        elif job.error_code:
+            self._failing.begin(job_id, scan_has_ended=True)
         on_chunks()
+
+    def _is_ending(self, job_id: str) -> bool:
+        job = self._desk.ledger.job(job_id)
+        return job.cancel_requested or job.error_code is not None
 
     def _check_rows(self, job: Job, rows: int) -> None:
         limit = self._desk.config.max_rows

@@ -20,6 +20,9 @@ class Executor(Protocol):
     def send_finish(self, job_id: str) -> None:
         """Have `Coordinator.finish` called."""
 
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Have `Coordinator.help_merge` called, and again with what it returns; a loss costs time only."""
+
 
 class JobListener(Protocol):
     """Is told when a job's status changed."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from engine.chunk_runner import rebuild_progress
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
-from engine.coordinator.finishing import Finishing
+from engine.coordinator.failing import Failing
+from engine.coordinator.finishing import Finishing, working_phase
 from engine.coordinator.protocols import Executor
 from engine.model import Job
 from engine.status import Phase, Status
@@ -28,11 +29,13 @@ class Recovery:
         self,
         desk: JobDesk,
         cancelling: Cancelling,
+        failing: Failing,
         finishing: Finishing,
         chunks_to_send: Callable[[str], list[int]],
     ) -> None:
         self._desk = desk
         self._cancelling = cancelling
+        self._failing = failing
         self._finishing = finishing
         self._chunks_to_send = chunks_to_send
         self._processed_before: dict[str, int] = {}  # at the last look of `recover`
@@ -42,8 +45,13 @@ class Recovery:
         job = self._desk.ledger.job(job_id)
         config = self._desk.config
         owner_is_gone = self._desk.owner_is_gone(job)
+        # A scan that was left is taken up again where rows were run, so that the other rows become known.
+        scan_is_over = owner_is_gone and not self._desk.ledger.begun_chunks(job_id)
         if job.cancel_requested and not job.status.is_final:
-            self._cancelling.begin(job_id, scan_has_ended=owner_is_gone)
+            self._cancelling.begin(job_id, scan_has_ended=scan_is_over)
+            job = self._desk.ledger.job(job_id)
+        elif job.error_code and job.status is Status.RUNNING:
+            self._failing.begin(job_id, scan_has_ended=scan_is_over)
             job = self._desk.ledger.job(job_id)
         if job.status.is_final:
             return
@@ -56,19 +64,30 @@ class Recovery:
                 expected=[(Status.RUNNING, Phase.MERGING)],
                 expected_owner=job.owner,
                 status=Status.RUNNING,
-                phase=Phase.PROCESSING if not job.cancel_requested else Phase.CANCELLING,
+                phase=working_phase(job),
             ):
                 executor.send_finish(job_id)
+            return
+        if job.paused and not self._is_ending(job):
+            self._after(job_id, executor)
             return
         lost = self._desk.ledger.take_back(
             job_id, lease_seconds=config.lease_seconds, resend_after_seconds=self._resend_after_seconds(job)
         )
         if lost:
             logger.warning("chunks taken back", extra={"job_id": job_id, "chunks": len(lost)})
-        if job.cancel_requested:
+        if self._is_ending(job):
             self._desk.ledger.drop_chunks(job_id)
         else:
             executor.send_chunks(job_id, [*lost, *self._chunks_to_send(job_id)])
+            self._failing.check_budget(job_id)
+        self._after(job_id, executor)
+
+    @staticmethod
+    def _is_ending(job: Job) -> bool:
+        return job.cancel_requested or job.error_code is not None
+
+    def _after(self, job_id: str, executor: Executor) -> None:
         if self._finishing.is_ready_to_finish(job_id):
             executor.send_finish(job_id)
         self._desk.quietly(lambda: self._restore_progress(job_id))

@@ -1,6 +1,6 @@
 """The team's code: how it is found, and how it is called."""
 
-from engine.handlers.batch_adapter import BatchAdapter, frame_columns
+from engine.handlers.batch_adapter import BatchAdapter, frame_columns, use_one_polars_thread
 from engine.handlers.contract import (
     BatchHandler,
     HandlerMode,
@@ -30,4 +30,5 @@ __all__ = [
     "mode_of",
     "not_atomic",
     "resolve_handler",
+    "use_one_polars_thread",
 ]

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from engine.handlers.contract import BatchHandler, RowFailure, is_atomic
-from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS, NO_RESULT, RowGuard, failure_of_crash, kind_of
+from engine.handlers.frame_outcome import FrameOutcome, WrongFormError, WrongLengthError, outcome_of, refused
+from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS, RowGuard, failure_of_crash
 
 if TYPE_CHECKING:
     import polars
-
-_FORM = (
-    'it must return one error per row (None for an accepted one) as a list, a Series or an array, or {"error": …, '
-    '"result": …}.'
-)
-
-
-class _WrongFormError(Exception):
-    """What came back is nothing that stands for outcomes; calling again with fewer rows would not help."""
-
-
-class _WrongLengthError(Exception):
-    """A column has another length than the batch; a handler that drops some rows drops them again."""
 
 
 class BatchAdapter:
@@ -50,8 +38,7 @@ class BatchAdapter:
             guard: a savepoint around each call, where the ledger has transactions. What a call wrote is
                 rolled back when it crashes, not when it refuses rows.
         """
-        # The workers are as many processes as there are processors: threads of polars would only be in the way.
-        os.environ.setdefault("POLARS_MAX_THREADS", "1")
+        use_one_polars_thread()
         self._handler = handler
         self._job_id = job_id
         self._options = options
@@ -74,33 +61,40 @@ class BatchAdapter:
         for fits, group in groupby(rows, lambda row: len(row) == width > 0):
             some = list(group)
             if fits:
-                outcomes.extend(self._run_batch(first_row_index + len(outcomes), some))
+                for piece in self.run_frame(first_row_index + len(outcomes), self._frame(some)):
+                    outcomes.extend(piece.outcomes())
             else:
                 outcomes.extend(RowFailure(_ragged(len(row), width)) for row in some)
         return outcomes
 
-    def _run_batch(self, first_row_index: int, rows: list[list[str]]) -> list[Any]:
+    def run_frame(self, first_row_index: int, frame: polars.DataFrame) -> list[FrameOutcome]:
+        """Outcomes of the rows of a frame, in order: of all at once, or of as many pieces as it took.
+
+        Args:
+            first_row_index: 1-based index of the first of the rows.
+        """
         try:
             with self._guard():
-                returned = self._handler(first_row_index, self._frame(rows), self._job_id, self._options)
-                return _outcomes(returned, len(rows))
+                # A copy, which shares the columns: a handler may drop some, and the frame may be needed again.
+                returned = self._handler(first_row_index, frame.clone(), self._job_id, self._options)
+                return [outcome_of(returned, frame.height)]
         except KeyboardInterrupt:
             raise
-        except _WrongFormError as error:
-            return [RowFailure(str(error))] * len(rows)
+        except WrongFormError as error:
+            return [refused(str(error), frame.height)]
         except BaseException as error:  # noqa: BLE001 - SystemExit, a cancelled asyncio task: the team's code
-            failure = RowFailure(str(error)) if isinstance(error, _WrongLengthError) else failure_of_crash(error)
-            if len(rows) == 1:
-                return [failure]
+            failure = RowFailure(str(error)) if isinstance(error, WrongLengthError) else failure_of_crash(error)
+            if frame.height == 1:
+                return [refused(failure.message, 1)]
             if not self._may_repeat:
-                last = first_row_index + len(rows) - 1
+                last = first_row_index + frame.height - 1
                 text = f"The batch of rows {first_row_index:,} to {last:,} failed: {failure.message}"
-                return [RowFailure(text[:MAX_ERROR_CHARACTERS])] * len(rows)
+                return [refused(text[:MAX_ERROR_CHARACTERS], frame.height)]
         # By halves, so that the rows that are not to blame are accepted.
-        middle = len(rows) // 2
+        middle = frame.height // 2
         return [
-            *self._run_batch(first_row_index, rows[:middle]),
-            *self._run_batch(first_row_index + middle, rows[middle:]),
+            *self.run_frame(first_row_index, frame[:middle]),
+            *self.run_frame(first_row_index + middle, frame[middle:]),
         ]
 
     def _frame(self, rows: list[list[str]]) -> polars.DataFrame:
@@ -108,6 +102,14 @@ class BatchAdapter:
 
         columns = zip(*rows, strict=True)
         return pl.DataFrame([pl.Series(n, c, dtype=pl.String) for n, c in zip(self._names, columns, strict=True)])
+
+
+def use_one_polars_thread() -> None:
+    """To be called before polars is loaded, unless the environment says how many threads it gets.
+
+    The workers are as many processes as there are processors: more threads would only be in the way.
+    """
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 
 def frame_columns(header: Sequence[str], column_count: int) -> list[str]:
@@ -129,51 +131,6 @@ def frame_columns(header: Sequence[str], column_count: int) -> list[str]:
         taken.add(unique)
         names.append(unique)
     return names
-
-
-def _outcomes(returned: Any, height: int) -> list[Any]:
-    results: list[Any] | None = None
-    if isinstance(returned, Mapping):
-        if "error" not in returned:
-            raise _WrongFormError(f'The batch handler returned a mapping without "error": {_FORM}')
-        if returned.get("result") is not None:
-            results = _column(returned["result"], "result", height)
-        returned = returned["error"]
-    errors = _column(returned, "error", height)
-    if results is None:
-        results = [NO_RESULT] * height
-    return [
-        (NO_RESULT if result is None else result) if error is None else _refusal(error)
-        for error, result in zip(errors, results, strict=True)
-    ]
-
-
-def _column(value: Any, name: str, height: int) -> list[Any]:
-    """The values of a column in any of the forms that are taken."""
-    column: Any = None
-    if isinstance(value, list | tuple):
-        column = list(value)
-    else:
-        # A frame of polars as dicts; Arrow, polars, numpy and pandas each under its own name for it.
-        forms = ("to_pylist", "to_list", "tolist")
-        for form in forms if name == "error" else ("to_dicts", *forms):
-            if hasattr(value, form):
-                column = getattr(value, form)()
-                break
-    if not isinstance(column, list):
-        raise _WrongFormError(f"The batch handler returned {kind_of(value)} as {name}: {_FORM}")
-    if len(column) != height:
-        raise _WrongLengthError(
-            f'The batch handler returned a column "{name}" of length {len(column):,} for a batch of {height:,} row(s).'
-        )
-    if name == "error" and any(item.__class__ is bool for item in column):
-        raise _WrongFormError(f"The batch handler returned truth values as {name}: {_FORM}")
-    return [None if item != item else item for item in column] if name == "error" else column  # NaN of pandas, numpy
-
-
-def _refusal(error: Any) -> RowFailure:
-    text = error if isinstance(error, str) else str(error)
-    return RowFailure(text[:MAX_ERROR_CHARACTERS] or "The handler refused the row without saying why.")
 
 
 def _ragged(cells: int, width: int) -> str:

@@ -63,7 +63,8 @@ class Ledger(Protocol):
             expected: allowed present states.
             owner: who scans or merges from now on; its heartbeat starts now.
             expected_owner: who must be scanning or merging at present; "" for nobody, None for anyone.
-            changes: of total_rows, started_at, finished_at, counts, result_files, error_code, error_message.
+            changes: of total_rows, started_at, finished_at, counts, forgiven, result_files, error_code,
+                error_message.
 
         Returns:
             Whether this call did it; of several at once only one does.
@@ -84,6 +85,13 @@ class Ledger(Protocol):
     def request_cancel(self, job_id: str) -> bool:
         """Raise the flag; False when the job has ended already. Repeating it is harmless."""
 
+    def set_paused(self, job_id: str, paused: bool) -> bool:
+        """Have no chunk begin, or let them begin again; False when the job has ended. Repeating it is harmless.
+
+        When they may begin again, chunks that were sent and not begun become planned: their messages may
+        have come, and gone, while the job was paused.
+        """
+
     # Chunks
 
     def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
@@ -97,7 +105,7 @@ class Ledger(Protocol):
 
         Returns:
             None when there is nothing to do: done, leased by a living process, or the job takes no
-            more work.
+            work at present (`Job.takes_work`).
         """
 
     def heartbeat(self, claim: Claim) -> bool:
@@ -133,13 +141,22 @@ class Ledger(Protocol):
         """
 
     def drop_chunks(self, job_id: str) -> None:
-        """Mark planned and sent chunks dropped, after a cancel."""
+        """Mark planned and sent chunks dropped, after a cancel or an error."""
+
+    def restore_chunks(self, job_id: str) -> None:
+        """Mark dropped chunks planned again, for a failed job that is resumed."""
 
     def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
         """Every chunk in order."""
 
     def unfinished_chunks(self, job_id: str) -> int:
         """How many chunks are neither done nor dropped."""
+
+    def begun_chunks(self, job_id: str) -> int:
+        """How many chunks are leased or done."""
+
+    def messages(self, job_id: str) -> Mapping[str, int]:
+        """Why rows of committed chunks were refused, the most frequent first; bounded, so counts may be too low."""
 
     def counts(self, job_id: str) -> Counts:
         """The recount: the sum over committed chunks."""

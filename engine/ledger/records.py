@@ -14,6 +14,7 @@ from engine.model import (
     ChunkOutcome,
     ChunkState,
     Counts,
+    Detection,
     Dialect,
     Job,
     Part,
@@ -75,6 +76,7 @@ def job_columns(job: Job) -> dict[str, Any]:
         "phase": job.phase and str(job.phase),
         "created_at": job.created_at.timestamp(),
         "heartbeat_at": job.created_at.timestamp(),
+        "retry_of": job.retry_of,
     }
 
 
@@ -96,10 +98,15 @@ def job_from_row(row: Row, *, now: float) -> Job:
         started_at=_time(row["started_at"]),
         finished_at=_time(row["finished_at"]),
         cancel_requested=bool(row["cancel_requested"]),
+        paused=bool(row["paused"]),
         counts=Counts(success_count=row["success_count"], failure_count=row["failure_count"]),
-        result_files=ResultFiles(success_url=row["success_url"], failed_url=row["failed_url"]),
+        forgiven=Counts(success_count=row["forgiven_success"], failure_count=row["forgiven_failure"]),
+        result_files=ResultFiles(
+            success_url=row["success_url"], failed_url=row["failed_url"], unprocessed_url=row["unprocessed_url"]
+        ),
         error_code=row["error_code"],
         error_message=row["error_message"],
+        retry_of=row["retry_of"],
         owner=row["owner"],
         seconds_since_heartbeat=max(0.0, now - row["heartbeat_at"]),
     )
@@ -117,9 +124,13 @@ def change_columns(changes: Mapping[str, Any]) -> dict[str, Any]:
             case "counts", Counts():
                 columns["success_count"] = value.success_count
                 columns["failure_count"] = value.failure_count
+            case "forgiven", Counts():
+                columns["forgiven_success"] = value.success_count
+                columns["forgiven_failure"] = value.failure_count
             case "result_files", ResultFiles():
                 columns["success_url"] = value.success_url
                 columns["failed_url"] = value.failed_url
+                columns["unprocessed_url"] = value.unprocessed_url
             case _:
                 raise KeyError(f"{name} of a job cannot be changed by move_job")
     return columns
@@ -143,7 +154,14 @@ def plan_from_json(text: str | None) -> Plan | None:
         readable=Source(**data["readable"]),
         form=data.get("form", "text"),  # plans of earlier versions have neither
         details=data.get("details", {}),
+        detection=_detection(data.get("detection") or {}),
+        added_column=data.get("added_column"),
     )
+
+
+def _detection(data: Mapping[str, Any]) -> Detection:
+    texts = {name: tuple(data.get(name, ())) for name in ("preamble", "advice")}
+    return Detection(**{**data, **texts})
 
 
 def chunk_values(chunk: Chunk) -> tuple[int, ...]:
@@ -180,6 +198,7 @@ def chunk_state_from_row(row: Row, *, now: float) -> ChunkState:
             counts=Counts(success_count=row["success_count"], failure_count=row["failure_count"]),
             success_part=_part(row["success_key"], row["success_bytes"]),
             failed_part=_part(row["failed_key"], row["failed_bytes"]),
+            messages=json.loads(row["messages"]),
         )
     return ChunkState(
         chunk=chunk_from_row(row),

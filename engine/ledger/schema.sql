@@ -17,12 +17,17 @@ CREATE TABLE IF NOT EXISTS jobs (
     started_at       REAL,
     finished_at      REAL,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
+    paused           INTEGER NOT NULL DEFAULT 0,
     success_count    INTEGER NOT NULL DEFAULT 0,
     failure_count    INTEGER NOT NULL DEFAULT 0,
     success_url      TEXT,
     failed_url       TEXT,
+    unprocessed_url  TEXT,
+    forgiven_success INTEGER NOT NULL DEFAULT 0,-- counts at the last resumption
+    forgiven_failure INTEGER NOT NULL DEFAULT 0,
     error_code       TEXT,
     error_message    TEXT,
+    retry_of         TEXT,
     owner            TEXT,                      -- who scans or merges
     heartbeat_at     REAL NOT NULL DEFAULT 0
 ) STRICT;
@@ -52,6 +57,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     success_bytes     INTEGER,
     failed_key        TEXT,
     failed_bytes      INTEGER,
+    messages          TEXT NOT NULL DEFAULT '{}',-- JSON; why rows were refused, and how many
     PRIMARY KEY (job_id, chunk_index)
 ) STRICT, WITHOUT ROWID;
 

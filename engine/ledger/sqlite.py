@@ -7,6 +7,7 @@ hold the handler's own writes in its transaction, so handlers run at least once 
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from engine.errors import JobNotFoundError, LeaseLostError
+from engine.failure_messages import sum_messages
 from engine.ledger import owner as owners
 from engine.ledger import records
 from engine.ledger.protocol import ChunkWork
@@ -61,7 +63,7 @@ class SqliteLedger:
         names = ", ".join(columns)
         marks = ", ".join("?" * len(columns))
         with self._file.transaction() as execute:
-            execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608
+            execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608 - own names
 
     def job(self, job_id: str) -> Job:
         rows = self._file.read("SELECT * FROM jobs WHERE job_id = ?", job_id)
@@ -71,7 +73,7 @@ class SqliteLedger:
 
     def jobs(self, *, unfinished_only: bool = False) -> list[Job]:
         where = "WHERE status IN ('queued', 'running')" if unfinished_only else ""
-        rows = self._file.read(f"SELECT * FROM jobs {where} ORDER BY created_at DESC, rowid DESC")  # noqa: S608
+        rows = self._file.read(f"SELECT * FROM jobs {where} ORDER BY created_at DESC, rowid DESC")  # noqa: S608 - own names
         return [records.job_from_row(row, now=self._clock()) for row in rows]
 
     def move_job(
@@ -99,7 +101,7 @@ class SqliteLedger:
         values = [str(value) if value is not None else None for pair in expected for value in pair]
         with self._file.transaction() as execute:
             done = execute(
-                f"UPDATE jobs SET {assignments} WHERE job_id = ? AND ({states})"  # noqa: S608
+                f"UPDATE jobs SET {assignments} WHERE job_id = ? AND ({states})"  # noqa: S608 - own names
                 " AND coalesce(owner, '') = coalesce(?, owner, '')",
                 (*columns.values(), job_id, *values, expected_owner),
             )
@@ -127,9 +129,23 @@ class SqliteLedger:
             )
             if done.rowcount == 1:
                 return True
-            if execute("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)).fetchone() is None:
-                raise JobNotFoundError(f"There is no job {job_id} in {self.url}.", job_id=job_id)
+            self._check_exists(execute, job_id)
             return False
+
+    def set_paused(self, job_id: str, paused: bool) -> bool:
+        with self._file.transaction() as execute:
+            done = execute(
+                "UPDATE jobs SET paused = ? WHERE job_id = ? AND status IN ('queued', 'running')", (paused, job_id)
+            )
+            if done.rowcount != 1:
+                self._check_exists(execute, job_id)
+                return False
+            if not paused:
+                execute(
+                    "UPDATE chunks SET status = 'planned', sendings = 0 WHERE job_id = ? AND status = 'sent'",
+                    (job_id,),
+                )
+            return True
 
     # Chunks
 
@@ -159,7 +175,8 @@ class SqliteLedger:
         with self._file.transaction() as execute:
             row = execute(
                 "SELECT c.* FROM chunks c JOIN jobs j USING (job_id) WHERE c.job_id = ? AND c.chunk_index = ?"
-                " AND j.status = 'running' AND j.phase IN ('scanning', 'processing') AND NOT j.cancel_requested",
+                " AND j.status = 'running' AND j.phase IN ('scanning', 'processing') AND NOT j.cancel_requested"
+                " AND NOT j.paused AND j.error_code IS NULL",
                 (job_id, chunk_index),
             ).fetchone()
             if row is None or row["status"] not in (ChunkStatus.PLANNED, ChunkStatus.SENT, ChunkStatus.LEASED):
@@ -234,6 +251,10 @@ class SqliteLedger:
                 "UPDATE chunks SET status = 'dropped' WHERE job_id = ? AND status IN ('planned', 'sent')", (job_id,)
             )
 
+    def restore_chunks(self, job_id: str) -> None:
+        with self._file.transaction() as execute:
+            execute("UPDATE chunks SET status = 'planned' WHERE job_id = ? AND status = 'dropped'", (job_id,))
+
     def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
         query = "SELECT * FROM chunks WHERE job_id = ? AND chunk_index > ? ORDER BY chunk_index LIMIT ?"
         last = -1
@@ -246,6 +267,14 @@ class SqliteLedger:
     def unfinished_chunks(self, job_id: str) -> int:
         query = "SELECT count(*) FROM chunks WHERE job_id = ? AND status NOT IN ('done', 'dropped')"
         return int(self._file.read(query, job_id)[0][0])
+
+    def begun_chunks(self, job_id: str) -> int:
+        query = "SELECT count(*) FROM chunks WHERE job_id = ? AND status IN ('leased', 'done')"
+        return int(self._file.read(query, job_id)[0][0])
+
+    def messages(self, job_id: str) -> Mapping[str, int]:
+        outcomes = (state.outcome for state in self.chunk_states(job_id))
+        return sum_messages(outcome.messages for outcome in outcomes if outcome is not None)
 
     def counts(self, job_id: str) -> Counts:
         query = (
@@ -270,7 +299,7 @@ class SqliteLedger:
         if not self._update_leased(
             claim,
             "status = 'done', owner = NULL, watched_row = NULL, changed_at = ?, success_count = ?, failure_count = ?,"
-            " success_key = ?, success_bytes = ?, failed_key = ?, failed_bytes = ?",
+            " success_key = ?, success_bytes = ?, failed_key = ?, failed_bytes = ?, messages = ?",
             self._clock(),
             outcome.counts.success_count,
             outcome.counts.failure_count,
@@ -278,13 +307,18 @@ class SqliteLedger:
             success and success.size_bytes,
             failed and failed.key,
             failed and failed.size_bytes,
+            json.dumps(dict(outcome.messages)),
         ):
             raise _lease_lost(claim)
+
+    def _check_exists(self, execute: Callable[..., Any], job_id: str) -> None:
+        if execute("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)).fetchone() is None:
+            raise JobNotFoundError(f"There is no job {job_id} in {self.url}.", job_id=job_id)
 
     def _update_leased(self, claim: Claim, assignments: str, *values: Any) -> bool:
         with self._file.transaction() as execute:
             done = execute(
-                f"UPDATE chunks SET {assignments}"  # noqa: S608
+                f"UPDATE chunks SET {assignments}"  # noqa: S608 - own names
                 " WHERE job_id = ? AND chunk_index = ? AND status = 'leased' AND token = ?",
                 (*values, claim.job_id, claim.chunk.chunk_index, claim.token),
             )

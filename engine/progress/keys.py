@@ -10,7 +10,10 @@
     rowmill:ledgers             sorted set of ledger addresses by the time (seconds since 1970) they were
                                 last in use, for the recovery loop; expires as above
 
-One key per job: the counters are there whole or not at all, whatever is evicted or expires. The
+    rowmill:note:{name}         string, expires as its keeper says: what an integration shows of a running job beside
+                                the counters, under the job's id or another name; empty while none may be kept
+
+One progress key per job: the counters are there whole or not at all, whatever is evicted or expires. The
 braces are part of the key; they are a hash tag, so that a job stays on one node of a cluster.
 The scripts beside this file are the only writers; after each of them the sums are right.
 """
@@ -27,3 +30,8 @@ LEDGERS_KEY = "rowmill:ledgers"
 def progress_key(job_id: str) -> str:
     """The one key of a job."""
     return f"rowmill:progress:{{{job_id}}}"
+
+
+def note_key(name: str) -> str:
+    """Where a note lies: on the node of the job whose id the name is."""
+    return f"rowmill:note:{{{name}}}"

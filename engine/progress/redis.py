@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -13,24 +13,35 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from engine.config import EngineConfig
 from engine.errors import OptionError, ServiceUnavailableError
 from engine.model import Counts
-from engine.progress.keys import CANCEL_FIELD, FAILED_FIELD, LEDGERS_KEY, SUCCESS_FIELD, TOTAL_FIELD, progress_key
+from engine.progress.keys import (
+    CANCEL_FIELD,
+    FAILED_FIELD,
+    LEDGERS_KEY,
+    SUCCESS_FIELD,
+    TOTAL_FIELD,
+    note_key,
+    progress_key,
+)
 from engine.progress.protocol import ProgressSnapshot
 
 if TYPE_CHECKING:
     import redis
 
-#: Seconds without an answer after which a connection counts as lost.
-SOCKET_TIMEOUT_SECONDS = 30.0
+#: Seconds without an answer after which a call is given up: a chunk in its transaction waits no longer for counters.
+SOCKET_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 #: Seconds of idleness after which a connection is tried before it is used again.
 HEALTH_CHECK_SECONDS = 25
-#: Further tries after a lost connection, waiting 0.05, 0.1, 0.2 … seconds. Every call may be repeated.
-RETRIES = 4
+#: Further tries after a lost connection, waiting 0.05, 0.1 … seconds; every call may be repeated. The client makes them
+#: for the command and for each of its connections, so that a call ends within a second where no server is.
+RETRIES = 2
 RETRY_BASE_SECONDS = 0.05
 RETRY_CAP_SECONDS = 1.0
 
 #: Reply of record.lua.
 _MISSING = -1
+#: What a snapshot is made of.
+_COUNTERS = [TOTAL_FIELD, SUCCESS_FIELD, FAILED_FIELD, CANCEL_FIELD]
 
 
 class RedisProgress:
@@ -81,7 +92,12 @@ class RedisProgress:
                 socket_timeout=SOCKET_TIMEOUT_SECONDS,
                 socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 health_check_interval=HEALTH_CHECK_SECONDS,
-                retry=Retry(ExponentialBackoff(cap=RETRY_CAP_SECONDS, base=RETRY_BASE_SECONDS), RETRIES),
+                # Not after a timeout: a server that hangs would be waited for again and again.
+                retry=Retry(
+                    ExponentialBackoff(cap=RETRY_CAP_SECONDS, base=RETRY_BASE_SECONDS),
+                    RETRIES,
+                    supported_errors=(redis.exceptions.ConnectionError,),
+                ),
                 **({} if url.startswith("unix:") else {"socket_keepalive": True}),
             )
             return client
@@ -118,21 +134,35 @@ class RedisProgress:
 
     def snapshot(self, job_id: str) -> ProgressSnapshot | None:
         """As the protocol has it."""
-        fields = [TOTAL_FIELD, SUCCESS_FIELD, FAILED_FIELD, CANCEL_FIELD]
         with self._errors():
-            total, success, failed, cancel = self._connected().hmget(progress_key(job_id), fields)
-        if success is None or failed is None:
-            return None
-        return ProgressSnapshot(
-            total_rows=None if total is None else int(total),
-            counts=Counts(success_count=int(success), failure_count=int(failed)),
-            cancel_requested=cancel is not None,
-        )
+            counters: Any = self._connected().hmget(progress_key(job_id), _COUNTERS)
+        return _snapshot(counters)
 
     def clear(self, job_id: str) -> None:
         """As the protocol has it."""
         with self._errors():
             self._connected().unlink(progress_key(job_id))
+
+    def note_and_snapshot(self, name: str) -> tuple[str | None, ProgressSnapshot | None]:
+        """What is noted under a name, and the counters of the job whose id the name is, in one round trip."""
+        with self._errors():
+            pipeline = self._connected().pipeline(transaction=False)
+            pipeline.get(note_key(name))
+            pipeline.hmget(progress_key(name), _COUNTERS)
+            note, counters = pipeline.execute()
+        return note or None, _snapshot(counters)
+
+    def keep_note(self, names: Iterable[str], text: str, *, ttl_seconds: int) -> None:
+        """Keep a text under each name where there is none, unless it was dropped a moment ago."""
+        with self._errors():
+            for name in names:
+                self._connected().set(note_key(name), text, ex=ttl_seconds, nx=True)
+
+    def drop_note(self, names: Iterable[str], *, shut_seconds: int) -> None:
+        """Forget the text, and keep no other one for a while: it might come from whoever looked before the change."""
+        with self._errors():
+            for name in names:
+                self._connected().set(note_key(name), "", ex=shut_seconds)
 
     def remember_ledger(self, ledger_url: str, *, now: float) -> None:
         """Note that a ledger has jobs in work, at `now` seconds since 1970."""
@@ -198,6 +228,17 @@ class RedisProgress:
                 service="redis",
                 url=self._shown_url,
             ) from error
+
+
+def _snapshot(counters: Sequence[str | None]) -> ProgressSnapshot | None:
+    total, success, failed, cancel = counters
+    if success is None or failed is None:
+        return None
+    return ProgressSnapshot(
+        total_rows=None if total is None else int(total),
+        counts=Counts(success_count=int(success), failure_count=int(failed)),
+        cancel_requested=cancel is not None,
+    )
 
 
 def url_without_secrets(url: str) -> str:

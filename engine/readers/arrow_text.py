@@ -5,9 +5,9 @@
 | null | empty |
 | boolean | `TRUE`, `FALSE` |
 | integer, decimal | all digits: `12`, `1.10` |
-| float | the fewest digits that name it: `1` not `1.0`, `0.1`; an exponent from 1e21 on and below 1e-7 only; `NaN` |
-| date, time, timestamp | ISO 8601: `2024-02-29`, `13:05:00.5`, `2024-02-29T13:05:00`; with a zone in UTC and with `Z` |
-| duration | `36:00:00`, `-0:00:01.5` |
+| float | the fewest digits that name it, without an exponent: `1` not `1.0`, `0.1`; `NaN` |
+| date, time, timestamp | `2024-02-29`, `13:05:00.500`, `2024-02-29 13:05:00`; with a zone in UTC and with `Z` |
+| duration | `36:00:00`, `-00:00:01.500` |
 | text | itself |
 | binary | as UTF-8 where it is that, else `0x` and hexadecimal digits |
 | list, struct, map | JSON |
@@ -23,8 +23,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: Floats of such sizes (powers of ten) are written without an exponent.
-_PLAIN_EXPONENTS = range(-7, 21)
 _FLOAT_NAMES = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _UNITS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -124,8 +122,7 @@ def _floats(column: pa.Array) -> pa.Array:
 def _plain_float(text: str) -> str:
     if text in _FLOAT_NAMES:
         return _FLOAT_NAMES[text]
-    value = Decimal(text)
-    return format(value, "f") if value.adjusted() in _PLAIN_EXPONENTS else text
+    return format(Decimal(text), "f")
 
 
 def _without_exponent(texts: pa.Array, plain: Callable[[str], str], *, also: str = "") -> pa.Array:
@@ -140,12 +137,13 @@ def _without_exponent(texts: pa.Array, plain: Callable[[str], str], *, also: str
 def _timestamps(column: pa.Array) -> pa.Array:
     kind = column.type
     texts = column.view(pa.timestamp(kind.unit)).cast(pa.string())  # with a zone: the same instant in UTC
-    texts = pc.replace_substring(_short_fraction(texts), " ", "T")
+    texts = _short_fraction(texts)
     return pc.binary_join_element_wise(texts, "Z", "") if kind.tz else texts
 
 
 def _short_fraction(texts: pa.Array) -> pa.Array:
-    return pc.replace_substring_regex(texts, r"\.?0+$", "") if _has_fraction(texts) else texts
+    """Without zeros at the end of a fraction of a second, three at a time."""
+    return pc.replace_substring_regex(texts, r"\.?(?:000)+$", "") if _has_fraction(texts) else texts
 
 
 def _has_fraction(texts: pa.Array) -> bool:
@@ -155,8 +153,10 @@ def _has_fraction(texts: pa.Array) -> bool:
 def _duration(units: int, per_second: int) -> str:
     sign = "-" if units < 0 else ""
     seconds, fraction = divmod(abs(units), per_second)
-    tail = f".{fraction:0{len(str(per_second)) - 1}d}".rstrip("0") if fraction else ""
-    return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{tail}"
+    tail = f".{fraction:0{len(str(per_second)) - 1}d}" if fraction else ""
+    while tail.endswith("000"):
+        tail = tail[:-3]
+    return f"{sign}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{tail}"
 
 
 def _by_value(column: pa.Array, show: Callable[[Any], str]) -> pa.Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
 
+from engine.readers.code_pages import SAMPLE_BYTES, guess_code_page
+
 #: Longest first: UTF-32's mark begins with UTF-16's.
 _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -84,6 +86,8 @@ class EncodingEvidence:
         self._multibyte = 0
         self._undecodable = 0
         self._undefined_in_cp1252 = False
+        #: From the first undecodable byte on.
+        self._gathered = b""
 
     def watch(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """The same blocks, each shown on its way."""
@@ -93,7 +97,7 @@ class EncodingEvidence:
 
     def add(self, data: bytes) -> None:
         """Show the next bytes of a stream, cut anywhere."""
-        if not self._tail and data.isascii():
+        if not self._tail and data.isascii() and not 0 < len(self._gathered) < SAMPLE_BYTES:
             return
         for start in range(0, len(data), _SLICE_BYTES):
             self._add_slice(self._tail + data[start : start + _SLICE_BYTES])
@@ -107,17 +111,30 @@ class EncodingEvidence:
         self._tail = b""
 
     def verdict(self) -> str:
-        """UTF-8 unless most of what is not ASCII cannot be; then cp1252, or latin-1 where that cannot be either."""
-        if self._undecodable + len(self._tail) <= self._multibyte:
-            return "utf-8"
-        return "iso8859-1" if self._undefined_in_cp1252 else "cp1252"
+        """UTF-8 unless most of what is not ASCII cannot be; then a code page (`code_pages`), and in place of
+        cp1252 latin-1 where that cannot be."""
+        return self.verdict_with_confidence()[0]
+
+    def verdict_with_confidence(self, sample: bytes | None = None) -> tuple[str, float]:
+        """The verdict, and how sure it is, from 0.0 to 1.0.
+
+        Args:
+            sample: whole lines to judge a code page by; None for the bytes from the first undecodable one on.
+        """
+        undecodable = self._undecodable + len(self._tail)
+        if undecodable <= self._multibyte:
+            return "utf-8", round((self._multibyte + 1) / (self._multibyte + undecodable + 1), 3)
+        encoding, confidence = guess_code_page(sample or (self._gathered or self._tail)[:SAMPLE_BYTES])
+        return "iso8859-1" if encoding == "cp1252" and self._undefined_in_cp1252 else encoding, confidence
 
     def _add_slice(self, data: bytes) -> None:
         cut = len(data) - _incomplete_bytes(data)
         data, self._tail = data[:cut], data[cut:]
+        whole, gather_from = data, 0 if self._gathered else len(data)
         try:
             text = data.decode("utf-8")
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
+            gather_from = min(gather_from, error.start)
             text = data.decode("utf-8", "ignore")
             valid = text.encode("utf-8")
             self._undecodable += len(data) - len(valid)
@@ -126,6 +143,8 @@ class EncodingEvidence:
                 self._undefined_in_cp1252 = undefined != valid.translate(None, _DEFINED_IN_CP1252)
             data = valid
         self._multibyte += len(data) - len(text)
+        if len(self._gathered) < SAMPLE_BYTES:
+            self._gathered += whole[gather_from : gather_from + SAMPLE_BYTES]
 
 
 def _incomplete_bytes(data: bytes) -> int:
@@ -140,8 +159,8 @@ def _incomplete_bytes(data: bytes) -> int:
     return 0
 
 
-def detect_encoding(head: bytes, samples: Sequence[bytes] = ()) -> tuple[str, int]:
-    """The encoding of a source, and how many bytes of a byte order mark it begins with.
+def detect_encoding(head: bytes, samples: Sequence[bytes] = ()) -> tuple[str, int, float]:
+    """The encoding of a source, how many bytes of a byte order mark it begins with, and how sure that is.
 
     Args:
         head: the first bytes of the source.
@@ -149,11 +168,12 @@ def detect_encoding(head: bytes, samples: Sequence[bytes] = ()) -> tuple[str, in
     """
     marked = byte_order_mark(head)
     if marked is not None:
-        return marked
+        return *marked, 1.0
     wide = wide_without_mark(head[:4096])
     if wide is not None:
-        return wide, 0
+        return wide, 0, 0.9
     evidence = EncodingEvidence()
     for sample in (head, *samples):
         evidence.add_sample(sample)
-    return evidence.verdict(), 0
+    encoding, confidence = evidence.verdict_with_confidence(b"\n".join((head, *samples)))
+    return encoding, 0, confidence

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from engine.errors import OptionError, SourceBinaryError, SourceEmptyError, SourceFormatError
-from engine.model import Dialect
+from engine.model import Detection, Dialect
 from engine.options import ImportOptions
-from engine.readers.dialect import DELIMITERS, detect_dialect
+from engine.readers.dialect import ESCAPE, UNTESTED, Verdict, detect_dialect
 from engine.readers.encoding import detect_encoding, is_for_files, normalise
+from engine.readers.layout import Layout, describe, line_end
 from engine.readers.records import RecordSplitter
 from engine.readers.rows import BrokenRow, allow_long_cells, read_record
 
@@ -22,6 +23,12 @@ _CONTROLS = re.compile("[\x01-\x08\x0b\x0e-\x19\x1c-\x1f]")
 #: So many zero bytes say nothing yet, however small the source is.
 _FEW_ZEROS = 16
 _WIDE = ("utf-16", "utf-32")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+#: Characters of the start in which the lines above the header are looked for.
+_LAYOUT_CHARACTERS = 64 * 1024
+#: Of those lines, what is kept to be shown.
+_SHOWN_LINES = 60
+_SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,9 @@ class Head:
     """Share of the sampled records that have the usual number of cells; 1.0 where the dialect was given."""
     mark_bytes: int
     """Length of the byte order mark."""
+    skip_lines: int = 0
+    """Lines above the header that are no part of the table."""
+    detection: Detection = field(default_factory=Detection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +65,7 @@ def look(head: bytes, options: ImportOptions, *, source: str, is_whole: bool, sa
     """
     if not head:
         raise SourceEmptyError(f"{source} is empty: it has no bytes.", source=source)
-    encoding, mark_bytes = detect_encoding(head, samples)
+    encoding, mark_bytes, certainty = detect_encoding(head, samples)
     if options.encoding is not None:
         encoding, mark_bytes = _given_encoding(options.encoding, encoding, mark_bytes, head, source)
     text = head[mark_bytes:].decode(encoding, "replace")
@@ -67,15 +77,76 @@ def look(head: bytes, options: ImportOptions, *, source: str, is_whole: bool, sa
         raise SourceBinaryError(f"{source} is not text. Import a CSV file.", source=source)
     if not is_whole:
         text = text[:-2]  # the sample may end inside a character
-    candidates = (options.delimiter,) if options.delimiter else DELIMITERS
-    found = detect_dialect(text, is_whole=is_whole, delimiters=candidates, quote_char=options.quote_char)
-    return Head(
-        dialect=Dialect(
-            delimiter=options.delimiter or found.delimiter, quote_char=found.quote_char or None, encoding=encoding
-        ),
-        confidence=1.0 if options.delimiter else found.confidence,
-        mark_bytes=mark_bytes,
+    found = detect_dialect(
+        text,
+        is_whole=is_whole,
+        delimiter=options.delimiter,
+        quote_char=options.quote_char,
+        escape_char=options.escape_char,
+        decimal=options.decimal,
+        later=[sample.decode(encoding, "replace") for sample in samples],
     )
+    dialect = _dialect(found, options, encoding)
+    layout = describe(
+        text[:_LAYOUT_CHARACTERS],
+        dialect,
+        is_whole=is_whole and len(text) <= _LAYOUT_CHARACTERS,
+        header_rows=options.header_rows,
+        skip_rows=options.skip_rows,
+    )
+    confidence = {
+        "encoding": certainty if options.encoding is None else 1.0,
+        "delimiter": layout.agreement if options.delimiter is None else 1.0,
+        "quote_char": found.quote_confidence if options.quote_char is None else 1.0,
+        "escape_char": _escape_confidence(text, found, layout) if options.escape_char is None else 1.0,
+        "skip_rows": layout.preamble_confidence if options.skip_rows is None else 1.0,
+        "decimal": layout.decimal_confidence if options.decimal is None else 1.0,
+    }
+    return Head(
+        dialect=dialect,
+        confidence=confidence["delimiter"],
+        mark_bytes=mark_bytes,
+        skip_lines=len(layout.preamble) if options.skip_rows is None else options.skip_rows,
+        detection=Detection(
+            confidence=confidence,
+            line_end=line_end(text),
+            decimal=options.decimal or layout.decimal,
+            preamble=tuple(line[:_SHOWN_CHARACTERS] for line in layout.preamble[:_SHOWN_LINES]),
+            advice=_advice(layout, dialect, options),
+        ),
+    )
+
+
+def _dialect(found: Verdict, options: ImportOptions, encoding: str) -> Dialect:
+    dialect = found.dialect(encoding)
+    if options.skip_initial_space is None:
+        return dialect
+    return replace(dialect, skip_initial_space="always" if options.skip_initial_space else "never")
+
+
+def _escape_confidence(text: str, found: Verdict, layout: Layout) -> float:
+    """1.0 where no backslash stands before what it could escape, else how regular the records are by the verdict."""
+    is_untouched = not any(
+        ESCAPE + special in text for special in (found.quote_char or found.delimiter, found.delimiter)
+    )
+    return 1.0 if is_untouched else layout.agreement or UNTESTED
+
+
+def _advice(layout: Layout, dialect: Dialect, options: ImportOptions) -> tuple[str, ...]:
+    """What a user may want to say that looking does not decide, since it would drop or change something."""
+    advice = []
+    if layout.header_looks_like_data:
+        advice.append("The header looks like a row of data. If it is one, say header_rows=0.")
+    if layout.preamble and options.skip_rows is None:
+        lines = len(layout.preamble)
+        advice.append(f"{lines} line(s) above the header are left out. If they are rows, say skip_rows=0.")
+    if layout.starts_with_blank and options.skip_initial_space is None:
+        advice.append("Cells begin with a blank, which is kept. To leave it out, say skip_initial_space=true.")
+    if dialect.delimiter == " " and options.skip_initial_space is None:
+        advice.append("Each blank separates two cells. If runs of blanks do, say skip_initial_space=true.")
+    if layout.agreement < UNTESTED and options.delimiter is None and layout.width > 1:
+        advice.append("Rows differ in their number of cells. If the delimiter is wrong, say delimiter.")
+    return tuple(advice)
 
 
 def find_data_start(
@@ -86,6 +157,7 @@ def find_data_start(
     *,
     mark_bytes: int,
     max_record_bytes: int,
+    skip_lines: int = 0,
 ) -> DataStart:
     """Read the header records, and where there are none the first data record, to know the columns.
 
@@ -93,6 +165,7 @@ def find_data_start(
         read: gives the bytes [start, end) of the source.
         size_bytes: of the source.
         header_rows: how many records the header has; blank lines above it do not count.
+        skip_lines: physical lines above it that are no part of the table.
 
     Returns:
         With no header the columns are those of the first record that is not blank, 0 where that is too long.
@@ -104,9 +177,10 @@ def find_data_start(
     splitter = RecordSplitter(dialect, max_record_bytes=max_record_bytes)
     wanted = max(header_rows, 1)
     span, longest_span = HEAD_BYTES, max(HEAD_BYTES, 2 * max_record_bytes)
+    start = _behind_lines(read, size_bytes, mark_bytes, skip_lines)
     while True:
-        end = min(size_bytes, mark_bytes + span)
-        data = read(mark_bytes, end)
+        end = min(size_bytes, start + span)
+        data = read(start, end)
         records: list[tuple[tuple[str, ...], int]] = []
         for record in splitter.split(data, is_last=end == size_bytes):
             row = read_record(data, record, 1, dialect, max_record_bytes=max_record_bytes)
@@ -124,11 +198,27 @@ def find_data_start(
         span = min(4 * span, longest_span)
     columns = records[-1][0] if records else ()
     if header_rows == 0:
-        return DataStart(header_records=(), data_start=mark_bytes, column_count=len(columns))
-    data_start = mark_bytes + records[-1][1] if len(records) == wanted else size_bytes
+        return DataStart(header_records=(), data_start=start, column_count=len(columns))
+    data_start = start + records[-1][1] if len(records) == wanted else size_bytes
     return DataStart(
         header_records=tuple(cells for cells, _ in records), data_start=data_start, column_count=len(columns)
     )
+
+
+def _behind_lines(read: Callable[[int, int], bytes], size_bytes: int, start: int, lines: int) -> int:
+    """The offset behind so many physical lines from `start` on; the end of the source where there are fewer."""
+    while lines > 0 and start < size_bytes:
+        data = read(start, min(size_bytes, start + HEAD_BYTES))
+        if data.endswith(b"\r") and start + len(data) < size_bytes:
+            data = data[:-1] or data + read(start + 1, start + 2)  # half a line end, perhaps
+        position = 0
+        for found in _LINE_END.finditer(data):
+            position = found.end()
+            lines -= 1
+            if lines == 0:
+                return start + position
+        start += position if position and lines else len(data)
+    return start
 
 
 def _given_encoding(given: str, found: str, mark_bytes: int, head: bytes, source: str) -> tuple[str, int]:

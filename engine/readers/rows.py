@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.model import Chunk, Dialect
+from engine.readers.cells import CellSplitter
 from engine.readers.records import RecordSpan, RecordSplitter, count_lines
 
 #: Bytes of an overlong record that are kept for the failed file.
 MAX_BROKEN_BYTES = 64 * 1024
+#: Bytes decoded in one go.
+_SLICE_BYTES = 256 * 1024
 #: What `staging` puts for bytes that it cannot decode; never valid UTF-8.
 _UNDECODABLE_MARK = b"\xff"
 
@@ -64,16 +67,27 @@ def read_rows(data: bytes, chunk: Chunk, dialect: Dialect, *, max_record_bytes: 
 def can_be_read_plainly(data: bytes, chunk: Chunk, dialect: Dialect) -> bool:
     """Whether the chunk is whole, and each of its records a row for `csv.reader`."""
     is_whole = len(data) == chunk.byte_end - chunk.byte_start
-    return is_whole and not chunk.irregular and _decodes(data, dialect.encoding)
+    return (
+        is_whole and not chunk.irregular and not _needs_exact_rule(data, dialect) and _decodes(data, dialect.encoding)
+    )
 
 
-def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialect, *, max_record_bytes: int) -> Row:
+def read_record(
+    data: bytes,
+    span: RecordSpan,
+    line_number: int,
+    dialect: Dialect,
+    *,
+    max_record_bytes: int,
+    splitter: CellSplitter | None = None,
+) -> Row:
     """One record as a row, or as what is wrong with it.
 
     Args:
         data: bytes of the source.
         span: where in them the record stands.
         line_number: 1-based physical line on which it starts.
+        splitter: one of the dialect, for those who read many records.
     """
     size = span.end - span.start
     if size > max_record_bytes:
@@ -87,12 +101,11 @@ def read_record(data: bytes, span: RecordSpan, line_number: int, dialect: Dialec
     if span.broken_cell is not None:
         line = line_number + count_lines(data, span.start, span.broken_cell)
         quote = dialect.quote_char
-        return BrokenRow(
-            _lenient_cells(text, dialect),
-            f"Line {line}: the cell that begins with {quote} has no closing {quote}. "
-            "Close the quote, or double it if it belongs to the text.",
-        )
-    row = next(csv.reader(io.StringIO(text, newline=""), **reader_options(dialect)), [])
+        what = f"the cell that begins with {quote} has no closing {quote}. Close the quote, or double it"
+        if span.is_closed:
+            what = f"text follows the closing {quote} of a cell. Double each {quote}"
+        return BrokenRow(_lenient_cells(text, dialect), f"Line {line}: {what} if it belongs to the text.")
+    row = (splitter or CellSplitter(dialect)).cells(_without_line_end(text, dialect))
     if undecodable is None:
         return row
     line = line_number + count_lines(record, 0, undecodable.start)
@@ -113,9 +126,10 @@ def _plain_rows(data: bytes, dialect: Dialect) -> Iterator[Row]:
 
 def _exact_rows(data: bytes, chunk: Chunk, dialect: Dialect, max_record_bytes: int) -> Iterator[Row]:
     splitter = RecordSplitter(dialect, max_record_bytes=max_record_bytes)
+    cells = CellSplitter(dialect)
     line_number = chunk.first_line_number
     for span in splitter.split(data, is_last=True):
-        yield read_record(data, span, line_number, dialect, max_record_bytes=max_record_bytes)
+        yield read_record(data, span, line_number, dialect, max_record_bytes=max_record_bytes, splitter=cells)
         line_number += count_lines(data, span.start, span.end)
 
 
@@ -134,6 +148,27 @@ def _lenient_cells(text: str, dialect: Dialect) -> list[str]:
     return text.rstrip("\r\n").split(dialect.delimiter)
 
 
+def _without_line_end(text: str, dialect: Dialect) -> str:
+    for end in ("\r\n", "\n", "\r"):
+        if text.endswith(end):
+            bare = text.removesuffix(end)
+            escapes = 0
+            if dialect.quote_char is None and dialect.escape_char is not None:
+                escapes = len(bare) - len(bare.rstrip(dialect.escape_char))
+            if escapes % 2 == 0:
+                return bare  # else its first character belongs to the cell
+    return text
+
+
+def _needs_exact_rule(data: bytes, dialect: Dialect) -> bool:
+    """Whether the data holds what `csv.reader` and plain splitting read otherwise than the exact rule."""
+    if dialect.escape_char is not None and dialect.escape_char.encode("ascii") in data:
+        return True
+    if dialect.skip_initial_space == "quoted":
+        return (dialect.quote_char or "").encode("ascii") in data
+    return dialect.skip_initial_space == "always"
+
+
 def reader_options(dialect: Dialect) -> dict[str, Any]:
     """Keyword arguments of `csv.reader` for a dialect."""
     if dialect.quote_char is None:
@@ -144,8 +179,11 @@ def reader_options(dialect: Dialect) -> dict[str, Any]:
 def _decodes(data: bytes, encoding: str) -> bool:
     if data.isascii():
         return True
+    # In slices, since memory for one large text costs more than the decoding.
+    decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        data.decode(encoding)
+        for start in range(0, len(data), _SLICE_BYTES):
+            decoder.decode(data[start : start + _SLICE_BYTES], start + _SLICE_BYTES >= len(data))
     except UnicodeDecodeError:
         return False
     return True

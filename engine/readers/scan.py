@@ -47,6 +47,7 @@ class RecordScanner:
             max_record_bytes: a record that is longer is broken, and is cut at a physical line end.
         """
         self._quote = (dialect.quote_char or "").encode("ascii")
+        self._escape = (dialect.escape_char or "").encode("ascii")
         self._splitter = RecordSplitter(dialect, max_record_bytes=max_record_bytes)
         self._max_record_bytes = max_record_bytes
         #: By byte: whether it may stand next to a quote that parity can be trusted with.
@@ -110,6 +111,8 @@ class RecordScanner:
 
     def _by_parity(self, data: bytes, *, is_last: bool) -> RecordBlock | None:
         """As `_cut`; None where parity and the exact rule may differ."""
+        if self._escape and self._escape in data:
+            return None
         array = np.frombuffer(data, np.uint8)
         ends = _line_ends(data, array, is_last=is_last)
         line_counts: Integers = np.arange(1, len(ends) + 1)

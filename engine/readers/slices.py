@@ -42,11 +42,18 @@ def read_slices(
         data: as for `read_rows`.
     """
     allow_long_cells(max_record_bytes)
-    if can_be_read_plainly(data, chunk, dialect) and data.count(b"\r") == (b"\r" in data and data.count(b"\r\n")):
+    is_plain = is_basic(dialect) and can_be_read_plainly(data, chunk, dialect)
+    if is_plain and data.count(b"\r") == (b"\r" in data and data.count(b"\r\n")):
         cutter = _Cutter(data, dialect)
         if not cutter.has_many_quotes():
             return cutter.slices(max_rows)
     return sliced(read_rows(data, chunk, dialect, max_record_bytes=max_record_bytes), max_rows)
+
+
+def is_basic(dialect: Dialect) -> bool:
+    """Whether it has nothing but a delimiter, a quote and an encoding, so that cells can be cut by looking at those."""
+    basics = Dialect(delimiter=dialect.delimiter, quote_char=dialect.quote_char, encoding=dialect.encoding)
+    return dialect == basics
 
 
 def sliced(rows: Iterator[Row], max_rows: int) -> Iterator[RowSlice]:
@@ -146,65 +153,64 @@ class _Piece:
             self._cut_quoted()
 
     def _cut_quoted(self) -> None:
-        lines, quote, records = self._lines, self._quote, self.records
+        lines, quote, delimiter, records = self._lines, self._quote, self._delimiter, self.records
+        may_be_minimal = quote == '"'
         joined: list[int] = []  # lines that belong to the record before them
         end = 0
-        if records is lines:
-            records = self.records = lines.copy()
         for index in [index for index, line in enumerate(lines) if quote in line]:
             if index < end:
                 continue
-            cells, is_minimal, end = self._by_hand(index) or self._by_reader(index)
-            if not end:
-                self.rest = lines[index:]
-                del records[index:]
-                break
+            # Outside quotes, inside, outside, and so on.
+            record = records[index]
+            pieces = record.split(quote)
+            end = index + 1
+            head = pieces[0]
+            if len(pieces) % 2 == 0 and (not head or head[-1] == delimiter):
+                end = self._end_of_record(end)
+                record = "\n".join(lines[index:end]).removesuffix("\r")
+                pieces = record.split(quote)
+            tail = pieces[-1]
+            if (
+                len(pieces) % 2
+                and (not head or head[-1] == delimiter)
+                and (not tail or tail[0] == delimiter)
+                # More than one quoted cell, or text behind one: only doubled quotes have nothing between them.
+                and (len(pieces) == 3 or not any(pieces[2:-1:2]))
+            ):
+                cells = head.split(delimiter)
+                cell = cells[-1] = pieces[1] if len(pieces) == 3 else quote.join(pieces[1:-1:2])
+                if tail:
+                    cells += tail[1:].split(delimiter)
+                is_minimal = may_be_minimal and (len(pieces) > 3 or "," in cell or "\n" in cell)
+            else:
+                cells, end = self._by_reader(index)
+                is_minimal = False
+                record = "\n".join(lines[index:end]).removesuffix("\r")
+                if not end:
+                    self.rest = lines[index:]
+                    del records[index:]
+                    break
             self.cut.append((index - len(joined), cells, is_minimal))
             if end > index + 1:
-                records[index] = "\n".join(lines[index:end]).removesuffix("\r")
+                records[index] = record
                 joined.extend(range(index + 1, end))
         for index in reversed(joined):
             del records[index]
 
-    def _by_hand(self, index: int) -> tuple[list[str], bool, int] | None:
-        """Cells, whether minimal, and the line behind a record with one quoted cell; None if it is another kind."""
-        lines, quote, delimiter = self._lines, self._quote, self._delimiter
-        record, end = lines[index], index + 1
-        first = record.find(quote)
-        if first and record[first - 1] != delimiter:
-            return None
-        if record.count(quote) % 2:
-            while end < len(lines) and not lines[end].count(quote) % 2:
-                end += 1
-            if end == len(lines):
-                return None
-            end += 1
-            record = "\n".join(lines[index:end])
-        if record.endswith("\r"):
-            record = record[:-1]
-        last = record.rfind(quote)
-        if last == first or (last + 1 < len(record) and record[last + 1] != delimiter):
-            return None
-        cell = record[first + 1 : last]
-        has_quote = quote in cell
-        if has_quote:
-            if quote in cell.replace(quote + quote, ""):
-                return None  # it ends before `last`
-            cell = cell.replace(quote + quote, quote)
-        cells = record[: first - 1].split(delimiter) if first else []
-        cells.append(cell)
-        if last + 1 < len(record):
-            cells += record[last + 2 :].split(delimiter)
-        is_minimal = quote == '"' and (has_quote or "," in cell or "\n" in cell or "\r" in cell)
-        return cells, is_minimal, end
+    def _end_of_record(self, index: int) -> int:
+        """The line behind the next one that closes what is open; the last line where none does."""
+        lines, quote = self._lines, self._quote
+        while index < len(lines) and not lines[index].count(quote) % 2:
+            index += 1
+        return min(index + 1, len(lines))
 
-    def _by_reader(self, index: int) -> tuple[list[str], bool, int]:
-        """As `_by_hand`, for every kind; the line is 0 where the record goes on behind the last one."""
+    def _by_reader(self, index: int) -> tuple[list[str], int]:
+        """Cells of a record of any kind, and the line behind it; 0 where it goes on behind the last line."""
         self._next_line = index
         cells = next(self._reader)
         if self._is_exhausted and not self._is_last:
-            return cells, False, 0
-        return cells, False, self._next_line
+            return cells, 0
+        return cells, self._next_line
 
     def _feed(self) -> Iterator[str]:
         while self._next_line < len(self._lines):

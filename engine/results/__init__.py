@@ -1,35 +1,48 @@
 """Result files: how a line is written, the parts of a chunk, and joining them."""
 
+from engine.results.added_columns import added_column_of, is_named_as_added, original_row
 from engine.results.csv_format import (
+    EXTRA_COLUMN,
     ResultKind,
+    column_names,
     encode_lines,
     escape_formula,
     escape_row,
     format_record,
     header_cells,
     header_line,
+    plain_line,
     quote_cell,
     result_line,
     unescape_formula,
 )
+from engine.results.frame_lines import accepted_lines, frame_lines, frame_records
 from engine.results.json_format import result_json
 from engine.results.lines import extra_lines, success_lines
-from engine.results.merge import make_result_file, merge_csv
+from engine.results.merge import merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
 __all__ = [
+    "EXTRA_COLUMN",
     "PartKeys",
     "PartWriter",
     "ResultKind",
+    "accepted_lines",
+    "added_column_of",
+    "column_names",
     "encode_lines",
     "escape_formula",
     "escape_row",
     "extra_lines",
     "format_record",
+    "frame_lines",
+    "frame_records",
     "header_cells",
     "header_line",
-    "make_result_file",
+    "is_named_as_added",
     "merge_csv",
+    "original_row",
+    "plain_line",
     "quote_cell",
     "result_json",
     "result_line",

@@ -36,20 +36,24 @@ def header_cells(
     kind: ResultKind,
     result_header: Literal["positional", "source"] = "positional",
 ) -> list[str]:
-    """The names in a result file's first line.
+    """The names in the first line of a success or failed file; `kind` decides the last of them, see `column_names`."""
+    return [*column_names(plan_header, column_count, result_header), EXTRA_COLUMN[kind]]
+
+
+def column_names(
+    plan_header: Sequence[str], column_count: int, result_header: Literal["positional", "source"] = "positional"
+) -> list[str]:
+    """The names of the source's own columns in a result file.
 
     Args:
         plan_header: the source's own names; empty where it has no header rows.
         column_count: how many `col_…` there are.
-        kind: decides the last name.
         result_header: the import option. "source" keeps the source's names as they are (twice the
             same is possible); without a header in the source the names are positional all the same.
     """
     if result_header == "source" and plan_header:
-        names = list(plan_header)
-    else:
-        names = [f"col_{index}" for index in range(column_count)]
-    return [*names, EXTRA_COLUMN[kind]]
+        return list(plan_header)
+    return [f"col_{index}" for index in range(column_count)]
 
 
 def header_line(cells: Sequence[str], *, escape_formulae: bool = False) -> bytes:
@@ -96,6 +100,11 @@ def result_line(row: list[str], extra: str) -> str:
     if row:
         return format_record(row) + "," + quote_cell(extra)
     return quote_cell(extra) or '""'
+
+
+def plain_line(row: list[str]) -> str:
+    """A whole line without a further cell and its line end: `[]` gives an empty line, `[""]` a quoted empty cell."""
+    return format_record(row) or ('""' if row else "")
 
 
 def encode_lines(lines: Sequence[str]) -> bytes:

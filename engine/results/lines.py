@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.results.csv_format import quote_cell
-from engine.results.json_format import results_json
+from engine.results.json_format import SEPARATOR, joined_json, results_json
+
+_BETWEEN_OBJECTS = SEPARATOR + '{"'
 
 
 def success_lines(records: Sequence[str], results: list[Any]) -> str:
@@ -19,14 +21,17 @@ def success_lines(records: Sequence[str], results: list[Any]) -> str:
         records: of rows that have cells.
         results: as many.
     """
-    texts = results_json(results)
-    joined = "\n".join(texts)
+    joined = joined_json(results)
     # Objects that are not empty need quotes, and they are what nearly all handlers return.
-    if joined.startswith('{"') and joined.count('\n{"') == len(texts) - 1:
-        quoted = joined.replace('"', '""').split("\n")
-        if len(quoted) == len(texts):
-            return "".join([f'{record},"{text}"\r\n' for record, text in zip(records, quoted, strict=True)])
-    return extra_lines(records, texts)
+    if joined.startswith('{"') and joined.count(_BETWEEN_OBJECTS) == len(results) - 1:
+        cells = joined.replace('"', '""').replace(SEPARATOR, '"\r\n\0,"').split("\0")
+        if len(cells) == len(results):
+            cells[0] = ',"' + cells[0]
+            cells[-1] += '"\r\n'
+            pieces = [""] * (2 * len(cells))
+            pieces[::2], pieces[1::2] = records, cells
+            return "".join(pieces)
+    return extra_lines(records, results_json(results))
 
 
 def extra_lines(records: Sequence[str], extras: Iterable[str]) -> str:

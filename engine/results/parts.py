@@ -20,7 +20,7 @@ from engine.storage.protocol import Storage, Writer
 
 MIB = 1024 * 1024
 #: Bytes; a part up to this size is put whole, a larger one is streamed.
-MAX_HELD_BYTES = 8 * MIB
+MAX_HELD_BYTES = 16 * MIB
 #: Lines held as Python texts before they become bytes: few enough to stay in the processor's cache.
 SLICE_LINES = 2_000
 

@@ -1,116 +1,103 @@
-"""Joining the parts of all chunks, in input order, into one Excel file."""
+"""One Excel file: the fragments of its rows joined inside a workbook."""
 
 from __future__ import annotations
 
-import datetime
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from tempfile import TemporaryDirectory
+import zlib
+from collections.abc import Mapping, Sequence
 
-from xlsxwriter import Workbook
-from xlsxwriter.exceptions import XlsxWriterException
-
-from engine.errors import OptionError, OutputNotWritableError
 from engine.model import Part
-from engine.results.records import read_records
-from engine.results.text_worksheet import MAX_SHEET_COLUMNS, MAX_SHEET_ROWS, TextWorksheet
+from engine.results.sheet_fragments import COMPRESSION_LEVEL, CountedPart, Fragment, SheetFragments
+from engine.results.sheet_rows import MAX_SHEET_ROWS, check_width, xml_of_rows
+from engine.results.workbook_shell import Sheet, ShellFile, workbook_shell
+from engine.results.zip_container import Checked, Member, checked, deflated, zip_segments
 from engine.storage.protocol import ObjectInfo, Storage
 
-#: Bytes read from a part, and written to the target, at a time.
-BLOCK_BYTES = 1024 * 1024
-
-#: Any fixed date: Excel wants one, and the same rows must give the same file.
-_CREATED = datetime.datetime(2000, 1, 1)
+#: Rows from whose cells the columns get their widths.
+_SIZING_ROWS = 1_000
+#: Characters.
+_MIN_WIDTH, _MAX_WIDTH = 8, 60
+#: A column is so much wider than its longest cell.
+_MARGIN_WIDTH = 2
 
 
 def merge_xlsx(
     storage: Storage,
     target_key: str,
     header_cells: Sequence[str],
-    parts: Iterable[Part],
-    temp_dir: str | None,
+    parts: Sequence[CountedPart],
+    temp_dir: str | None = None,
     *,
+    folder: str = "sheets",
     max_sheet_rows: int = MAX_SHEET_ROWS,
 ) -> ObjectInfo:
-    """Make the result file: a frozen header, then the rows of the parts. All or nothing.
+    """Make an Excel file in this process alone; the fragments stay in the folder. See `join_xlsx`."""
+    fragments = SheetFragments(storage, folder, parts, temp_dir=temp_dir, max_sheet_rows=max_sheet_rows)
+    made = {index: fragment for index in range(fragments.count) if (fragment := fragments.make(index)) is not None}
+    return join_xlsx(storage, target_key, header_cells, fragments, made)
 
-    Every cell is text, whatever it looks like. Memory is bounded; the temporary folder takes about
-    60 bytes a cell more than the parts, twice. The file depends on the cells alone, so a second
-    run makes the same file again; the parts are kept.
+
+def join_xlsx(
+    storage: Storage,
+    target_key: str,
+    header_cells: Sequence[str],
+    fragments: SheetFragments,
+    made: Mapping[int, Fragment],
+) -> ObjectInfo:
+    """Make the result file: on every sheet a frozen header, then the rows. All or nothing.
+
+    Every cell is text, whatever it looks like. The storage copies the fragments itself where it can.
+    A second run makes the same file again; parts and fragments are kept.
 
     Args:
         header_cells: the names, repeated on every sheet.
-        parts: in chunk order, as the ledger names them.
-        temp_dir: where the file is put together; None for the system's. Nothing stays there.
-        max_sheet_rows: rows of a sheet, header included; a further sheet takes what is more.
+        made: all of the fragments, by index.
 
     Raises:
-        OptionError: a row has more cells than a sheet has columns.
-        ObjectMissingError: a part is gone.
-        OutputNotWritableError: the storage refuses the target, or the temporary folder is not
-            writable or full.
+        OptionError: the header has more cells than a sheet has columns.
+        ObjectMissingError: a fragment is gone.
+        OutputNotWritableError: the storage refuses the target.
     """
-    try:
-        with TemporaryDirectory(prefix="rowmill-", dir=temp_dir) as folder:
-            path = os.path.join(folder, "result.xlsx")
-            _write_workbook(path, folder, header_cells, _rows(storage, parts), max_sheet_rows)
-            with open(path, "rb") as file, storage.open_writer(target_key) as writer:
-                while block := file.read(BLOCK_BYTES):
-                    writer.write(block)
-    except (OSError, XlsxWriterException) as error:
-        place = temp_dir or "the system's temporary folder"
-        raise OutputNotWritableError(
-            f"The Excel file cannot be put together in {place}: {error}. "
-            "Make room there, choose another folder (ROWMILL_TEMP_DIR), or ask for output_format csv.",
-            output=place,
-        ) from error
-    return storage.stat(target_key)
-
-
-def _rows(storage: Storage, parts: Iterable[Part]) -> Iterator[list[str]]:
-    for part in parts:
-        yield from read_records(storage.read_blocks(part.key, 0, part.size_bytes, block_bytes=BLOCK_BYTES))
-
-
-def _write_workbook(
-    path: str, folder: str, header_cells: Sequence[str], rows: Iterable[list[str]], max_sheet_rows: int
-) -> None:
-    workbook = Workbook(path, {"constant_memory": True, "tmpdir": folder})
-    workbook.use_zip64()
-    workbook.set_properties({"created": _CREATED})
-    sheets: list[TextWorksheet] = []
-    try:
-        sheet = _add_sheet(workbook, sheets, header_cells)
-        row_number = 1
-        for line_number, row in enumerate(rows, start=2):
-            if row_number == max_sheet_rows:
-                sheet = _add_sheet(workbook, sheets, header_cells)
-                row_number = 1
-            _check_width(row, line_number)
-            sheet.write_text_row(row_number, row)
-            row_number += 1
-        workbook.close()
-    finally:
-        for sheet in sheets:
-            sheet.close_temporary_file()
-
-
-def _add_sheet(workbook: Workbook, sheets: list[TextWorksheet], header_cells: Sequence[str]) -> TextWorksheet:
-    _check_width(header_cells, 1)
-    name = f"rows {len(sheets) + 1}" if sheets else "rows"
-    sheet: TextWorksheet = workbook.add_worksheet(name, worksheet_class=TextWorksheet)
-    sheets.append(sheet)
-    sheet.freeze_panes(1, 0)
-    sheet.write_text_row(0, header_cells)
-    return sheet
-
-
-def _check_width(row: Sequence[str], line_number: int) -> None:
-    if len(row) > MAX_SHEET_COLUMNS:
-        raise OptionError(
-            f"Row {line_number:,} of the result has {len(row):,} cells, but an Excel sheet has "
-            f"{MAX_SHEET_COLUMNS:,} columns. Ask for output_format csv.",
-            option="output_format",
-            line_number=line_number,
-            column_count=len(row),
+    check_width(header_cells, 1)
+    of_sheets: list[list[Fragment]] = [[] for _ in range(fragments.sheet_count)]
+    for index in range(fragments.count):
+        of_sheets[fragments.plan(index).sheet_index].append(made[index])
+    sheets = [
+        Sheet(
+            row_count=1 + fragments.rows_of_sheet(sheet_index),
+            column_count=max([len(header_cells), *(fragment.column_count for fragment in of_sheet)]),
         )
+        for sheet_index, of_sheet in enumerate(of_sheets)
+    ]
+    widths = _widths([list(header_cells), *fragments.first_rows(_SIZING_ROWS)])
+    header = xml_of_rows([header_cells], 1, 1).xml.encode()
+    members = []
+    for file in workbook_shell(sheets, widths):
+        if file.sheet_index is None:
+            data = deflated(file.head, level=COMPRESSION_LEVEL)
+            members.append(Member(name=file.name, checked=checked(file.head), segments=[data]))
+        else:
+            members.append(_sheet_member(file, header, fragments, of_sheets[file.sheet_index]))
+    return storage.concatenate(target_key, list(zip_segments(members)))
+
+
+def _sheet_member(file: ShellFile, header: bytes, fragments: SheetFragments, made: Sequence[Fragment]) -> Member:
+    head = file.head + header
+    compressor = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    segments: list[bytes | Part] = [compressor.compress(head) + compressor.flush(zlib.Z_SYNC_FLUSH)]
+    whole: Checked = checked(head)
+    for fragment in made:
+        segments.append(fragments.part(fragment))
+        whole = whole.then(fragment.checked)
+    segments.append(deflated(file.tail, level=COMPRESSION_LEVEL))
+    return Member(name=file.name, checked=whole.then(checked(file.tail)), segments=segments)
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[float]:
+    """Widths of the columns that the header names, and of one more for every cell that some row has beyond it."""
+    widths = [_MIN_WIDTH] * max(map(len, rows))
+    for row in rows:
+        for column, cell in enumerate(row):
+            if len(cell) > widths[column]:
+                longest_line = max(map(len, cell.split("\n")))
+                widths[column] = max(widths[column], min(longest_line, _MAX_WIDTH))
+    return [float(width + _MARGIN_WIDTH) for width in widths]

@@ -12,7 +12,7 @@ from engine.config import EngineConfig
 
 #: Scans and merges: few and short messages that must not wait behind chunks.
 CONTROL_QUEUE = "rowmill.control"
-#: Chunks of all jobs.
+#: Chunks of all jobs, and pieces of their Excel files.
 CHUNK_QUEUE = "rowmill.chunks"
 
 
@@ -55,6 +55,7 @@ def recommended_settings(config: EngineConfig) -> dict[str, Any]:
             "rowmill.run_chunk": {"queue": CHUNK_QUEUE},
             "rowmill.plan_job": {"queue": CONTROL_QUEUE},
             "rowmill.finish_job": {"queue": CONTROL_QUEUE},
+            "rowmill.help_merge": {"queue": CHUNK_QUEUE},
         },
     }
 

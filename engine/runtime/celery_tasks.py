@@ -49,6 +49,10 @@ class CeleryExecutor:
         """Send the order to merge. Raises as `send_chunks`."""
         self._send("rowmill.finish_job", CONTROL_QUEUE, job_id)
 
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Send the order to help with a merge. Raises as `send_chunks`."""
+        self._send("rowmill.help_merge", CHUNK_QUEUE, job_id, position, step)
+
     def _send(self, task: str, queue: str, *arguments: Any) -> None:
         try:
             self._app.send_task(task, args=(self._ledger_url, *arguments), queue=queue, ignore_result=True)
@@ -111,6 +115,12 @@ def run_chunk(ledger_url: str, job_id: str, chunk_index: int) -> None:
 def finish_job(ledger_url: str, job_id: str) -> None:
     """Merge a job's parts and end it; of several copies one does it."""
     process_parts(ledger_url).steps.finish(job_id)
+
+
+@shared_task(name="rowmill.help_merge", **_OPTIONS)
+def help_merge(ledger_url: str, job_id: str, position: int, step: int) -> None:
+    """Make a piece of the Excel files of a job that is being merged, then send the next. A copy does no harm."""
+    process_parts(ledger_url).steps.help(job_id, position, step)
 
 
 def recover_all(registry: LedgerRegistry) -> None:

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class JobSteps:
-    """Plan, chunk, finish. Each may be ordered any number of times; the ledger decides what is still to do."""
+    """Plan, chunk, finish, help. Each may be ordered any number of times; the ledger decides what is still to do."""
 
     def __init__(self, coordinator: Coordinator, runner: ChunkRunner, executor: Executor) -> None:
         self._coordinator = coordinator
@@ -23,11 +23,12 @@ class JobSteps:
         """Scan the source and send the first chunks. After a crash it starts over."""
         try:
             self._coordinator.plan(job_id, on_chunks=lambda: self._send_next(job_id))
+            self._finish_if_ready(job_id)
         except RowmillError as error:
             # The job has been marked failed where that is the end of it; whoever asks for it is told.
             logger.error("planning failed", extra={"job_id": job_id, "error_code": error.code})
-            return
-        self._finish_if_ready(job_id)
+            if not isinstance(error, LedgerError):
+                self._finish_if_ready(job_id)
 
     def chunk(self, job_id: str, chunk_index: int) -> None:
         """Run one chunk, then send the next ones of its job."""
@@ -40,22 +41,39 @@ class JobSteps:
             logger.error("chunk failed", extra={**facts, "error_code": error.code})
             if not (error.transient and isinstance(error, LedgerError)):
                 # An unreachable ledger cannot be told either; recovery finds the chunk when it is back.
-                self._coordinator.fail(job_id, error)
+                self._fail(job_id, error)
             return
         except Exception as error:
             # A defect would come back in every worker: it ends the job, and stands in this worker's log.
             text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
-            self._coordinator.fail(job_id, RowmillError(text, **facts))
+            self._fail(job_id, RowmillError(text, **facts))
             raise
-        self._send_next(job_id)
-        self._finish_if_ready(job_id)
+        try:
+            self._coordinator.check_budget(job_id)
+            self._send_next(job_id)
+            self._finish_if_ready(job_id)
+        except LedgerError:  # the chunk is done; recovery finds what comes next
+            logger.warning("ledger away", extra=facts, exc_info=True)
 
     def finish(self, job_id: str) -> None:
         """Merge the parts and end the job."""
         try:
-            self._coordinator.finish(job_id)
+            self._coordinator.finish(job_id, self._executor)
         except RowmillError as error:
             logger.error("finishing failed", extra={"job_id": job_id, "error_code": error.code})
+
+    def help(self, job_id: str, position: int, step: int) -> None:
+        """Make a piece of the result files of a job that another process merges, and have the next one made."""
+        following = self._coordinator.help_merge(job_id, position, step)
+        if following is not None:
+            try:
+                self._executor.send_help(job_id, following, step)
+            except ServiceUnavailableError:  # the merging process does it alone
+                logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+
+    def _fail(self, job_id: str, error: RowmillError) -> None:
+        self._coordinator.fail(job_id, error)
+        self._finish_if_ready(job_id)
 
     def _send_next(self, job_id: str) -> None:
         try:

@@ -19,10 +19,11 @@ from typing import Any
 from engine.chunk_runner import Ran
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator
-from engine.errors import InterruptedJobError, LedgerError, RowmillError, WorkerLostError, error_of
+from engine.errors import InterruptedJobError, RowmillError, WorkerLostError, error_of
 from engine.ledger import Ledger
 from engine.model import Counts, Job
 from engine.progress import MemoryProgress
+from engine.runtime.local_fork import ForkedProcess
 from engine.runtime.local_process import WorkerProcess
 from engine.status import Status
 
@@ -53,12 +54,14 @@ class LocalRun:
         config: EngineConfig,
         *,
         workers: int,
+        forked: Sequence[ForkedProcess] = (),
         on_progress: Callable[[Job, Counts], None] = lambda _job, _counts: None,
         on_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
             workers: processes, at least 1.
+            forked: processes that wait to be taken as workers.
             on_progress: called a few times a second with the job and its live counts.
             on_interrupt: called when the first Ctrl-C was noticed.
         """
@@ -67,16 +70,19 @@ class LocalRun:
         self._progress = progress
         self._config = config
         self._worker_count = workers
+        self._forked = list(forked)
         self._workers: list[WorkerProcess] = []
         self._failed_starts = 0
         self._on_progress = on_progress
         self._on_interrupt = on_interrupt
         self._planner: threading.Thread | None = None
         self._plan_error: Exception | None = None
+        self._error: RowmillError | None = None
         self._is_ending = threading.Event()
         self._wants_finish = False
         self._others_have_chunks = False
         self._queue: list[int] = []
+        self._job_id = ""
         self._looked_at = time.time()
         self._trusts_silence_after = 0.0
 
@@ -103,9 +109,10 @@ class LocalRun:
             raise InterruptedJobError(f"Job {job_id} was interrupted.", job_id=job_id) from None
         except Exception as error:
             self._end()
-            # The counts that the failed job keeps include what the workers have just committed.
-            with suppress(LedgerError):  # the first error is the one to tell
+            # What the workers have just committed is in the counts and the files that the failed job keeps.
+            with suppress(RowmillError):  # the first error is the one to tell
                 self._coordinator.fail(job_id, _told(error))
+                self._coordinator.finish(job_id)
             raise
         finally:
             self._end()
@@ -142,12 +149,19 @@ class LocalRun:
         del job_id
         self._wants_finish = True
 
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Give it to a worker, which goes on by itself; one is spared, as this process works in its place."""
+        helpers = self._workers[1:]
+        if helpers:
+            helpers[position % len(helpers)].help_merge(job_id, position, step)
+
     # The loop
 
     def _loop(self, job_id: str) -> Job:
         job = self._ledger.job(job_id)
         if job.status.is_final:
             return self._ended(job)
+        self._job_id = job_id
         self._progress.begin(job_id, total_rows=job.total_rows, done=self._ledger.counts_by_chunk(job_id))
         # The scan takes longer than a worker's start, so both begin together.
         if job.phase is None:
@@ -169,17 +183,20 @@ class LocalRun:
                 self._finish(job_id)
                 next_look = 0.0
                 continue
-            self._hear(job_id, timeout=0.02 if self._is_planning() else _LOOK_SECONDS)
+            self._hear(job_id, timeout=0.005 if self._is_planning() else _LOOK_SECONDS)
 
     def _look(self, job_id: str) -> Job:
         """What cannot be heard from the workers: the scan's end, cancels, chunks held by a dead earlier run."""
-        if self._plan_error is not None:
-            raise self._plan_error
         job = self._ledger.job(job_id)
+        if self._plan_error is not None:
+            if not isinstance(self._plan_error, RowmillError) or not (job.status.is_final or job.error_code):
+                raise self._plan_error
+            self._error, self._plan_error = self._error or self._plan_error, None
         if job.cancel_requested:
             for worker in self._workers:
                 worker.cancel(job_id)
-            self._queue.clear()
+        if job.cancel_requested or job.error_code or job.paused:
+            self._queue.clear()  # nobody would be given any of it
         for worker in list(self._workers):
             if worker.exit_code is not None and not worker.connection.poll():
                 # A child of its own keeps the socket open, so that its end would never be heard.
@@ -228,13 +245,13 @@ class LocalRun:
             worker = by_connection[ready]  # type: ignore[index]
             try:
                 while worker.connection.poll():
-                    self._take(worker, worker.connection.recv())
+                    self._take(job_id, worker, worker.connection.recv())
             except (EOFError, OSError):
                 self._bury(job_id, worker)
 
-    def _take(self, worker: WorkerProcess, message: Any) -> None:
+    def _take(self, job_id: str, worker: WorkerProcess, message: Any) -> None:
         match message:
-            case ("counts", job_id, chunk_index, attempt, counts, done):
+            case ("counts", _, chunk_index, attempt, counts, done):
                 self._progress.record(job_id, chunk_index, attempt, counts, done=done)
             case ("ready",):
                 worker.is_ready, self._failed_starts = True, 0
@@ -242,12 +259,15 @@ class LocalRun:
                 self._failed_starts = 0
                 worker.chunk_ended(chunk_index)
                 self._others_have_chunks = self._others_have_chunks or ran is Ran.NOTHING_TO_DO
+                self._coordinator.check_budget(job_id)
                 if ran is Ran.LOST:
                     # Taken back and not sent again, since this worker had it.
                     self._enqueue([chunk_index])
             case ("error", chunk_index, error):
                 worker.chunk_ended(chunk_index)
-                raise error
+                # The chunks in hand are the last ones; then what was done is merged.
+                self._error = self._error or error
+                self._coordinator.fail(job_id, error)
 
     def _bury(self, job_id: str, worker: WorkerProcess) -> None:
         """A worker died: have its chunks run by another; the ledger sees that it is dead."""
@@ -274,7 +294,8 @@ class LocalRun:
                     return
                 raise WorkerLostError(trouble)
             try:
-                self._workers.append(WorkerProcess(self._ledger.url, self._config))
+                forked = self._forked.pop() if self._forked else None
+                self._workers.append(WorkerProcess(self._ledger.url, self._config, self._job_id, forked=forked))
             except WorkerLostError as error:
                 self._failed_starts, trouble = _MAX_FAILED_STARTS, error.message
 
@@ -287,10 +308,12 @@ class LocalRun:
         self._take_over_counts(job_id)
         job = self._ledger.job(job_id)
         self._on_progress(job, self._coordinator.counts(job))
-        self._coordinator.finish(job_id)
+        self._coordinator.finish(job_id, self)
 
     def _ended(self, job: Job) -> Job:
-        if job.status is Status.FAILED:  # by another run of the same job
+        if job.status is Status.FAILED:
+            if self._error is not None and self._error.code == job.error_code:
+                raise self._error
             raise error_of(job.error_code or "", job.error_message or "The job failed.", job_id=job.job_id)
         return job
 

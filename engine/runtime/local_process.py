@@ -15,16 +15,17 @@ from typing import Any
 
 from engine.config import EngineConfig
 from engine.errors import WorkerLostError
+from engine.runtime.local_fork import ForkedProcess
 
 logger = logging.getLogger(__name__)
 
-#: What a worker runs first: no Ctrl-C of its own (the parent decides), then the engine, and only then the
-#: parent's import path: a `csv.py` that lies beside the user's handlers must not be taken for Python's.
+#: What a worker runs first: no Ctrl-C of its own (the parent decides), then the engine, and only with the
+#: handler the parent's import path: a `csv.py` that lies beside the user's handlers must not be taken for Python's.
 _BOOT = (
     "import signal, sys, json; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "sys.path[:] = json.loads(sys.argv[2]); "
     "from engine.runtime.local_worker import main; "
-    "sys.path[:] = json.loads(sys.argv[3]); main(int(sys.argv[1]))"
+    "main(int(sys.argv[1]), json.loads(sys.argv[3]))"
 )
 _ENGINE_FOLDER = str(Path(__file__).parents[2])
 
@@ -37,18 +38,38 @@ def _import_paths() -> tuple[list[str], list[str]]:
 
 
 class WorkerProcess:
-    """A fresh interpreter, never a fork, that runs chunks; and what it has been given."""
+    """A process that runs chunks, and what it has been given."""
 
-    def __init__(self, ledger_url: str, config: EngineConfig) -> None:
-        """Start it.
+    def __init__(
+        self, ledger_url: str, config: EngineConfig, job_id: str, *, forked: ForkedProcess | None = None
+    ) -> None:
+        """Start it, as a fresh interpreter.
+
+        Args:
+            job_id: of the job whose chunks it will get; it loads the handler before it says that it is ready.
+            forked: a process to take instead.
 
         Raises:
             WorkerLostError: the machine starts no process.
         """
+        self._process: subprocess.Popen[bytes] | ForkedProcess
+        if forked is not None:
+            self._process, self.connection = forked, forked.connection
+        else:
+            self._process, self.connection = self._start()
+        self.chunks: list[int] = []
+        """Those it has been given and has not reported on, the running one first."""
+        self.is_ready = False
+        self._told_to_cancel = False
+        self._busy_since = 0.0
+        self._send(ledger_url, config, job_id)
+
+    @staticmethod
+    def _start() -> tuple[subprocess.Popen[bytes], Connection]:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own code
+                process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own code
                     [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), *map(json.dumps, _import_paths())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
@@ -57,13 +78,7 @@ class WorkerProcess:
         except OSError as error:
             ours.close()
             raise WorkerLostError(f"No worker process can be started: {error}.") from error
-        self.connection = Connection(ours.detach())
-        self.chunks: list[int] = []
-        """Those it has been given and has not reported on, the running one first."""
-        self.is_ready = False
-        self._told_to_cancel = False
-        self._busy_since = 0.0
-        self._send(ledger_url, config)
+        return process, Connection(ours.detach())
 
     @property
     def pid(self) -> int:
@@ -86,6 +101,10 @@ class WorkerProcess:
             self._busy_since = time.monotonic()
         self.chunks.append(chunk_index)
         self._send("run", job_id, chunk_index)
+
+    def help_merge(self, job_id: str, position: int, step: int) -> None:
+        """Have it help this process with the merge; it does not report on that."""
+        self._send("help", job_id, position, step)
 
     def chunk_ended(self, chunk_index: int) -> None:
         """Take in that it is through with a chunk, one way or another."""

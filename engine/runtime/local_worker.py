@@ -1,21 +1,25 @@
 """A worker process of the local executor: runs chunks that its parent names, until the parent is gone.
 
-Messages from the parent: ("run", job_id, chunk_index), ("cancel", job_id), ("drain",) to end after
-the chunk in hand, ("stop",) to end after the batch in hand. To the parent: ("ready",),
-("counts", job_id, chunk_index, attempt, counts, done), ("ran", chunk_index, Ran),
-("error", chunk_index, RowmillError). They travel over a socket that only these two hold.
+Messages from the parent: ("run", job_id, chunk_index), ("help", job_id, position, step) with a merge,
+("cancel", job_id), ("drain",) to end after the chunk in hand, ("stop",) to end after the batch in
+hand. To the parent: ("ready",), ("counts", job_id, chunk_index, attempt, counts, done), ("ran",
+chunk_index, Ran), ("error", chunk_index, RowmillError). They travel over a socket that only these
+two hold.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections import deque
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 from engine.chunk_runner import ChunkRunner
 from engine.config import EngineConfig
+from engine.coordinator.helping import MergeHelper
 from engine.errors import RowmillError
 from engine.ledger import open_ledger
 from engine.ledger.owner import this_process
@@ -31,11 +35,13 @@ class LocalWorker:
     def __init__(self, connection: Connection, ledger_url: str, config: EngineConfig) -> None:
         self._connection = connection
         self._orders: deque[tuple[str, int]] = deque()
+        self._helps: deque[tuple[str, int, int]] = deque()
         self._cancelled: set[str] = set()
         self._is_stopping = False
         self._is_draining = False
         self._is_orphan = False
         self._ledger = open_ledger(ledger_url)
+        self._helper = MergeHelper(self._ledger, config)
         self._runner = ChunkRunner(
             self._ledger,
             PipeProgress(self._send_counts, self._read_cancelled),
@@ -44,15 +50,29 @@ class LocalWorker:
             should_stop=self._should_stop,
         )
 
-    def serve(self) -> None:
-        """Run chunks in the order they were named; returns when told to, or when the parent has died."""
+    def serve(self, job_id: str | None = None, import_path: Sequence[str] | None = None) -> None:
+        """Run chunks in the order they were named; returns when told to, or when the parent has died.
+
+        Args:
+            job_id: whose handler is loaded before anything else.
+            import_path: where it is found; not looked at before the engine has loaded what it needs itself.
+        """
+        if job_id is not None:
+            self._runner.load_libraries(job_id)
+        if import_path is not None:
+            sys.path[:] = import_path
+        if job_id is not None:
+            self._runner.load_handler(job_id)
         self._send("ready")
         while True:
             # The order to end may have come while the last chunk ran: then there is nothing to wait for.
-            self._receive(block=not self._orders and not self._is_ending())
+            self._receive(block=not self._orders and not self._helps and not self._is_ending())
             if self._is_ending():
                 self._ledger.close()
                 return
+            if not self._orders:
+                self._help(*self._helps.popleft())
+                continue
             job_id, chunk_index = self._orders.popleft()
             try:
                 self._send("ran", chunk_index, self._runner.run(job_id, chunk_index))
@@ -64,6 +84,11 @@ class LocalWorker:
                 logger.exception("internal error", extra={"job_id": job_id, "chunk_index": chunk_index})
                 text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
                 self._send("error", chunk_index, RowmillError(text, job_id=job_id, chunk_index=chunk_index))
+
+    def _help(self, job_id: str, position: int, step: int) -> None:
+        following = self._helper.help(job_id, position, step, should_stop=self._should_stop)
+        if following is not None:
+            self._helps.append((job_id, following, step))
 
     def _is_ending(self) -> bool:
         return self._is_stopping or self._is_draining or self._is_orphan
@@ -86,11 +111,13 @@ class LocalWorker:
 
     def _receive(self, *, block: bool) -> None:
         try:
-            while (block and not self._orders) or self._connection.poll():
+            while (block and not self._orders and not self._helps) or self._connection.poll():
                 message = self._connection.recv()
                 match message:
                     case ("run", job_id, chunk_index):
                         self._orders.append((job_id, chunk_index))
+                    case ("help", job_id, position, step):
+                        self._helps.append((job_id, position, step))
                     case ("cancel", job_id):
                         self._cancelled.add(job_id)
                     case ("drain",):
@@ -101,12 +128,12 @@ class LocalWorker:
             self._is_orphan = True
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, import_path: Sequence[str] | None = None) -> None:
     """Serve the parent at the other end of an inherited socket; its first message is the set-up."""
     connection = Connection(descriptor)
     try:
-        ledger_url, config = connection.recv()
-        LocalWorker(connection, ledger_url, config).serve()
+        ledger_url, config, job_id = connection.recv()
+        LocalWorker(connection, ledger_url, config).serve(job_id, import_path)
     except (EOFError, KeyboardInterrupt):
         return
     finally:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from engine import failpoints
@@ -124,6 +125,31 @@ class LocalFolderStorage:
             except ObjectMissingError:  # deleted meanwhile
                 continue
             yield found
+
+    def remove_unfinished(
+        self,
+        prefix: str,
+        *,
+        older_than_seconds: float,
+        keep: Callable[[str], bool] = lambda _key: False,
+        dry_run: bool = False,
+    ) -> Sequence[str]:
+        """See `Storage.remove_unfinished`: temporary files beside their place, by the time of their last change."""
+        parent = prefix.rpartition("/")[0]
+        folder = self._path(parent) if parent else self._root
+        removed = []
+        for path, _, names in os.walk(folder):
+            for name in filter(is_temporary, names):
+                key = os.path.relpath(os.path.join(path, name), self._root).replace(os.sep, "/")
+                try:
+                    age_seconds = time.time() - os.stat(os.path.join(path, name)).st_mtime
+                except FileNotFoundError:  # finished meanwhile
+                    continue
+                if age_seconds > older_than_seconds and key.startswith(prefix) and not keep(key):
+                    removed.append(key)
+        if not dry_run:
+            self.delete(removed)
+        return removed
 
     def delete(self, keys: Iterable[str]) -> None:
         """See `Storage.delete`. Folders below the root that this leaves empty go as well."""

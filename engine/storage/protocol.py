@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -93,6 +93,26 @@ class Storage(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those that are already gone are no error."""
+
+    def remove_unfinished(
+        self,
+        prefix: str,
+        *,
+        older_than_seconds: float,
+        keep: Callable[[str], bool] = lambda _key: False,
+        dry_run: bool = False,
+    ) -> Sequence[str]:
+        """Remove what writers that were killed have left; such leftovers are no objects, and only cost room.
+
+        Args:
+            prefix: of the objects' keys; those of a folder's leftovers have names of their own there.
+            older_than_seconds: leave what was begun later alone: it may be under way.
+            keep: asked for each key; True leaves it alone.
+            dry_run: only say what would be removed.
+
+        Returns:
+            The keys of what was removed.
+        """
 
     def check_writable(self) -> None:
         """Prove that objects can be put here by putting and removing one.

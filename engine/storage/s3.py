@@ -9,9 +9,10 @@ import base64
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from itertools import islice
 from threading import Lock
@@ -41,6 +42,7 @@ from engine.storage.s3_errors import (
 )
 from engine.storage.s3_presign import S3Presigner
 from engine.storage.s3_read import ObjectReader, plain_etag
+from engine.storage.s3_unfinished import abort_unfinished, unfinished_uploads
 from engine.storage.s3_upload import MultipartUpload, ObjectWriter, multipart_upload
 
 #: The first contact of a run: two tries of 1.5 s tell within about 3 s that nobody answers.
@@ -175,6 +177,26 @@ class S3Storage:
             if len(batch) == 1 or not self._delete_batch(batch):
                 for full_key in batch:
                     self._delete_one(full_key)
+
+    def remove_unfinished(
+        self,
+        prefix: str,
+        *,
+        older_than_seconds: float,
+        keep: Callable[[str], bool] = lambda _key: False,
+        dry_run: bool = False,
+    ) -> Sequence[str]:
+        """See `Storage.remove_unfinished`: multipart uploads that were neither completed nor aborted."""
+        removed = []
+        begun_before = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
+        for upload in unfinished_uploads(self._client, self._place, self._base + prefix):
+            key = upload.full_key.removeprefix(self._base)
+            if upload.begun_at > begun_before or keep(key):
+                continue
+            if not dry_run:
+                abort_unfinished(self._client, self._place, upload)
+            removed.append(key)
+        return removed
 
     def check_writable(self) -> None:
         """See `Storage.check_writable`."""

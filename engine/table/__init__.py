@@ -4,9 +4,18 @@ This is where the rooms of reading, staging and planning are joined; the coordin
 runner, `inspect` and `read_rows` all go through here, so that they all see the same rows.
 """
 
-from engine.table.chunks import read_chunk, read_chunk_columns, read_chunk_slices
+from engine.table.chunks import load_frames, read_chunk, read_chunk_columns, read_chunk_frame, read_chunk_slices
 from engine.table.look import Look
 from engine.table.pin import pin_source
 from engine.table.planner import TablePlanner
 
-__all__ = ["Look", "TablePlanner", "pin_source", "read_chunk", "read_chunk_columns", "read_chunk_slices"]
+__all__ = [
+    "Look",
+    "TablePlanner",
+    "load_frames",
+    "pin_source",
+    "read_chunk",
+    "read_chunk_columns",
+    "read_chunk_frame",
+    "read_chunk_slices",
+]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from engine.config import EngineConfig
 from engine.model import Chunk, Plan
-from engine.readers import Row, RowSlice, bytes_to_read, read_rows, read_slices, sliced
+from engine.readers import BrokenRow, Row, RowSlice, TextFrame, bytes_to_read, read_rows, read_slices, sliced
+from engine.results import original_row
 from engine.storage import Storage
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ def read_chunk(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: Eng
     Raises:
         SourceChangedError: the source was replaced since it was planned.
     """
+    if plan.added_column is not None:
+        rows = read_chunk(storage, key, replace(plan, added_column=None), chunk, config)
+        return (_original(row, config) for row in rows)
     if plan.form == "arrow":
         from engine.readers.arrow_rows import read_arrow_rows
 
@@ -35,10 +41,36 @@ def read_chunk_slices(
     storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig, *, max_rows: int
 ) -> Iterator[RowSlice]:
     """As `read_chunk`, but slices of 1 to `max_rows` rows, with their texts where these are known."""
-    if plan.form == "arrow":
+    if plan.form == "arrow" or plan.added_column is not None:
         return sliced(read_chunk(storage, key, plan, chunk, config), max_rows)
     data = _text_bytes(storage, key, plan, chunk, config)
     return read_slices(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes, max_rows=max_rows)
+
+
+def load_frames() -> None:
+    """Load ahead of time what `read_chunk_frame` needs."""
+    import_module("engine.readers.frames")
+    import_module("polars")
+    import_module("pyarrow")
+
+
+def read_chunk_frame(
+    storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig, *, names: Sequence[str]
+) -> TextFrame | None:
+    """As `read_chunk`, but as a frame with the given columns; None where some row cannot stand in one."""
+    if plan.added_column is not None:
+        return None
+    if plan.form == "arrow":
+        if chunk.irregular or not names:
+            return None
+        import polars as pl
+
+        table = read_chunk_columns(storage, key, plan, chunk).select(range(len(names))).rename_columns(list(names))
+        return TextFrame(pl.DataFrame(table), None)
+    # numpy takes a while to load, and row handlers need none.
+    from engine.readers.frames import read_frame
+
+    return read_frame(_text_bytes(storage, key, plan, chunk, config), chunk, plan.dialect, names)
 
 
 def read_chunk_columns(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> pa.Table:
@@ -52,6 +84,12 @@ def read_chunk_columns(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> 
     from engine.readers.arrow_rows import read_arrow
 
     return read_arrow(_arrow_bytes(storage, key, plan, chunk), plan.column_count)
+
+
+def _original(row: Row, config: EngineConfig) -> Row:
+    if isinstance(row, BrokenRow):
+        return replace(row, cells=original_row(row.cells, unescape_formulae=config.escape_formulae))
+    return original_row(row, unescape_formulae=config.escape_formulae)
 
 
 def _text_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig) -> bytes:

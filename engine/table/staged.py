@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
+from xml.etree.ElementTree import ParseError
 
 from engine.config import EngineConfig
-from engine.errors import SourceBinaryError
+from engine.errors import SourceBinaryError, SourceDamagedError
 from engine.model import Chunk, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE
@@ -20,6 +23,10 @@ from engine.table.look import Look
 
 if TYPE_CHECKING:
     from engine.staging.arrow import StagedTable
+
+#: What Python's modules for archives and XML raise on damaged workbooks, where nobody closer by tells of it; a
+#: KeyError means that there is no such part.
+_BAD_WORKBOOK = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ParseError, KeyError)
 
 
 class Stager(Protocol):
@@ -139,36 +146,6 @@ def stager_of(kind: SourceKind, source: Source, *, start_only: bool = False) -> 
 
 
 # Imported when they are called: text needs no pyarrow, which takes its time to load.
-def _stage_workbook(
-    source: Source,
-    options: ImportOptions,
-    config: EngineConfig,
-    target: Storage,
-    target_key: str,
-    *,
-    kind: SourceKind,
-    chunk_size: int,
-) -> StagedTable:
-    from engine.staging.excel.stage import stage_workbook
-
-    if kind not in config.excel_formats.split(","):
-        raise SourceBinaryError(
-            f"{source.url} is an Excel workbook of the kind {kind}; this installation reads {config.excel_formats}. "
-            "Save it as one of those, or as CSV.",
-            source=source.url,
-        )
-    return stage_workbook(
-        source,
-        options,
-        config,
-        target,
-        target_key,
-        kind=str(kind),
-        chunk_size=chunk_size,
-        check=partial(check_workbook, config=config, source=source.url),
-    )
-
-
 def _stage_ndjson(
     source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
 ) -> StagedTable:
@@ -191,6 +168,43 @@ def _stage_start_of_parquet(
     from engine.table.stage_parquet import stage_parquet
 
     return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size, start_only=True)
+
+
+def _stage_workbook(
+    source: Source,
+    options: ImportOptions,
+    config: EngineConfig,
+    target: Storage,
+    target_key: str,
+    *,
+    kind: SourceKind,
+    chunk_size: int,
+) -> StagedTable:
+    from engine.staging.excel.stage import stage_workbook
+
+    if kind not in config.excel_formats.split(","):
+        raise SourceBinaryError(
+            f"{source.url} is an Excel workbook of the kind {kind}; this installation reads {config.excel_formats}. "
+            "Save it as one of those, or as CSV.",
+            source=source.url,
+        )
+    try:
+        return stage_workbook(
+            source,
+            options,
+            config,
+            target,
+            target_key,
+            kind=str(kind),
+            chunk_size=chunk_size,
+            check=partial(check_workbook, config=config, source=source.url),
+        )
+    except _BAD_WORKBOOK as error:
+        raise SourceDamagedError(
+            f"{source.url} is damaged: a part of the workbook is not what it should be ({str(error)[:100]}). "
+            "Open it in a spreadsheet program and save it again.",
+            source=source.url,
+        ) from error
 
 
 #: Kind of source, but for text and workbooks, → what stages it.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from engine.config import EngineConfig
-from engine.model import Chunk, Dialect, Plan, Source
+from engine.model import Chunk, Detection, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE, ChunkCutter
 from engine.readers import (
@@ -14,17 +14,17 @@ from engine.readers import (
     DataStart,
     EncodingEvidence,
     Head,
-    RecordScanner,
     count_lines,
     find_data_start,
     look,
     needs_transcoding,
 )
+from engine.results import added_column_of, is_named_as_added
 from engine.staging import stage_as_utf8, staged_key
 from engine.storage import Storage, open_location
 from engine.table.look import Look
 
-#: How many places of a large source are sampled for its encoding when it is not scanned first.
+#: How many places of a large source are sampled for its encoding, its quotes and its escapes.
 _SAMPLES = 8
 _SAMPLE_BYTES = 64 * 1024
 #: Bytes read from the end of a source to see whether it ends in blank lines.
@@ -57,6 +57,7 @@ class TextPlanner:
         self._evidence: EncodingEvidence | None = None
         self._total_rows: int | None = None
         self._has_mark = False
+        self._skip_lines = 0
 
     def look(self) -> Look:
         """Find encoding, dialect, header and where the data begins; stage the source where it has to be.
@@ -77,7 +78,7 @@ class TextPlanner:
             storage, key, mark_bytes, dialect = workspace, staged, 0, replace(dialect, encoding="utf-8")
         start = self._data_start(storage, key, readable, dialect, mark_bytes)
         return Look(
-            plan=_plan(dialect, start, readable),
+            plan=self._plan(dialect, start, readable, head.detection),
             confidence=head.confidence,
             source_encoding=source_encoding,
             mark_bytes=head.mark_bytes,
@@ -112,6 +113,9 @@ class TextPlanner:
             self._evidence = EncodingEvidence()
             self._evidence.add(header)
             blocks = self._evidence.watch(blocks)
+        # numpy takes a while to load, and those who only run chunks need none.
+        from engine.readers.scan import RecordScanner
+
         scanner = RecordScanner(plan.dialect, max_record_bytes=config.max_record_bytes)
         ready: list[Chunk] = []
         for block in scanner.scan(blocks, plan.data_start):
@@ -132,11 +136,17 @@ class TextPlanner:
 
     def settle_encoding(self, plan: Plan) -> Plan:
         """The plan with the encoding that the whole source speaks for, after `chunks` has ended."""
-        if self._evidence is None or self._evidence.verdict() == plan.dialect.encoding:
+        if self._evidence is None:
+            return plan
+        encoding, confidence = self._evidence.verdict_with_confidence()
+        detection = replace(plan.detection, confidence={**plan.detection.confidence, "encoding": confidence})
+        if encoding == plan.dialect.encoding or needs_transcoding(encoding):
+            # It is too late for a copy in UTF-8: the rows concerned fail, and say so.
             return plan
         storage, key = open_location(plan.readable.url, self._config)
-        dialect = replace(plan.dialect, encoding=self._evidence.verdict())
-        return _plan(dialect, self._data_start(storage, key, plan.readable, dialect, 0), plan.readable)
+        dialect = replace(plan.dialect, encoding=encoding)
+        start = self._data_start(storage, key, plan.readable, dialect, 0)
+        return self._plan(dialect, start, plan.readable, detection)
 
     def _judges_encoding(self, plan: Plan) -> bool:
         # A given name, a mark or a staged copy leaves nothing to judge; chunks that run already leave no time to.
@@ -148,8 +158,9 @@ class TextPlanner:
         size = source.size_bytes
         head = storage.read_range(key, 0, min(size, HEAD_BYTES), etag=source.etag)
         samples: list[bytes] = []
-        if not self._options.count_total_first and self._options.encoding is None:
-            # The first chunks start before the scan has seen everything: look further on by samples.
+        options = self._options
+        if None in (options.encoding, options.delimiter, options.quote_char, options.escape_char):
+            # What the start does not show, as quotes and other characters that come later, places further on may.
             step = (size - len(head)) // _SAMPLES
             if step > _SAMPLE_BYTES:
                 starts = range(len(head) + step - _SAMPLE_BYTES, size - _SAMPLE_BYTES + 1, step)
@@ -158,6 +169,7 @@ class TextPlanner:
                 samples = [storage.read_range(key, len(head), size, etag=source.etag)]
         found = look(head, self._options, source=source.url, is_whole=size == len(head), samples=tuple(samples))
         self._has_mark = found.mark_bytes > 0
+        self._skip_lines = found.skip_lines
         return found
 
     def _data_start(self, storage: Storage, key: str, readable: Source, dialect: Dialect, mark_bytes: int) -> DataStart:
@@ -168,6 +180,7 @@ class TextPlanner:
             self._options.header_rows,
             mark_bytes=mark_bytes,
             max_record_bytes=self._config.max_record_bytes,
+            skip_lines=self._skip_lines,
         )
 
     def _data_end(self, storage: Storage, key: str, plan: Plan) -> int:
@@ -185,12 +198,18 @@ class TextPlanner:
             step = min(4 * step, self._config.scan_block_bytes)
         return plan.data_start
 
-
-def _plan(dialect: Dialect, start: DataStart, readable: Source) -> Plan:
-    return Plan(
-        dialect=dialect,
-        header=start.header_records[-1] if start.header_records else (),
-        column_count=start.column_count,
-        data_start=start.data_start,
-        readable=readable,
-    )
+    def _plan(self, dialect: Dialect, start: DataStart, readable: Source, detection: Detection) -> Plan:
+        header = start.header_records[-1] if start.header_records else ()
+        added = added_column_of(header, self._options.added_columns)
+        if added is None and is_named_as_added(header) and self._options.added_columns == "auto":
+            advice = f"The last column is named {header[-1]}. If a result file added it, say added_columns=ignore."
+            detection = replace(detection, advice=(*detection.advice, advice))
+        return Plan(
+            dialect=dialect,
+            header=header[:-1] if added else header,
+            column_count=start.column_count - (added is not None),
+            data_start=start.data_start,
+            readable=readable,
+            detection=detection,
+            added_column=added,
+        )

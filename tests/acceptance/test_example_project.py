@@ -55,10 +55,10 @@ def test_every_import_task_has_its_queue(tmp_path: Path) -> None:
         tmp_path,
         "from project.celery import app\n"
         "from django_integration.imports import bridge\n"
-        "names = [bridge.PLAN_TASK, bridge.CHUNK_TASK, bridge.FINISH_TASK]\n"
+        "names = [bridge.PLAN_TASK, bridge.CHUNK_TASK, bridge.FINISH_TASK, bridge.HELP_TASK]\n"
         "answer = [app.amqp.router.route({}, name)['queue'].name for name in names]",
     )
-    assert answer == ["rowmill.control", "rowmill.chunks", "rowmill.control"]
+    assert answer == ["rowmill.control", "rowmill.chunks", "rowmill.control", "rowmill.chunks"]
 
 
 def test_preparing_is_repeatable(tmp_path: Path) -> None:

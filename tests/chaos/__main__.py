@@ -33,14 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             job_id, seen, shots = _import_under_fire(stack, wanted, folder)
             seconds = time.monotonic() - began
             verdict = judge(stack, job_id, rows=wanted.rows, refused=refused, seen=seen, folder=folder)
-            (last,) = (
-                stack.database()
-                .execute(
-                    "SELECT sum(attempt)::bigint, count(*) FROM rowmill_imports_importchunk WHERE job_id = %s", [job_id]
-                )
-                .fetchall()
-            )
-        _tell_all(shots, verdict, seconds, attempts=int(str(last[0])), chunks=int(str(last[1])))
+            with stack.database() as database:
+                query = "SELECT sum(attempt)::bigint, count(*) FROM rowmill_imports_importchunk WHERE job_id = %s"
+                ((attempts, chunks),) = database.execute(query, [job_id]).fetchall()
+        _tell_all(shots, verdict, seconds, attempts=int(str(attempts)), chunks=int(str(chunks)))
     return 1 if verdict.violations else 0
 
 
@@ -73,7 +69,9 @@ def _tell_all(shots: Shots, verdict: Verdict, seconds: float, *, attempts: int, 
     _tell(f"\nthe import took {seconds:,.0f} s; {chunks:,} chunks in {attempts:,} attempts")
     for name, number in sorted(shots.fired.items()):
         _tell(f"  {number:>5}  {name}")
-    _tell_times("chunks of dead processes in other hands after", shots.seconds_to_recover)
+    for name, times in sorted(shots.seconds_to_recover.items()):
+        _tell_times(f"chunks held by a {name} in other hands after", times)
+    _tell(f"{shots.unrecovered} chunks of dead processes in nobody's hands at the end")
     _tell_times("wipes of the broker, work went on after", shots.seconds_to_recover_wipes)
     _tell(f"lost {verdict.lost}, duplicated {verdict.duplicated}, violations {len(verdict.violations)}")
     for violation in verdict.violations:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from tests.chaos.stack import Stack, Supervised
 
 _LOOK_SECONDS = 0.1
 #: Of a hundred shots so many hit …
-_WEIGHTS = {"child": 70, "worker": 10, "parent": 6, "deploy": 6, "web": 4, "owner": 4}
+_WEIGHTS = {"child": 70, "worker": 10, "parent": 6, "deploy": 6, "web": 4, "busy": 4}
 
 
 @dataclass(slots=True)
@@ -26,8 +27,8 @@ class Shots:
     """What was done, and how long it took until work went on."""
 
     fired: Counter[str] = field(default_factory=Counter)
-    seconds_to_recover: list[float] = field(default_factory=list)
-    """From the death of a process until each chunk it held was in other hands."""
+    seconds_to_recover: dict[str, list[float]] = field(default_factory=dict)
+    """By what was hit: from the death of a process until each chunk it held was in other hands."""
     seconds_to_recover_wipes: list[float] = field(default_factory=list)
     """From a wipe of the broker until the next chunk was committed."""
     unrecovered: int = 0
@@ -63,19 +64,15 @@ class Shooter:
         self._database.close()
 
     def _run(self) -> None:
-        has_hit_merge = False
+        has_hit_merge = not self._plan
         while not self._ended.wait(_LOOK_SECONDS):
             rows, phase, owner = self._progress()
-            if phase == "merging" and owner and not has_hit_merge and self._plan_had_kills:
+            if phase == "merging" and owner and not has_hit_merge:
                 has_hit_merge = True  # what nobody would hit by chance: the process that puts the files together
-                self._hit_owner(owner, "owner")
+                self._hit_owner(owner)
             if self._plan and rows >= self._plan[0][1]:
                 what, _ = self._plan.pop(0)
                 self._wipe() if what == "wipe" else self._kill()
-
-    @property
-    def _plan_had_kills(self) -> bool:
-        return bool(self._plan or self.shots.fired)
 
     def _progress(self) -> tuple[int, str, str | None]:
         row = self._database.execute(
@@ -103,12 +100,12 @@ class Shooter:
             held = self._held_by([worker.pid, *children])
             worker.signal_all(signal.SIGKILL)
             self.shots.fired["whole worker"] += 1
-            self._time_recovery(held)
+            self._time_recovery("whole worker", held)
         elif target == "parent":
             self._end(worker.pid, "worker's parent alone")
         else:
             children = [pid for each in self._stack.workers for pid in each.children()]
-            busy = [pid for pid in children if self._held_by([pid])] if target == "owner" else []
+            busy = [pid for pid in children if self._held_by([pid])] if target == "busy" else []
             if children:
                 self._end(self._random.choice(busy or children), "worker's child")
 
@@ -117,9 +114,9 @@ class Shooter:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             self.shots.fired[name] += 1
-            self._time_recovery(held)
+            self._time_recovery(name, held)
 
-    def _hit_owner(self, owner: str, _: str) -> None:
+    def _hit_owner(self, owner: str) -> None:
         pid = int(owner.split("|")[-2])
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -138,12 +135,13 @@ class Shooter:
             if int(str(owner).split("|")[-2]) in pids
         ]
 
-    def _time_recovery(self, held: list[tuple[int, int]]) -> None:
+    def _time_recovery(self, name: str, held: list[tuple[int, int]]) -> None:
         began = time.monotonic()
         if held:
-            self._watch(lambda: self._watch_chunks(held, began))
+            times = self.shots.seconds_to_recover.setdefault(name, [])
+            self._watch(lambda: self._watch_chunks(held, began, times))
 
-    def _watch_chunks(self, held: list[tuple[int, int]], began: float) -> None:
+    def _watch_chunks(self, held: list[tuple[int, int]], began: float, times: list[float]) -> None:
         waiting = dict(held)
         query = (
             "SELECT chunk_index, attempt, status FROM rowmill_imports_importchunk"
@@ -154,7 +152,7 @@ class Shooter:
                 for index, attempt, status in database.execute(query, [self._job_id, list(waiting)]).fetchall():
                     if status == "done" or int(str(attempt)) > waiting[int(str(index))]:
                         del waiting[int(str(index))]
-                        self.shots.seconds_to_recover.append(time.monotonic() - began)
+                        times.append(time.monotonic() - began)
         self.shots.unrecovered += len(waiting)
 
     def _wipe(self) -> None:
@@ -182,7 +180,7 @@ class Shooter:
     def _in_hand_rows(self) -> int:
         return 4 * 1_000
 
-    def _watch(self, action: object) -> None:
-        thread = threading.Thread(target=action)  # type: ignore[arg-type]
+    def _watch(self, action: Callable[[], None]) -> None:
+        thread = threading.Thread(target=action)
         thread.start()
         self._threads.append(thread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,7 +92,9 @@ class Supervised:
 
 def _does_work(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
-        return process.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(process.cmdline())
+        words = " ".join(process.cmdline())
+        # Multiprocessing's and billiard's helpers, which clean up semaphores.
+        return process.status() != psutil.STATUS_ZOMBIE and not re.search("(resource|semaphore)_tracker", words)
     return False
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import os
 import pty
 import shlex
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -239,3 +241,53 @@ def test_modules_of_the_standard_librarys_names_beside_the_handler_do_no_harm(tm
     write_table(tmp_path / "t.csv", 3)
     done = rowmill("run", "t.csv", "--handler", "mine.accept", "--json", cwd=tmp_path)
     assert the_object(done.stdout)["success_count"] == 3, done.stderr
+
+
+def test_retry_runs_the_refused_rows_alone(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 100)
+    done = rowmill("run", "t.csv", "--handler", f"{HANDLERS}.refuse_sevenths", "--json", cwd=tmp_path)
+    first = the_object(done.stdout)
+    assert first["errors_by_message"]
+    done = rowmill("retry", first["id"][:8], "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    second = the_object(done.stdout)
+    assert (second["total_rows"], second["status"]) == (14, "succeeded")
+    assert second["id"] != first["id"]
+    files = second["result_files"]
+    again = [row[:2] for kind in ("success_file", "failed_file") for row in read_table(files[kind]["url"])]
+    assert sorted(again) == sorted(row[:2] for row in read_table(first["result_files"]["failed_file"]["url"]))
+    assert files["success_file"]["url"].endswith("t.retry.success.csv")
+    assert list((tmp_path / "rowmill-results" / ".rowmill").rglob("*.csv")) == []
+    third = the_object(rowmill("retry", "--json", cwd=tmp_path).stdout)
+    assert third["total_rows"] == second["failure_count"]
+
+
+def test_what_has_ended_well_is_neither_retried_nor_paused_nor_resumed(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 3)
+    rowmill("run", "t.csv", "--handler", f"{HANDLERS}.accept", cwd=tmp_path)
+    says = {"retry": "has refused no row", "pause": "cannot be paused", "resume": "cannot be resumed"}
+    for command, text in says.items():
+        done = rowmill(command, cwd=tmp_path)
+        assert (done.returncode, text in done.stderr) == (42, True), done.stderr
+
+
+def test_a_job_that_nobody_runs_can_be_paused_and_resumed(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 3)
+    rowmill("run", "t.csv", "--handler", f"{HANDLERS}.accept", cwd=tmp_path)
+    ledger = tmp_path / "rowmill-results" / ".rowmill" / "ledger.sqlite3"
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("UPDATE jobs SET status = 'running', phase = 'processing'")
+    assert the_object(rowmill("pause", "--json", cwd=tmp_path).stdout)["phase"] == "paused"
+    assert "running (paused)" in rowmill("status", cwd=tmp_path).stdout
+    assert the_object(rowmill("resume", "--json", cwd=tmp_path).stdout)["phase"] == "processing"
+
+
+def test_too_many_errors_have_an_exit_code_and_files(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 100)
+    flags = ("--handler", f"{HANDLERS}.refuse_sevenths", "--max-errors", "3", "--chunk-size", "10", "--workers", "1")
+    done = rowmill("run", "t.csv", *flags, "--json", cwd=tmp_path)
+    report = the_object(done.stdout)
+    assert (done.returncode, report["error_code"]) == (52, "too_many_errors")
+    assert sum(len(read_table(file["url"])) for file in report["result_files"].values()) == 100
+    done = rowmill("run", "t.csv", "--handler", f"{HANDLERS}.accept", "--max-error-rate", "2", cwd=tmp_path)
+    assert (done.returncode, "max_error_rate must be a number from 0 to 1" in done.stderr) == (2, True)

@@ -13,6 +13,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 #: Tests that store something set a folder of their own.
 MEDIA_ROOT = os.environ.get("TEST_MEDIA_ROOT") or os.path.join(tempfile.gettempdir(), "rowmill-test-media")
+#: `s3://bucket` in place of that folder.
+FILES_STORAGE_URL = os.environ.get("TEST_STORAGE_URL")
+FILES_S3_ENDPOINT_URL = os.environ.get("TEST_S3_ENDPOINT_URL")
 
 CELERY_BROKER_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 #: A test that waits for recovery does not wait for long.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
+
+from engine.errors import LedgerError, LedgerUnavailableError
+from engine.ledger import Ledger
 
 #: Seconds after which a worker gives up.
 _PATIENCE_SECONDS = 60.0
@@ -20,8 +23,15 @@ def migrate() -> None:
     call_command("migrate", run_syncdb=True, verbosity=0)
 
 
-def start(path: str, handler: str, options: dict[str, Any], *, jobs: int = 1) -> list[str]:
-    """Write queued jobs over a file of the media folder, as requests do, each of a user of its own; nobody is told."""
+def start(
+    path: str, handler: str, options: dict[str, Any], *, jobs: int = 1, user: str | None = None, key: str | None = None
+) -> list[str]:
+    """Write queued jobs over a stored file, as requests do; nobody is told.
+
+    Args:
+        user: who asks; by default somebody new for every job.
+        key: the Idempotency-Key of the request.
+    """
     from django.contrib.auth.models import User
     from django.db import transaction
 
@@ -34,9 +44,11 @@ def start(path: str, handler: str, options: dict[str, Any], *, jobs: int = 1) ->
     handler_path = f"tests.django_integration.myapp.handlers.{handler}"
     made = []
     for _ in range(jobs):
-        user = User.objects.create(username=secrets.token_hex(8), is_superuser=True)
+        asking, _ = User.objects.get_or_create(username=user or secrets.token_hex(8), defaults={"is_superuser": True})
+        request = services.StartRequest(
+            user=asking, file_id=file.pk, options=options, handler_path=handler_path, idempotency_key=key
+        )
         with transaction.atomic():
-            request = services.StartRequest(user=user, file_id=file.pk, options=options, handler_path=handler_path)
             job, _ = services.start(request, send=lambda *_: None)
         made.append(str(job.pk))
     return made
@@ -45,39 +57,59 @@ def start(path: str, handler: str, options: dict[str, Any], *, jobs: int = 1) ->
 class Messages:
     """An executor whose messages wait in this process, and are lost with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lose_every: int | None = None, copies: int = 1) -> None:
+        """
+        Args:
+            lose_every: of so many messages one never arrives.
+            copies: how often each of the others does.
+        """
         self.waiting: list[tuple[Any, ...]] = []
+        self._lose_every = lose_every
+        self._copies = copies
+        self._sent = 0
 
     def send_chunks(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
-        self.waiting += [("chunk", job_id, index) for index in chunk_indexes]
+        for index in chunk_indexes:
+            self._send("chunk", job_id, index)
 
     def send_plan(self, job_id: str) -> None:
-        self.waiting.append(("plan", job_id))
+        self._send("plan", job_id)
 
     def send_finish(self, job_id: str) -> None:
-        self.waiting.append(("finish", job_id))
+        self._send("finish", job_id)
+
+    def _send(self, *message: Any) -> None:
+        self._sent += 1
+        if self._lose_every is None or self._sent % self._lose_every:
+            self.waiting += [message] * self._copies
 
 
-def work(job_id: str, *, resume: bool = False) -> None:
+def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
     """Be a worker that does whatever there is to do for a job, until it has ended.
 
     Args:
-        resume: let a failed job go on first.
+        resume: let the job go on when it has failed.
+        messages_go: see `Messages`.
     """
+    from django.db import close_old_connections
+
     from django_integration.imports import bridge
     from engine.chunk_runner import ChunkRunner
     from engine.ledger.owner import this_process
     from engine.runtime.job_steps import JobSteps
 
-    parts, messages = bridge.process_parts(), Messages()
+    parts, messages = bridge.process_parts(), Messages(**messages_go)
     runner = ChunkRunner(parts.ledger, parts.progress, parts.config, owner=this_process())
     steps = JobSteps(parts.coordinator, runner, messages)
-    if resume:
-        parts.coordinator.resume(job_id)
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not parts.ledger.job(job_id).status.is_final:
+    while not _is_over(parts.ledger, job_id, resume=resume):
+        close_old_connections()  # as Celery does between two tasks
+        if resume and parts.ledger.job(job_id).status == "failed":
+            parts.coordinator.resume(job_id)
+            resume = False
         if not messages.waiting:
-            parts.coordinator.recover(job_id, messages)
+            with suppress(LedgerError):
+                parts.coordinator.recover(job_id, messages)
         if not messages.waiting:
             time.sleep(0.02)
         if time.monotonic() > deadline:
@@ -87,14 +119,38 @@ def work(job_id: str, *, resume: bool = False) -> None:
             getattr(steps, step)(*arguments)
 
 
+def cancel(job_id: str, after_seconds: float) -> None:
+    """Cancel a job twice, as an impatient user does."""
+    from django_integration.imports import services
+    from django_integration.imports.models import ImportJob
+
+    time.sleep(after_seconds)
+    for _ in range(2):
+        services.cancel(ImportJob.objects.get(pk=job_id))
+
+
+def _is_over(ledger: Ledger, job_id: str, *, resume: bool) -> bool:
+    try:
+        status = ledger.job(job_id).status
+        return status.is_final and not (resume and status == "failed")
+    except LedgerUnavailableError:
+        return False
+
+
 def tell(job_ids: list[str]) -> list[dict[str, Any]]:
     """The jobs' ends: their status and counts, the rows that the handler wrote, their files."""
     from django_integration.conf import storage_root
+    from django_integration.files.storage import engine_config
     from django_integration.imports import bridge
     from django_integration.imports.models import ImportJob
+    from engine.storage import open_storage
     from tests.django_integration.myapp.models import SeenRow
 
-    root = Path(storage_root())
+    storage = open_storage(storage_root(), engine_config())
+
+    def text_of(key: str) -> str:
+        return storage.read_range(key, 0, storage.stat(key).size_bytes).decode()
+
     told = []
     for job_id in job_ids:
         job = ImportJob.objects.get(pk=job_id)
@@ -110,7 +166,7 @@ def tell(job_ids: list[str]) -> list[dict[str, Any]]:
                 "live_rows": None if live is None else live.counts.processed_rows,
                 "attempts": list(job.chunks.order_by("chunk_index").values_list("attempt", flat=True)),
                 "written_rows": list(rows),
-                "files": [(root / key).read_text() if key else None for key in (job.success_key, job.failed_key)],
+                "files": [text_of(key) if key else None for key in (job.success_key, job.failed_key)],
             }
         )
     return told

@@ -79,10 +79,9 @@ def _fail_and_take_over(
         }
         first[point] = forks.begin("work", jobs[point], environ=environ)
     fates = {point: child.wait() for point, child in first.items()}
-    statuses = [end["status"] for end in forks.call("tell", list(jobs.values()))]
-    for point, status in zip(POINTS, statuses, strict=True):
+    for point in POINTS:
         # An error that nobody foresaw fails the job, which keeps what was done and can be resumed.
-        second[point] = forks.begin("work", jobs[point], resume=action == "raise" and status == "failed")
+        second[point] = forks.begin("work", jobs[point], resume=action == "raise")
     for point, child in second.items():
         assert child.wait() == "exit 0", (point, child.error())
     zombies: list[Child] = list(first.values()) if action == "hang" else []

@@ -28,13 +28,13 @@ class Zygote:
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
         self._process = process
-        self._folder = folder
+        self.folder = folder
         self._number = 0
 
     def begin(self, call: str, *arguments: Any, environ: Mapping[str, str] | None = None, **options: Any) -> Child:
         """Fork a child that calls a function of `forked_worker`."""
         self._number += 1
-        answer = self._folder / f"answer-{self._number}.json"
+        answer = self.folder / f"answer-{self._number}.json"
         request = {"call": call, "arguments": arguments, "options": options, "environ": dict(environ or {})}
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None

@@ -9,20 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from engine.config import EngineConfig
 from engine.errors import RowmillError
-from engine.readers import BrokenRow, check_workbook
+from engine.readers import BrokenRow
 from tests.reading import read
 
 
 def main(what: str, path: str) -> None:
-    """`what`: "inspect" as users do, "check" a workbook, or "rows" to count the good and the broken ones."""
+    """`what`: "inspect" as users do, or "rows" to count the good and the broken ones."""
     found: dict[str, Any] = {}
     try:
-        if what == "check":
-            with Path(path).open("rb") as file:
-                check_workbook(file, EngineConfig(), source=path)
-        elif what == "inspect":
+        if what == "inspect":
             found["rows"] = engine.inspect(path).total_rows
         else:
             rows = read(Path(path)).rows

@@ -92,7 +92,12 @@ def test_a_move_writes_its_changes_with_it(ledger: Ledger, other: Ledger) -> Non
         "started_at": NOW + timedelta(seconds=1),
         "finished_at": NOW + timedelta(seconds=2.5),
         "counts": Counts(success_count=20, failure_count=10),
-        "result_files": ResultFiles(success_url=f"{STORAGE_ROOT}/x/a.csv", failed_url=f"{STORAGE_ROOT}/x/b.csv"),
+        "forgiven": Counts(success_count=5, failure_count=7),
+        "result_files": ResultFiles(
+            success_url=f"{STORAGE_ROOT}/x/a.csv",
+            failed_url=f"{STORAGE_ROOT}/x/b.csv",
+            unprocessed_url=f"{STORAGE_ROOT}/x/c.csv",
+        ),
         "error_code": "inconsistent",
         "error_message": "säid",
     }
@@ -209,7 +214,62 @@ def test_a_cancel_can_be_asked_for_again_until_the_job_has_ended(ledger: Ledger)
     assert ledger.request_cancel(job_id) is False
 
 
+def test_a_paused_job_gives_no_claims_until_it_may_go_on(ledger: Ledger, other: Ledger) -> None:
+    job_id = start(ledger)
+    held = claim(ledger, job_id, 0)
+    assert ledger.send_chunks(job_id, window=2) == [1]
+    assert [ledger.set_paused(job_id, True), ledger.set_paused(job_id, True)] == [True, True]
+    assert other.job(job_id).paused
+    assert other.claim(job_id, 1, owner="o", token="t") is None
+    commit(ledger, held)
+    assert statuses(ledger, job_id) == [ChunkStatus.DONE, ChunkStatus.SENT, ChunkStatus.PLANNED]
+    assert ledger.set_paused(job_id, False)
+    # Its message may have come while nobody could begin it.
+    assert statuses(ledger, job_id) == [ChunkStatus.DONE, ChunkStatus.PLANNED, ChunkStatus.PLANNED]
+    assert other.send_chunks(job_id, window=9) == [1, 2]
+    claim(other, job_id, 1)
+
+
+def test_a_job_that_has_ended_is_not_paused(ledger: Ledger) -> None:
+    job_id = start(ledger)
+    ledger.move_job(job_id, expected=[(Status.RUNNING, Phase.PROCESSING)], status=Status.SUCCEEDED, phase=None)
+    assert ledger.set_paused(job_id, True) is False
+    assert not ledger.job(job_id).paused
+    with pytest.raises(JobNotFoundError):
+        ledger.set_paused("none", True)
+
+
+def test_a_job_that_has_its_error_gives_no_claims(ledger: Ledger) -> None:
+    job_id = start(ledger)
+    moved = [(Status.RUNNING, Phase.PROCESSING)]
+    ledger.move_job(job_id, expected=moved, status=Status.RUNNING, phase=Phase.PROCESSING, error_code="full")
+    assert ledger.claim(job_id, 0, owner="o", token="t") is None
+
+
 # Chunks
+
+
+def test_dropped_chunks_are_planned_again(ledger: Ledger) -> None:
+    job_id = start(ledger)
+    commit(ledger, claim(ledger, job_id, 1))
+    ledger.drop_chunks(job_id)
+    assert (ledger.begun_chunks(job_id), ledger.unfinished_chunks(job_id)) == (1, 0)
+    ledger.restore_chunks(job_id)
+    assert statuses(ledger, job_id) == [ChunkStatus.PLANNED, ChunkStatus.DONE, ChunkStatus.PLANNED]
+    claim(ledger, job_id, 0)
+    assert ledger.begun_chunks(job_id) == 2
+
+
+def test_messages_are_summed_over_committed_chunks(ledger: Ledger, other: Ledger) -> None:
+    job_id = start(ledger)
+    assert ledger.messages(job_id) == {}
+    for index, messages in enumerate([{"no email": 2, "späte \\0 Zeile": 1}, {"no email": 3}]):
+        done = dataclasses.replace(outcome(7, 3), messages=messages)
+        held = claim(ledger, job_id, index)
+        with ledger.work(held) as work:
+            work.commit(done)
+    claim(ledger, job_id, 2)
+    assert list(other.messages(job_id).items()) == [("no email", 5), ("späte \\0 Zeile", 1)]
 
 
 def test_chunks_come_back_as_they_were_planned(ledger: Ledger, other: Ledger) -> None:

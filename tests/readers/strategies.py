@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -17,7 +18,22 @@ line_ends = st.sampled_from(["\n", "\r\n", "\r"])
 block_sizes = st.one_of(st.integers(1, 20), st.integers(1, 400))
 record_limits = st.one_of(st.integers(1, 40), st.just(1 << 20))
 
-_SOUPS = ['"\n,a', '"\r\n,ab', '"",,\n\rab\n', "a\n", "a\r", 'ab"\n', '"', '"\n', '",', "\r\n,a", '"a,é\n']
+_SOUPS = [
+    '"\\\n,a',
+    '\\\r\n,"',
+    '" \n,a',
+    '"\n,a',
+    '"\r\n,ab',
+    '"",,\n\rab\n',
+    "a\n",
+    "a\r",
+    'ab"\n',
+    '"',
+    '"\n',
+    '",',
+    "\r\n,a",
+    '"a,é\n',
+]
 
 
 def examples(count: int) -> settings:
@@ -65,6 +81,38 @@ def tables(draw: st.DrawFn, *, max_rows: int = 8) -> TableText:
     if draw(st.booleans()):
         text = text.rstrip("\r\n") if text.endswith(("\r", "\n")) else text
     return TableText(text + "".join(draw(st.lists(line_ends, max_size=3))), delimiter, quote_char)
+
+
+@dataclass(frozen=True)
+class WrittenTable:
+    """Rows, and the text that `csv.writer` made of them."""
+
+    rows: list[list[str]]
+    text: str
+    form: dict[str, Any]
+    """Delimiter, quote_char and escape_char, as the import options have them."""
+
+
+@st.composite
+def written_tables(draw: st.DrawFn, *, max_rows: int = 8) -> WrittenTable:
+    """A table in any dialect of `csv.writer`: any delimiter, every way of quoting and of escaping, any line end."""
+    delimiter = draw(st.sampled_from(",;\t|^~: "))
+    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC, csv.QUOTE_NONE]))
+    quote_char = None if quoting == csv.QUOTE_NONE else draw(st.sampled_from("\"'"))
+    doubles = draw(st.booleans())
+    escape_char = "\\" if quoting == csv.QUOTE_NONE or not doubles else draw(st.sampled_from([None, "\\"]))
+    alphabet = st.sampled_from(f"ab1 é\\\\\"'\r\n{delimiter}")
+    rows = draw(st.lists(st.lists(st.one_of(st.text(alphabet, max_size=4), cells()), max_size=4), max_size=max_rows))
+    if quoting == csv.QUOTE_NONE:
+        rows = [["x"] if row == [""] else row for row in rows]  # csv.writer has no form for it
+    end, lines = draw(line_ends), []
+    form: dict[str, Any] = {"delimiter": delimiter, "quotechar": quote_char, "escapechar": escape_char}
+    for row in rows:
+        line = io.StringIO()
+        csv.writer(line, quoting=quoting, doublequote=doubles, **form).writerow(row)  # as in `tables`
+        lines.append(line.getvalue().removesuffix("\r\n") + end)
+    names = {"delimiter": delimiter, "quote_char": quote_char, "escape_char": escape_char}
+    return WrittenTable(rows, "".join(lines), names)
 
 
 def is_told_as_text(table: TableText) -> bool:

@@ -111,7 +111,7 @@ def test_a_given_quote_is_kept_and_none_means_none() -> None:
 @pytest.mark.parametrize("delimiter", [*DELIMITERS, "'", '"', " ", "^", "]", "-"])
 def test_delimiter_and_quote_always_differ(delimiter: str) -> None:
     text = f"a{delimiter}b\n'c'{delimiter}'d'\n'e'{delimiter}'f'\n"
-    verdict = detect_dialect(text, is_whole=True, delimiters=(delimiter,))
+    verdict = detect_dialect(text, is_whole=True, delimiter=delimiter)
     assert verdict.delimiter == delimiter != verdict.quote_char
     assert detect_dialect(text, is_whole=True, quote_char=delimiter).delimiter != delimiter
 

@@ -35,11 +35,11 @@ def every_text_encoding() -> list[str]:
 @pytest.mark.parametrize("text", [LATIN, CYRILLIC, CHINESE, "a,b\n", "1\n", "a,\U0001f600\n" * 3])
 def test_wide_encodings_are_found_with_and_without_a_mark(text: str) -> None:
     for encoding in WIDE:
-        assert detect_encoding(text.encode(encoding)) == (encoding, 0)
+        assert detect_encoding(text.encode(encoding))[:2] == (encoding, 0)
         mark = "\ufeff".encode(encoding)
-        assert detect_encoding(mark + text.encode(encoding)) == (encoding, len(mark))
-    assert detect_encoding(codecs.BOM_UTF8 + text.encode()) == ("utf-8", 3)
-    assert detect_encoding(text.encode()) == ("utf-8", 0)
+        assert detect_encoding(mark + text.encode(encoding))[:2] == (encoding, len(mark))
+    assert detect_encoding(codecs.BOM_UTF8 + text.encode())[:2] == ("utf-8", 3)
+    assert detect_encoding(text.encode())[:2] == ("utf-8", 0)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_the_verdict_does_not_depend_on_how_the_bytes_come(text: str, draw: st.D
 @given(st.text(st.sampled_from("éü漢\U0001f600a"), min_size=4), st.integers(0, 12), st.integers(0, 12))
 def test_a_sample_cut_inside_characters_is_judged_by_its_whole_ones(text: str, start: int, end: int) -> None:
     data = text.encode()
-    assert detect_encoding(b"a,b\n", [data[start : len(data) - end]]) == ("utf-8", 0)
+    assert detect_encoding(b"a,b\n", [data[start : len(data) - end]])[:2] == ("utf-8", 0)
 
 
 def test_a_code_page_is_found_by_bytes_that_cannot_be_utf_8() -> None:
-    assert detect_encoding("Größe,prénom\n".encode("cp1252")) == ("cp1252", 0)
-    assert detect_encoding("“quoted” – text\n".encode("cp1252")) == ("cp1252", 0)
-    assert detect_encoding("naïve\x81\x8d\n".encode("latin-1")) == ("iso8859-1", 0)
-    assert detect_encoding(b"plain\n", ["é".encode("cp1252") * 3]) == ("cp1252", 0)
+    assert detect_encoding("Größe,prénom\n".encode("cp1252"))[:2] == ("cp1252", 0)
+    assert detect_encoding("“quoted” – text\n".encode("cp1252"))[:2] == ("cp1252", 0)
+    assert detect_encoding("naïve\x81\x8d\n".encode("latin-1"))[:2] == ("iso8859-1", 0)
+    assert detect_encoding(b"plain\n", ["é".encode("cp1252") * 3])[:2] == ("cp1252", 0)
 
 
 def test_few_broken_bytes_do_not_make_a_utf_8_text_a_code_page() -> None:
@@ -97,7 +97,7 @@ def test_few_broken_bytes_do_not_make_a_utf_8_text_a_code_page() -> None:
 def test_stray_utf_8_characters_do_not_hide_that_the_rest_is_a_code_page_with_curly_quotes() -> None:
     # The second byte of "Á" in UTF-8 is one that cp1252 leaves undefined.
     data = "Á".encode() + "“a” “b” “c”".encode("cp1252")
-    assert detect_encoding(data) == ("cp1252", 0)
+    assert detect_encoding(data)[:2] == ("cp1252", 0)
 
 
 def test_a_character_cut_by_the_end_of_the_source_counts_against_utf_8() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,15 @@ from tests.readers.growth import assert_linear
 from tests.readers.reference import count_lines as reference_count
 from tests.readers.reference import csv_rows, reference_records, without_trailing_blank_lines
 from tests.readers.strategies import TableText, examples, record_limits, soups, tables
+
+#: Dialects with more than delimiter and quote.
+FORMS: list[dict[str, Any]] = [
+    {"escape_char": "\\"},
+    {"escape_char": "\\", "quote_char": None},
+    {"skips_blanks": True},
+    {"skips_blanks": True, "escape_char": "\\"},
+    {"delimiter": " ", "escape_char": "\\"},
+]
 
 Triple = tuple[int, int, bool]
 
@@ -36,6 +47,18 @@ def test_records_are_those_of_the_rule_written_out(data: bytes, max_record_bytes
     assert split(data, max_record_bytes=max_record_bytes) == [(r.start, r.end, r.is_broken) for r in expected]
 
 
+@examples(500)
+@given(soups(), record_limits, st.sampled_from(FORMS))
+def test_records_with_escapes_and_blanks_are_those_of_the_rule_too(
+    data: bytes, max_record_bytes: int, form: dict[str, Any]
+) -> None:
+    skip = "quoted" if form.get("skips_blanks") else "never"
+    given = {name: value for name, value in form.items() if name != "skips_blanks"}
+    expected = reference_records(data, max_record_bytes=max_record_bytes, **form)
+    found = split(data, max_record_bytes=max_record_bytes, dialect=Dialect(**given, skip_initial_space=skip))
+    assert found == [(r.start, r.end, r.is_broken) for r in expected]
+
+
 @examples(300)
 @given(soups(), record_limits, st.data())
 def test_a_run_of_records_by_itself_has_the_same_records(data: bytes, limit: int, draw: st.DataObject) -> None:
@@ -55,8 +78,10 @@ def test_what_is_found_before_the_end_stays_true_whatever_follows(
     data: bytes, max_record_bytes: int, draw: st.DataObject
 ) -> None:
     seen = draw.draw(st.integers(0, len(data)))
-    early = split(data[:seen], max_record_bytes=max_record_bytes, is_last=False)
-    assert early == split(data, max_record_bytes=max_record_bytes)[: len(early)]
+    form = draw.draw(st.sampled_from([{}, {"escape_char": "\\"}, {"escape_char": "\\", "quote_char": None}]))
+    dialect = Dialect(**form)
+    early = split(data[:seen], max_record_bytes=max_record_bytes, is_last=False, dialect=dialect)
+    assert early == split(data, max_record_bytes=max_record_bytes, dialect=dialect)[: len(early)]
 
 
 @examples(200)
@@ -77,7 +102,9 @@ def test_every_record_of_a_written_table_is_a_row_of_csv(table: TableText) -> No
         ("a\r\nb\rc\n\rd", [("a\r\n", False), ("b\r", False), ("c\n", False), ("\r", False), ("d", False)]),
         ('"a\nb",c\nd\n', [('"a\nb",c\n', False), ("d\n", False)]),
         ('5" pipe\n6" pipe\n', [('5" pipe\n', False), ('6" pipe\n', False)]),
-        ('"a"b,c\nd\n', [('"a"b,c\n', False), ("d\n", False)]),
+        ('"a"b,c\nd\n', [('"a"b,c\n', True), ("d\n", False)]),
+        ('"a"b,"c\nd"\n', [('"a"b,"c\nd"\n', True)]),
+        ('"a"  ,c\nd\n', [('"a"  ,c\n', False), ("d\n", False)]),
         ('a,"b\nc\nd\n', [('a,"b\n', True), ("c\n", False), ("d\n", False)]),
         ('a,"b\nc,"d"\ne\n', [('a,"b\n', True), ('c,"d"\n', False), ("e\n", False)]),
         ('"x\ny","b\nc\n', [('"x\ny","b\n', True), ("c\n", False)]),

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.model import Chunk, Dialect
 from engine.readers import BrokenRow, Row, bytes_to_read, read_rows
 from engine.readers.rows import MAX_BROKEN_BYTES
 from tests.readers.growth import assert_linear
 from tests.readers.reference import csv_rows, without_trailing_blank_lines
-from tests.readers.strategies import TableText, examples, tables
+from tests.readers.strategies import TableText, WrittenTable, examples, tables, written_tables
 
 LIMIT = 1 << 24
 
@@ -37,6 +38,53 @@ def test_both_ways_of_reading_give_the_rows_of_csv(table: TableText) -> None:
     dialect = Dialect(delimiter=table.delimiter, quote_char=table.quote_char)
     expected = csv_rows(table.text, delimiter=table.delimiter, quote_char=table.quote_char)
     assert rows(data, dialect=dialect) == rows(data, dialect=dialect, irregular=True) == expected
+
+
+@examples(300)
+@given(written_tables(), st.booleans())
+def test_rows_of_any_dialect_come_back_as_they_were_written(table: WrittenTable, irregular: bool) -> None:
+    assert rows(table.text.encode(), dialect=Dialect(**table.form), irregular=irregular) == table.rows
+
+
+@examples(150)
+@given(written_tables())
+def test_blanks_at_the_start_of_cells_are_left_out_as_csv_does(table: WrittenTable) -> None:
+    form = table.form
+    if form["delimiter"] == " " or form["escape_char"]:
+        return  # Python 3.13 refuses the one, and what an escape before a blank means is our own
+    expected = csv_rows(table.text + "x", skip=True, delimiter=form["delimiter"], quote_char=form["quote_char"])[:-1]
+    assert rows(table.text.encode(), dialect=Dialect(**form, skip_initial_space="always")) == expected
+
+
+def test_a_blank_is_left_out_before_quotes_only_or_everywhere_or_nowhere() -> None:
+    data = b' a, b, "c, d"\n"e",f,  "g"\n'
+    always, quoted, never = (
+        rows(data, dialect=Dialect(skip_initial_space=skip)) for skip in ("always", "quoted", "never")
+    )  # type: ignore[arg-type]
+    assert always == [["a", "b", "c, d"], ["e", "f", "g"]]
+    assert quoted == [[" a", " b", "c, d"], ["e", "f", "g"]]
+    assert never == [[" a", " b", ' "c', ' d"'], ["e", "f", '  "g"']]
+    assert rows(b"1   a  b\n", dialect=Dialect(delimiter=" ", skip_initial_space="always")) == [["1", "a", "b"]]
+
+
+def test_an_escape_has_power_over_structure_only() -> None:
+    data = rb'"C:\temp\new","say \"hi\"",a\,b,\N,c\\d'
+    expected = [["C:\\temp\\new", 'say "hi"', "a,b", "\\N", "c\\d"]]
+    assert rows(data, dialect=Dialect(escape_char="\\")) == expected
+    assert rows(b"C:\\dir\\\n1\n", dialect=Dialect(escape_char="\\")) == [["C:\\dir\\"], ["1"]]
+    assert rows(b"a\\\nb,c\\\n", dialect=Dialect(escape_char="\\", quote_char=None)) == [["a\nb", "c\n"]]
+
+
+def test_text_behind_a_closing_quote_fails_its_row_and_names_its_line() -> None:
+    found = rows(b'a,"b\nc"\n1,"5" pipe"\n2,"x" \n', irregular=True)
+    assert found == [
+        ["a", "b\nc"],
+        BrokenRow(
+            ["1", '"5" pipe"'],
+            'Line 3: text follows the closing " of a cell. Double each " if it belongs to the text.',
+        ),
+        ["2", "x "],
+    ]
 
 
 def test_cells_are_text_and_ragged_rows_stay_ragged() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model import Dialect
-from engine.readers import RecordScanner
+from engine.readers.scan import RecordScanner
 from tests.readers.growth import assert_linear
 from tests.readers.reference import csv_rows, line_ends, reference_records
 from tests.readers.strategies import TableText, blocks_of, examples, record_limits, soups, tables
@@ -54,7 +54,12 @@ def scanned(
 def check(data: bytes, blocks: Iterable[bytes], dialect: Dialect, max_record_bytes: int) -> None:
     """Every byte belongs to the record that the reference says, however it came."""
     expected = reference_records(
-        data, delimiter=dialect.delimiter, quote_char=dialect.quote_char, max_record_bytes=max_record_bytes
+        data,
+        delimiter=dialect.delimiter,
+        quote_char=dialect.quote_char,
+        escape_char=dialect.escape_char,
+        skips_blanks=dialect.skip_initial_space != "never",
+        max_record_bytes=max_record_bytes,
     )
     ends, broken, lines = scanned(blocks, dialect, max_record_bytes)
     assert ends == [START + record.end for record in expected]
@@ -74,7 +79,10 @@ def exhaust(blocks: Iterable[bytes], *, max_record_bytes: int = 16 * MIB) -> int
 def test_any_bytes_fall_into_the_same_records_however_they_are_cut(
     draw: st.DataObject, data: bytes, max_record_bytes: int, quote_char: str | None
 ) -> None:
-    dialect = Dialect(delimiter="a" if quote_char == "," else ",", quote_char=quote_char)
+    escape_char = draw.draw(st.sampled_from([None, "\\"]))
+    skip = draw.draw(st.sampled_from(["never", "quoted"]))
+    delimiter = "a" if quote_char == "," else ","
+    dialect = Dialect(delimiter=delimiter, quote_char=quote_char, escape_char=escape_char, skip_initial_space=skip)
     check(data, draw.draw(blocks_of(data)), dialect, max_record_bytes)
     check(data, [data[i : i + 1] for i in range(len(data))], dialect, max_record_bytes)
 

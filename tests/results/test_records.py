@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.results.csv_format import encode_lines, result_line
-from engine.results.records import read_records
+from engine.results.records import count_records, read_records, record_pieces
 
 CELLS = st.one_of(
     st.text(alphabet=st.sampled_from('",\r\n\té😀\u2028\x0b\x1ea'), max_size=8),
@@ -30,3 +30,22 @@ def test_plain_newlines_and_a_missing_last_one_are_understood() -> None:
 def test_cells_beyond_the_csv_modules_limit_are_read() -> None:
     cell = 'x"\n' * 100_000
     assert list(read_records([encode_lines([result_line(["a"], cell)])])) == [["a", cell]]
+
+
+@given(
+    rows=st.lists(st.lists(CELLS, min_size=1, max_size=4), max_size=8),
+    block_bytes=st.integers(1, 60),
+    piece_bytes=st.integers(1, 60),
+)
+def test_pieces_are_whole_records_and_are_counted_right(
+    rows: list[list[str]], block_bytes: int, piece_bytes: int
+) -> None:
+    data = encode_lines([result_line(row[:-1], row[-1]) for row in rows])
+    blocks = [data[at : at + block_bytes] for at in range(0, len(data), block_bytes)]
+    pieces = list(record_pieces(blocks, piece_bytes))
+    assert b"".join(pieces) == data
+    assert [row for piece in pieces for row in read_records([piece])] == rows
+    for piece in pieces:
+        count = len(list(read_records([piece])))
+        assert count_records(piece) == count
+        assert count == 1 or len(piece) <= piece_bytes

@@ -11,7 +11,10 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.results import PartKeys, PartWriter, header_cells, make_result_file, result_line
+from engine.model import Part
+from engine.results import PartKeys, PartWriter, header_cells, header_line, merge_csv, result_line
+from engine.results.sheet_fragments import CountedPart
+from engine.results.xlsx import merge_xlsx
 from engine.storage.local import LocalFolderStorage
 
 JOB = "0f0e0d0c-0000-4000-8000-000000000001"
@@ -21,7 +24,8 @@ ROWS = st.lists(st.lists(st.text('a,"\r\n é', max_size=5), min_size=1, max_size
 def make(rows: list[list[str]], cuts: list[int], output_format: Literal["csv", "xlsx"], held_bytes: int) -> bytes:
     with TemporaryDirectory() as folder:
         storage = LocalFolderStorage(folder)
-        parts = []
+        parts: list[Part] = []
+        counted: list[CountedPart] = []
         edges = sorted({0, len(rows), *(cut % (len(rows) + 1) for cut in cuts)})
         for index, (start, end) in enumerate(pairwise(edges)):
             keys = PartKeys(job_id=JOB, chunk_index=index, attempt=1 + index % 2, token=f"t{held_bytes}")
@@ -30,16 +34,13 @@ def make(rows: list[list[str]], cuts: list[int], output_format: Literal["csv", "
                 part = writer.finish()
             assert part is not None
             parts.append(part)
+            counted.append(CountedPart(part=part, row_count=end - start))
         # Twice, as after a crash between making the file and noting it down.
+        header = header_cells([], 2, "failed")
         first, info = [
-            make_result_file(
-                storage,
-                "failed." + output_format,
-                output_format=output_format,
-                header_cells=header_cells([], 2, "failed"),
-                parts=parts,
-                temp_dir=folder,
-            )
+            merge_xlsx(storage, "failed.xlsx", header, counted, folder, folder="parts/sheets")
+            if output_format == "xlsx"
+            else merge_csv(storage, "failed.csv", header_line(header), parts)
             for _ in range(2)
         ]
         assert first.size_bytes == info.size_bytes

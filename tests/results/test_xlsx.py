@@ -2,20 +2,23 @@ import io
 import os
 import re
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
+import fastexcel
 import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl.utils.escape import unescape
 
-from engine.errors import ObjectMissingError, OptionError, OutputNotWritableError
+from engine.errors import InconsistentJobError, ObjectMissingError, OptionError, OutputNotWritableError
 from engine.model import Part
-from engine.results import make_result_file
+from engine.results import sheet_fragments
 from engine.results.csv_format import encode_lines, result_line
-from engine.results.text_worksheet import MAX_CELL_UNITS, MAX_SHEET_COLUMNS, cut_cell, escape_text
+from engine.results.sheet_fragments import CountedPart, SheetFragments
+from engine.results.sheet_rows import MAX_CELL_UNITS, MAX_SHEET_COLUMNS, cut_cell, escape_text
 from engine.results.xlsx import merge_xlsx
 from tests.results.memory_storage import MemoryStorage
 
@@ -29,11 +32,12 @@ CELLS = st.one_of(
 )
 
 
-def stored_parts(storage: MemoryStorage, *contents: Rows) -> list[Part]:
+def stored_parts(storage: MemoryStorage, *contents: Rows) -> list[CountedPart]:
     parts = []
     for index, rows in enumerate(contents):
         info = storage.write(f"part-{index}", encode_lines([result_line(row[:-1], row[-1]) for row in rows]))
-        parts.append(Part(key=info.key, size_bytes=info.size_bytes))
+        part = Part(key=info.key, size_bytes=info.size_bytes)
+        parts.append(CountedPart(part=part, row_count=len(rows)))
     return parts
 
 
@@ -163,42 +167,101 @@ def test_rows_wider_than_excel_are_refused_and_leave_nothing(tmp_path: Path) -> 
 
 def test_a_missing_part_leaves_nothing(tmp_path: Path) -> None:
     storage = MemoryStorage()
-    parts = [*stored_parts(storage, [["a"]]), Part(key="gone", size_bytes=5)]
+    parts = [*stored_parts(storage, [["a"]]), CountedPart(part=Part(key="gone", size_bytes=5), row_count=1)]
     with pytest.raises(ObjectMissingError):
         merge_xlsx(storage, "t.xlsx", HEADER, parts, str(tmp_path))
     assert "t.xlsx" not in storage.objects
     assert os.listdir(tmp_path) == []
 
 
-def test_a_temporary_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+@pytest.fixture
+def spooled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fragments of any size go through the temporary folder, as large ones do."""
+    monkeypatch.setattr(sheet_fragments, "MAX_HELD_BYTES", 1)
+
+
+@pytest.mark.usefixtures("spooled_at_once")
+def test_a_large_fragment_is_streamed_and_leaves_nothing_in_the_temporary_folder(tmp_path: Path) -> None:
     storage = MemoryStorage()
-    with pytest.raises(OutputNotWritableError, match=r"absent.*ROWMILL_TEMP_DIR"):
-        merge_xlsx(storage, "t.xlsx", HEADER, [], str(tmp_path / "absent"))
-
-
-def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_args: object, **_kwargs: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(zipfile.ZipFile, "write", full)
-    storage = MemoryStorage()
-    with pytest.raises(OutputNotWritableError, match="No space left"):
-        merge_xlsx(storage, "t.xlsx", HEADER, stored_parts(storage, [["a"]]), str(tmp_path))
-    assert storage.streamed == []
+    merge_xlsx(storage, "t.xlsx", HEADER, stored_parts(storage, [["a", "b", "c"]]), str(tmp_path))
+    assert sheets(storage.objects["t.xlsx"]) == {"rows": [HEADER, ["a", "b", "c"]]}
+    assert len(storage.streamed) == 1
     assert os.listdir(tmp_path) == []
 
 
-def test_the_output_format_chooses_how_the_file_is_made() -> None:
+@pytest.mark.usefixtures("spooled_at_once")
+def test_a_temporary_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     storage = MemoryStorage()
-    parts = stored_parts(storage, [["'=a", "x"]])
-    make_result_file(
-        storage,
-        "r.csv",
-        output_format="csv",
-        header_cells=["=h", "import_error"],
-        parts=parts,
-        escape_formulae=True,
-    )
-    make_result_file(storage, "r.xlsx", output_format="xlsx", header_cells=["=h", "import_error"], parts=parts)
-    assert storage.objects["r.csv"] == b"'=h,import_error\r\n'=a,x\r\n"
-    assert sheets(storage.objects["r.xlsx"]) == {"rows": [["=h", "import_error"], ["'=a", "x"]]}
+    with pytest.raises(OutputNotWritableError, match=r"absent.*ROWMILL_TEMP_DIR"):
+        merge_xlsx(storage, "t.xlsx", HEADER, stored_parts(storage, [["a"]]), str(tmp_path / "absent"))
+
+
+def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("There is no device here that is always full.")
+    storage = MemoryStorage()
+    parts = stored_parts(storage, [["a"]])
+    with open("/dev/full", "w+b", buffering=0) as full:
+        monkeypatch.setattr(sheet_fragments, "SpooledTemporaryFile", lambda *_args, **_more: full)
+        with pytest.raises(OutputNotWritableError, match="No space left"):
+            merge_xlsx(storage, "t.xlsx", HEADER, parts, str(tmp_path))
+    assert list(storage.objects) == ["part-0"]
+
+
+def test_columns_are_as_wide_as_their_cells_within_limits() -> None:
+    storage = MemoryStorage()
+    rows = [["x" * 20, "y" * 500, "a\nbc"]]
+    merge_xlsx(storage, "t.xlsx", HEADER, stored_parts(storage, rows))
+    book = openpyxl.load_workbook(io.BytesIO(storage.objects["t.xlsx"]))
+    widths = [round(book.active.column_dimensions[name].width) for name in "ABC"]
+    assert widths[0] in range(20, 25)
+    assert widths[1] in range(60, 65)
+    assert widths[2] in range(12, 17)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    # calamine leaves the escapes of the two non-characters as they are.
+    rows=st.lists(
+        st.lists(CELLS.filter(lambda cell: not set(cell) & {"\ufffe", "\uffff"}), min_size=1, max_size=3), max_size=12
+    ),
+    cuts=st.lists(st.integers(0, 12), max_size=3),
+    fragment_rows=st.integers(1, 5),
+    max_sheet_rows=st.integers(2, 9),
+)
+def test_calamine_finds_the_rows_however_they_are_cut_into_parts_and_fragments(
+    rows: Rows, cuts: list[int], fragment_rows: int, max_sheet_rows: int
+) -> None:
+    storage = MemoryStorage()
+    edges = sorted({0, len(rows), *(cut % (len(rows) + 1) for cut in cuts)})
+    parts = stored_parts(storage, *(rows[start:end] for start, end in pairwise(edges)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sheet_fragments, "FRAGMENT_ROWS", fragment_rows)
+        merge_xlsx(storage, "t.xlsx", HEADER, parts, max_sheet_rows=max_sheet_rows)
+    book = fastexcel.read_excel(storage.objects["t.xlsx"])
+    found: Rows = []
+    for name in book.sheet_names:
+        header, *others = book.load_sheet(name, header_row=None, dtypes="string").to_arrow().to_pylist()
+        assert list(header.values())[:3] == HEADER
+        found.extend([cell or "" for cell in row.values()] for row in others)
+    width = max(map(len, found), default=0)
+    assert found == [row + [""] * (width - len(row)) for row in rows]
+
+
+def test_fragments_cover_every_row_once_and_none_reaches_into_a_second_sheet() -> None:
+    part = CountedPart(part=Part(key="p", size_bytes=1), row_count=2_500_000)
+    fragments = SheetFragments(MemoryStorage(), "f", [part])
+    plans = [fragments.plan(index) for index in range(fragments.count)]
+    assert [plan.start for plan in plans[1:]] == [plan.end for plan in plans[:-1]]
+    assert (plans[0].start, plans[-1].end) == (0, 2_500_000)
+    assert {(plan.start // 1_048_575, (plan.end - 1) // 1_048_575) for plan in plans} == {(0, 0), (1, 1), (2, 2)}
+    assert all(plan.first_row_number == plan.start % 1_048_575 + 2 for plan in plans)
+    assert (fragments.sheet_count, fragments.rows_of_sheet(2)) == (3, 2_500_000 - 2 * 1_048_575)
+
+
+def test_a_part_with_fewer_rows_than_counted_is_a_defect_and_not_a_shorter_file() -> None:
+    storage = MemoryStorage()
+    (part,) = stored_parts(storage, [["a", "b"]])
+    with pytest.raises(InconsistentJobError, match="part-0"):
+        merge_xlsx(storage, "t.xlsx", HEADER, [CountedPart(part=part.part, row_count=2)])
+    assert list(storage.objects) == ["part-0"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -51,13 +54,25 @@ def results_of(data: bytes, handler: str, handler_mode: str, **options: int | st
     row_chunk_size=st.integers(1, 30),
     chunk_size=st.integers(1, 30),
     batch_size=st.integers(1, 30),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    delimiter=st.sampled_from(",;"),
+    handler=st.sampled_from(["by_cell_in_batches", "by_cell_in_columns"]),
 )
 def test_both_modes_give_the_same_files(
-    rows: list[list[str]], row_chunk_size: int, chunk_size: int, batch_size: int
+    rows: list[list[str]],
+    row_chunk_size: int,
+    chunk_size: int,
+    batch_size: int,
+    quoting: Literal[0, 1],
+    delimiter: str,
+    handler: str,
 ) -> None:
-    data = csv_bytes([["a", "a", ""], *rows])
-    expected = results_of(data, "by_cell_or_crash", "row", chunk_size=row_chunk_size)
-    given = results_of(data, "by_cell_in_batches", "batch", chunk_size=chunk_size, batch_size=batch_size)
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=quoting, delimiter=delimiter).writerows([["a", "a", ""], *rows])
+    data = text.getvalue().encode()
+    dialect = {"delimiter": delimiter, "quote_char": '"'}
+    expected = results_of(data, "by_cell_or_crash", "row", chunk_size=row_chunk_size, **dialect)
+    given = results_of(data, handler, "batch", chunk_size=chunk_size, batch_size=batch_size, **dialect)
     assert given == expected
 
 

@@ -20,6 +20,7 @@ from engine.errors import (
     RowmillError,
     SourceChangedError,
     StorageError,
+    TooManyErrorsError,
     WorkerLostError,
 )
 from engine.ledger import open_ledger
@@ -46,6 +47,61 @@ def fail_elsewhere(runs: LocalRuns) -> None:
         ledger.jobs()[0].job_id, StorageError("the disk of another machine is full")
     )
     ledger.close()
+
+
+def test_after_an_error_chunks_in_hand_end_and_the_files_hold_every_row_once(runs: LocalRuns) -> None:
+    runs.write(100)
+
+    def disturb(_report: JobReport) -> None:
+        if runs.reached.exists() and not runs.gate.exists():
+            fail_elsewhere(runs)
+            runs.gate.touch()
+
+    with pytest.raises(StorageError, match="the disk of another machine is full"):
+        runs.run("waits", workers=1, chunk_size=10, on_progress=disturb, **runs.gates(15))
+    job = runs.job()
+    assert (job.status, job.error_code, job.counts) == (Status.FAILED, "storage_error", Counts(success_count=20))
+    rest = read_csv(job.result_files.unprocessed_url)[1:]
+    assert [row[0] for row in rest] == [f"row {number}" for number in range(21, 101)]
+    assert len(runs.calls()) == 20
+    report = runs.run("waits", workers=1, chunk_size=10, resume=True, **runs.gates(15))
+    assert (report.job.job_id, report.counts.success_count) == (job.job_id, 100)
+    assert max(runs.calls().values()) == 1
+    assert not (runs.output / "people.unprocessed.csv").exists()
+
+
+def test_too_many_errors_end_a_run_early_and_a_resumed_one_gets_its_budget_anew(runs: LocalRuns) -> None:
+    runs.write(1_000, bad=range(1, 1_000, 2))
+    options: dict[str, Any] = {"workers": 1, "chunk_size": 50, "max_errors": 60}
+    with pytest.raises(TooManyErrorsError, match="max_errors is 60"):
+        runs.run("by_cell", **options)
+    job = runs.job()
+    assert (job.status, job.error_code) == (Status.FAILED, "too_many_errors")
+    assert 60 < job.counts.failure_count < 200
+    done = job.counts.processed_rows
+    assert len(read_csv(job.result_files.unprocessed_url)) == 1 + 1_000 - done
+    with pytest.raises(TooManyErrorsError, match="since it was resumed"):
+        runs.run("by_cell", resume=True, **options)
+    assert runs.job().counts.processed_rows >= done + 120
+
+
+def test_a_paused_run_waits_and_goes_on_when_another_shell_says_so(runs: LocalRuns) -> None:
+    runs.write(100)
+    phases: list[str | None] = []
+
+    def disturb(report: JobReport) -> None:
+        phases.append(report.job.shown_phase)
+        if runs.reached.exists() and not runs.gate.exists():
+            engine.pause(output_dir=runs.output, config=runs.config)
+            runs.gate.touch()
+        elif phases[-1] == "paused" and phases.count("paused") == 4:
+            assert report.counts.processed_rows == 20
+            engine.resume(output_dir=runs.output, config=runs.config)
+
+    report = runs.run("waits", workers=1, chunk_size=10, on_progress=disturb, **runs.gates(15))
+    assert (report.job.status, report.counts.success_count) == (Status.SUCCEEDED, 100)
+    assert phases.count("paused") >= 4
+    assert max(runs.calls().values()) == 1
 
 
 def test_files_do_not_depend_on_workers_chunks_and_batches(runs: LocalRuns) -> None:
@@ -234,7 +290,9 @@ def test_a_source_replaced_mid_run_fails_the_job_and_keeps_what_was_done(runs: L
     job = runs.job()
     assert (job.status, job.error_code) == (Status.FAILED, "source_changed")
     assert job.counts == Counts(success_count=20)
-    assert not (runs.output / "people.success.csv").exists()
+    assert len(read_csv(job.result_files.success_url)) == 21
+    assert job.result_files.unprocessed_url is None
+    assert "The rows that were not processed have no file" in str(job.error_message)
     with pytest.raises(SourceChangedError):
         runs.run("waits", workers=1, chunk_size=10, resume=True, **runs.gates(15))
 

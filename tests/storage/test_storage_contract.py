@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from engine.errors import (
 )
 from engine.model import Part
 from engine.storage import Storage, join_url, open_location, open_storage
+from engine.storage.local_write import temporary_name
 from tests.services import free_port
 
 MIB = 1024 * 1024
@@ -492,3 +494,41 @@ def test_an_endpoint_where_nobody_listens_is_told_within_seconds() -> None:
     ):
         with pytest.raises(StorageUnavailableError, match=r"127\.0\.0\.1.*some-bucket"):
             action()
+
+
+# What killed writers leave
+
+
+def leave_unfinished(place: Place, s3_client: Callable[[str], Any], key: str) -> None:
+    """As a process does that is killed while it writes."""
+    if not place.root_url.startswith("s3://"):
+        folder = Path(place.root_url, key).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / temporary_name()).write_bytes(b"half")
+        return
+    bucket, _, prefix = place.root_url.removeprefix("s3://").partition("/")
+    client = s3_client(place.config.s3_endpoint_url or "")
+    upload = client.create_multipart_upload(Bucket=bucket, Key=f"{prefix}/{key}")["UploadId"]
+    client.upload_part(Bucket=bucket, Key=f"{prefix}/{key}", UploadId=upload, PartNumber=1, Body=b"half")
+
+
+def test_what_killed_writers_left_is_found_and_removed(
+    place: Place, storage: Storage, s3_client: Callable[[str], Any]
+) -> None:
+    storage.write("in/whole.csv", b"whole")
+    for key in ("in/a.csv", "in/deep/b.csv", "out/c.csv"):
+        leave_unfinished(place, s3_client, key)
+
+    def remove(prefix: str, age_seconds: float = -3600, **more: Any) -> list[str]:
+        found = storage.remove_unfinished(prefix, older_than_seconds=age_seconds, **more)
+        return sorted({key.rpartition("/")[0] for key in found})
+
+    hundred_years = 100 * 366 * 24 * 3600
+    assert remove("in/", hundred_years) == []
+    assert remove("in/", dry_run=True) == ["in", "in/deep"]
+    assert remove("in/", keep=lambda key: key.startswith("in/deep/")) == ["in"]
+    assert remove("in/") == ["in/deep"]
+    assert remove("in/") == []
+    assert remove("nothing/") == []
+    assert remove("") == ["out"]
+    assert [info.key for info in storage.list("")] == ["in/whole.csv"]

@@ -24,6 +24,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from django_integration.files import links, services
+from django_integration.files.api.body import body_of
 from django_integration.files.api.permissions import HasSignedLink
 from django_integration.files.api.serializers import (
     ConfirmRequestSerializer,
@@ -65,6 +66,7 @@ _NOT_FOUND = OpenApiResponse(DetailSerializer, description="The user has no such
 _BAD_LINK = OpenApiResponse(DetailSerializer, description="The link is expired, changed, or none of ours.")
 _STORAGE_FAILED = OpenApiResponse(DetailSerializer, description="The storage cannot be asked at the moment.")
 _UNSUPPORTED = OpenApiResponse(DetailSerializer, description="The body is of a type that is not read here.")
+_TOO_LARGE = OpenApiResponse(DetailSerializer, description="The body is larger than DATA_UPLOAD_MAX_MEMORY_SIZE.")
 _ALWAYS = {401: _UNAUTHENTICATED, 403: _FORBIDDEN}
 
 
@@ -94,6 +96,7 @@ class PresignView(APIView):
             201: PresignedUploadSerializer,
             400: _INVALID,
             **_ALWAYS,
+            413: _TOO_LARGE,
             415: _UNSUPPORTED,
             503: _STORAGE_FAILED,
         },
@@ -101,7 +104,7 @@ class PresignView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Announce a file, and get a short-lived link that takes its bytes by a plain `PUT`."""
-        given = PresignRequestSerializer(data=request.data)
+        given = PresignRequestSerializer(data=body_of(request))
         given.is_valid(raise_exception=True)
         try:
             upload = services.presign(_user(request), **given.validated_data, request=request._request)
@@ -120,12 +123,12 @@ class ConfirmView(APIView):
     @extend_schema(
         operation_id="files_confirm",
         request=ConfirmRequestSerializer,
-        responses={200: ConfirmResponseSerializer, 400: _INVALID, **_ALWAYS, 415: _UNSUPPORTED},
+        responses={200: ConfirmResponseSerializer, 400: _INVALID, **_ALWAYS, 413: _TOO_LARGE, 415: _UNSUPPORTED},
         tags=["files"],
     )
     def post(self, request: Request) -> Response:
         """Have existence, size, SHA-256 and type of uploaded files verified; every file gets an answer of its own."""
-        given = ConfirmRequestSerializer(data=request.data)
+        given = ConfirmRequestSerializer(data=body_of(request))
         given.is_valid(raise_exception=True)
         confirmations = services.confirm(_user(request), given.entries())
         return Response(ConfirmResponseSerializer({"files": confirmations}).data)

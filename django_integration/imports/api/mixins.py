@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from django_integration.files.api.body import body_of
 from django_integration.imports import services
 from django_integration.imports.api.serializers import (
     ErrorSerializer,
@@ -55,6 +56,7 @@ class AsyncImportProgressMixin:
             401: ErrorSerializer,
             403: ErrorSerializer,
             409: OpenApiResponse(ErrorSerializer, description="The Idempotency-Key came with another request before."),
+            413: ErrorSerializer,
             415: ErrorSerializer,
         },
     )
@@ -64,7 +66,7 @@ class AsyncImportProgressMixin:
 
         Every row is given to the view's handler; ask the status endpoint for progress and results.
         """
-        serializer = self.get_import_serializer(data=request.data)
+        serializer = self.get_import_serializer(data=body_of(request))
         serializer.is_valid(raise_exception=True)
         job = self.perform_import(serializer.validated_data)
         location = reverse("import-detail", kwargs={"pk": job.pk}, request=request)

@@ -14,6 +14,7 @@ from django_integration.files.storage import download_link
 from django_integration.imports import services
 from django_integration.imports.models import ImportJob
 from django_integration.imports.result_records import result_name
+from engine.status import PAUSED, Phase, shown_phase
 
 
 class ImportOptionsSerializer(serializers.Serializer[Any]):
@@ -44,12 +45,24 @@ class ImportOptionsSerializer(serializers.Serializer[Any]):
     quote_char = serializers.CharField(
         required=False, allow_null=True, allow_blank=True, help_text=_("One character, or empty for no quoting.")
     )
+    escape_char = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, help_text=_("One character, or empty for no escapes.")
+    )
+    skip_initial_space = serializers.BooleanField(
+        required=False, allow_null=True, help_text=_("Leave out blanks at the start of cells.")
+    )
     encoding = serializers.CharField(required=False, allow_null=True, help_text=_("Such as utf-8 or cp1252."))
+    skip_rows = serializers.IntegerField(
+        min_value=0, max_value=1_000_000, required=False, allow_null=True, help_text=_("Lines above the header.")
+    )
+    decimal = serializers.ChoiceField(
+        choices=[".", ","], required=False, allow_null=True, help_text=_("Decimal mark of the numbers.")
+    )
+    added_columns = serializers.ChoiceField(
+        choices=["auto", "ignore", "keep"], required=False, help_text=_("What a result file has added as last column.")
+    )
     member = serializers.CharField(
         required=False, allow_null=True, help_text=_("The file in a ZIP archive that is the table.")
-    )
-    skip_rows = serializers.IntegerField(
-        min_value=0, max_value=100_000, required=False, allow_null=True, help_text=_("Lines above the header.")
     )
     sheet = serializers.JSONField(
         required=False, allow_null=True, help_text=_("Of a workbook: a name, or a number counted from 1.")
@@ -59,6 +72,32 @@ class ImportOptionsSerializer(serializers.Serializer[Any]):
     )
     result_header = serializers.ChoiceField(
         choices=["positional", "source"], required=False, help_text=_("How result files name their columns.")
+    )
+    max_errors = serializers.IntegerField(
+        min_value=0, required=False, allow_null=True, help_text=_("More refused rows end the import as failed.")
+    )
+    max_error_rate = serializers.FloatField(
+        min_value=0,
+        max_value=1,
+        required=False,
+        allow_null=True,
+        help_text=_("The same by share, judged after 1,000 rows or at the end of a shorter source."),
+    )
+
+
+class DetectionSerializer(serializers.Serializer[Any]):
+    """What was found by looking at a source."""
+
+    confidence = serializers.DictField(
+        child=serializers.FloatField(), help_text=_("By import option: from 0, a guess, to 1, certain or given.")
+    )
+    line_end = serializers.CharField(allow_blank=True, help_text=_("LF, CRLF, CR, mixed, or empty."))
+    decimal = serializers.CharField(allow_null=True, help_text=_("Decimal mark of the numbers that were seen."))
+    preamble = serializers.ListField(
+        child=serializers.CharField(allow_blank=True), help_text=_("Lines above the header, which are left out.")
+    )
+    advice = serializers.ListField(
+        child=serializers.CharField(), help_text=_("What may be otherwise, and how to say so.")
     )
 
 
@@ -88,10 +127,13 @@ class ResultFileSerializer(serializers.Serializer[Any]):
 
 
 class ResultFilesSerializer(serializers.Serializer[Any]):
-    """Both result files."""
+    """Both result files, and a third where the job ended before its last row."""
 
     success_file = ResultFileSerializer()
     failed_file = ResultFileSerializer()
+    unprocessed_file = ResultFileSerializer(
+        required=False, help_text=_("The rows that were not run; there only where there are such rows.")
+    )
 
 
 class StatusSerializer(serializers.ModelSerializer[ImportJob]):
@@ -135,7 +177,11 @@ class StatusSerializer(serializers.ModelSerializer[ImportJob]):
             "id": str(instance.pk),
             "file_id": instance.file_id,
             "status": instance.status,
-            "phase": instance.phase or None,
+            "phase": shown_phase(
+                Phase(instance.phase) if instance.phase else None,
+                paused=instance.paused,
+                cancel_requested=instance.cancel_requested,
+            ),
             "celery_task_id": instance.celery_task_id,
             "created_by_id": instance.created_by_id,
             "created_at": _time(instance.created_at),
@@ -146,23 +192,37 @@ class StatusSerializer(serializers.ModelSerializer[ImportJob]):
             "success_count": counts.success_count,
             "failure_count": counts.failure_count,
             "percentage": progress.percentage,
-            "result_files": {
-                "success_file": self._result_file(instance, instance.success_file, instance.success_key),
-                "failed_file": self._result_file(instance, instance.failed_file, instance.failed_key),
-            },
+            "result_files": self._result_files(instance),
             "error_code": instance.error_code or None,
             "error_message": instance.error_message or None,
             "cancel_requested": instance.cancel_requested,
+            "paused": instance.paused,
+            "retry_of": instance.retry_of_id and str(instance.retry_of_id),
             "handler_path": instance.handler_path,
             "options": instance.options,
             "dialect": (instance.plan or {}).get("dialect"),
             "header": (instance.plan or {}).get("header"),
             "details": (instance.plan or {}).get("details"),
+            "detection": (instance.plan or {}).get("detection"),
+            "added_column": (instance.plan or {}).get("added_column"),
         }
-        return {name: known[name] for name in self.Meta.fields}
+        return {name: known[name] for name in self.Meta.fields if name in known}
+
+    def _result_files(self, job: ImportJob) -> dict[str, Any]:
+        """The guide's two; the third only where there is one."""
+        files = {
+            "success_file": self._result_file(job, job.success_file, job.success_key),
+            "failed_file": self._result_file(job, job.failed_file, job.failed_key),
+        }
+        if job.is_final and job.unprocessed_key:
+            files["unprocessed_file"] = self._result_file(job, job.unprocessed_file, job.unprocessed_key)
+        return files
 
     def _result_file(self, job: ImportJob, record: FileModel | None, key: str) -> dict[str, Any]:
         url = None
+        if not job.is_final:
+            # A job that was resumed still has the files of its earlier end, which are about to be replaced.
+            record, key = None, ""
         if key:
             expires = import_settings().result_presign_expires
             url = download_link(key, result_name(job, key), expires, request=self.context.get("request"))
@@ -172,13 +232,18 @@ class StatusSerializer(serializers.ModelSerializer[ImportJob]):
 class JobSerializer(StatusSerializer):
     """A job in full: the status, and what only its detail shows."""
 
-    phase = serializers.ChoiceField(choices=ImportJob.Phase.choices, allow_null=True)
+    phase = serializers.ChoiceField(choices=[*ImportJob.Phase.choices, (PAUSED, _("paused"))], allow_null=True)
     error_code = serializers.CharField(allow_null=True)
     dialect = serializers.DictField(allow_null=True)
     details = serializers.DictField(
         allow_null=True, help_text=_("What else was found out of the source: its kind, and of a workbook the sheet.")
     )
-    header = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    header = serializers.ListField(child=serializers.CharField(allow_blank=True), allow_null=True)
+    detection = DetectionSerializer(allow_null=True)
+    added_column = serializers.CharField(
+        allow_null=True, help_text=_("The last column, which is left out as one that a result file added.")
+    )
+    retry_of = serializers.UUIDField(allow_null=True, help_text=_("The job whose refused rows this one runs again."))
 
     class Meta(StatusSerializer.Meta):
         fields = (
@@ -186,12 +251,32 @@ class JobSerializer(StatusSerializer):
             "phase",
             "error_code",
             "cancel_requested",
+            "paused",
             "handler_path",
             "options",
             "dialect",
             "details",
             "header",
+            "detection",
+            "added_column",
+            "retry_of",
         )
+
+
+class JobDetailSerializer(JobSerializer):
+    """A job with why its rows were refused."""
+
+    errors_by_message = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text=_("The most frequent reasons of refused rows, of the chunks that are through; bounded."),
+    )
+
+    class Meta(JobSerializer.Meta):
+        fields = (*JobSerializer.Meta.fields, "errors_by_message")
+
+    def to_representation(self, instance: ImportJob) -> dict[str, Any]:
+        """The job, and one more query."""
+        return {**super().to_representation(instance), "errors_by_message": dict(services.errors_by_message(instance))}
 
 
 class RowErrorSerializer(serializers.Serializer[Any]):
@@ -221,6 +306,10 @@ class PreviewSerializer(serializers.Serializer[Any]):
     header = serializers.ListField(child=serializers.CharField(allow_blank=True))
     column_count = serializers.IntegerField()
     rows = serializers.ListField(child=serializers.ListField(child=serializers.CharField(allow_blank=True)))
+    escape_char = serializers.CharField(allow_null=True)
+    skip_initial_space = serializers.CharField()
+    added_column = serializers.CharField(allow_null=True)
+    detection = DetectionSerializer()
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

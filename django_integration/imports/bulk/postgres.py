@@ -89,7 +89,7 @@ def _store(
     keys = ", ".join(quote(field.column) for field in plan.match)
     pk = quote(plan.model._meta.pk.column)
     same = " AND ".join(f"s.{quote(field.column)} = t.{quote(field.column)}" for field in plan.match)
-    insert = f"INSERT INTO {target} AS t ({columns}) SELECT {columns} FROM {staged} ORDER BY rowmill_position"  # noqa: S608
+    insert = f"INSERT INTO {target} AS t ({columns}) SELECT {columns} FROM {staged} ORDER BY rowmill_position"  # noqa: S608 - own names
     with connection.cursor() as cursor:
         cursor.execute(
             f"CREATE TEMPORARY TABLE {staged} ON COMMIT DROP AS"  # noqa: S608 - names of our own, quoted
@@ -107,7 +107,7 @@ def _store(
             stored: list[Stored] = cursor.fetchall()
         else:
             cursor.execute(
-                f"DELETE FROM {staged} s USING {target} t WHERE {same} RETURNING s.rowmill_position, t.{pk}"  # noqa: S608
+                f"DELETE FROM {staged} s USING {target} t WHERE {same} RETURNING s.rowmill_position, t.{pk}"  # noqa: S608 - own names
             )
             found = dict(cursor.fetchall())
             cursor.execute(f"{insert} ON CONFLICT ({keys}) DO NOTHING RETURNING t.{pk}")

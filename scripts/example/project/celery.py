@@ -26,6 +26,7 @@ app.conf.update(
         "rowmill.imports.plan": {"queue": CONTROL_QUEUE},
         "rowmill.imports.finish": {"queue": CONTROL_QUEUE},
         "rowmill.imports.chunk": {"queue": CHUNK_QUEUE},
+        "rowmill.imports.help": {"queue": CHUNK_QUEUE},
     },
 )
 app.autodiscover_tasks()

@@ -25,8 +25,8 @@ def test_every_endpoint_documents_what_it_may_answer(schema: Any) -> None:
         for method, operation in operations.items()
     }
     assert found == {
-        ("post", "/api/files/presign/"): {"201", "400", "401", "403", "415", "503"},
-        ("post", "/api/files/confirm/"): {"200", "400", "401", "403", "415"},
+        ("post", "/api/files/presign/"): {"201", "400", "401", "403", "413", "415", "503"},
+        ("post", "/api/files/confirm/"): {"200", "400", "401", "403", "413", "415"},
         ("get", "/api/files/"): {"200", "401", "403", "404"},
         ("get", "/api/files/{id}/"): {"200", "401", "403", "404", "503"},
         ("put", "/api/files/upload/{token}/"): {"200", "400", "403", "404", "409", "411", "413", "503"},

@@ -13,7 +13,6 @@ from rest_framework.test import APIClient
 from django_integration.files.models import FileModel
 from django_integration.imports import bridge
 from django_integration.imports.models import ImportJob
-from engine.progress import MemoryProgress
 
 
 @pytest.fixture
@@ -27,10 +26,10 @@ def api_client(api: APIClient) -> APIClient:
 
 
 @pytest.fixture(autouse=True)
-def _own_parts(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A storage of the test's own, counters in memory, and messages that are only noted."""
+def _own_parts(settings: Any, tmp_path: Path, valkey_url: str) -> Iterator[None]:
+    """A storage of the test's own, and the counters where the tests have theirs."""
     settings.MEDIA_ROOT = str(tmp_path / "media")
-    monkeypatch.setattr(bridge.RedisProgress, "from_url", lambda *_: MemoryProgress())
+    settings.IMPORT_REDIS_URL = valkey_url
     bridge.forget_parts()
     yield
     bridge.forget_parts()
@@ -71,9 +70,13 @@ def run_to_end(messages: list[tuple[Any, ...]]) -> Callable[[ImportJob], ImportJ
         steps.plan(str(job.pk))
         while messages:
             task, *arguments = messages.pop(0)
-            {bridge.PLAN_TASK: steps.plan, bridge.CHUNK_TASK: steps.chunk, bridge.FINISH_TASK: steps.finish}[task](
-                *arguments
-            )
+            step = {
+                bridge.PLAN_TASK: steps.plan,
+                bridge.CHUNK_TASK: steps.chunk,
+                bridge.FINISH_TASK: steps.finish,
+                bridge.HELP_TASK: steps.help,
+            }[task]
+            step(*arguments)
         job.refresh_from_db()
         return job
 

@@ -13,7 +13,7 @@ from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 
 from django_integration.files.models import FileModel
-from django_integration.imports import bridge
+from django_integration.imports import bridge, services
 from django_integration.imports.models import ImportJob
 from tests.django_integration.myapp.models import SeenRow, Station
 
@@ -177,6 +177,27 @@ def test_a_repeat_under_the_same_key_gives_the_same_job_and_another_body_a_confl
     assert client_of(user, HTTP_IDEMPOTENCY_KEY="x" * 300).post(START, {"file_id": file.pk}).status_code == 400
 
 
+def test_of_two_requests_at_once_under_the_same_key_one_makes_the_job(
+    client_of: Callable[..., APIClient], stored_file: MakeFile, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"file_id": stored_file().pk}
+    client = client_of(user, HTTP_IDEMPOTENCY_KEY="k-1")
+    first = client.post(START, body).json()
+    look = services._earlier
+    looks: list[str] = []
+
+    def too_early(*given: Any) -> ImportJob | None:
+        """The first look of the second request comes before the first one's job is there."""
+        looks.append("")
+        return None if len(looks) == 1 else look(*given)
+
+    monkeypatch.setattr(services, "_earlier", too_early)
+    second = client.post(START, body)
+    assert (second.status_code, second.json()) == (202, first)
+    assert len(looks) == 2
+    assert ImportJob.objects.count() == 1
+
+
 def test_nobody_starts_anything_without_a_login(stored_file: MakeFile) -> None:
     file = stored_file()
     client = APIClient()
@@ -282,6 +303,29 @@ def test_a_preview_shows_columns_and_first_rows(api: APIClient, stored_file: Mak
     response = api.get("/api/imports/preview/", {"file_id": empty.pk})
     assert response.status_code == 400
     assert "empty" in response.json()["file_id"][0]
+
+
+def test_a_preview_and_a_job_show_what_was_found_by_looking(
+    api: APIClient, stored_file: MakeFile, run_to_end: RunToEnd
+) -> None:
+    file = stored_file('Report of 2024\n\ncol_0;col_1;import_error\n1;"a\\"b";wrong\n2;c;wrong\n')
+    shown = api.get("/api/imports/preview/", {"file_id": file.pk}).json()
+    assert (shown["escape_char"], shown["added_column"], shown["rows"]) == (
+        "\\",
+        "import_error",
+        [["1", 'a"b'], ["2", "c"]],
+    )
+    assert shown["detection"]["preamble"] == ["Report of 2024", ""]
+    job = run_to_end(start(api, file))
+    detail = api.get(f"/api/imports/{job.pk}/").json()
+    assert detail["detection"] == shown["detection"]
+    assert (detail["dialect"]["delimiter"], detail["dialect"]["escape_char"]) == (";", "\\")
+    assert (detail["header"], detail["added_column"]) == (["col_0", "col_1"], "import_error")
+    assert (detail["total_rows"], detail["detection"]["line_end"]) == (2, "LF")
+    assert 0 < detail["detection"]["confidence"]["delimiter"] <= 1
+    given = api.get("/api/imports/preview/", {"file_id": file.pk, "skip_rows": 0, "delimiter": "|"}).json()
+    assert (given["header"], given["detection"]["preamble"]) == (["Report of 2024"], [])
+    assert "delimiter" in api.get("/api/imports/preview/", {"file_id": file.pk, "delimiter": "||"}).json()
 
 
 def test_the_list_shows_ones_own_jobs_the_newest_first(api: APIClient, stored_file: MakeFile) -> None:

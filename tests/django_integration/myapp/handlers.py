@@ -35,6 +35,20 @@ def write(row_index: int, row: list[str], import_job_id: str, options: dict[str,
     return {"ok": True, "result": {}}
 
 
+def sleep_once(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """As `write`, and sleeps the first time it comes to row `options["sleeps_on"]`."""
+    mark = Path(options["mark"])
+    if row_index == options["sleeps_on"] and not mark.exists():
+        mark.touch()
+        time.sleep(options["sleep_seconds"])
+    return write(row_index, row, import_job_id, options)
+
+
+def tell_the_cell(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """Raises with the row in its message, as careless handlers do."""
+    raise ValueError(f"cannot use {row}")
+
+
 def write_or_die(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
     """As `write`, and kills its own process the first time it comes to each row of `options["dies_on"]`."""
     answer = write(row_index, row, import_job_id, options)

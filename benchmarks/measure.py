@@ -1,0 +1,170 @@
+"""Runs a command and measures it: seconds, processor time and the peak memory of every process it starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+MIB = 1024 * 1024
+#: Seconds between two looks at the processes. The kernel keeps the peaks, so that few looks miss little.
+_LOOK_SECONDS = 0.1
+_LOG_TAIL_CHARACTERS = 2000
+
+
+class CaseFailedError(Exception):
+    """The command ended with an error; the message ends with what it said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What one run took."""
+
+    seconds: float
+    """From start to exit; for a command that has a clock of its own, what that says."""
+    whole_seconds: float
+    """From start to exit."""
+    cpu_seconds: float
+    """User and system, of the command, its children and the watched workers."""
+    server_cpu_seconds: float
+    """The same of databases and storages, which share the machine."""
+    peak_mib: tuple[float, ...]
+    """Of each process, the largest first; servers not included."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What the command printed as JSON in its last line."""
+
+
+@dataclass
+class _Seen:
+    peak_bytes: int = 0
+    cpu_seconds: float = 0.0
+    cpu_before: float = 0.0
+
+
+class _Watch:
+    """Looks at trees of processes from a thread."""
+
+    def __init__(self, roots: Sequence[int]) -> None:
+        self._roots = list(roots)
+        self._ended = threading.Event()
+        self.seen: dict[tuple[int, float], _Seen] = {}
+        self._is_first = True
+        self.look()
+        self._is_first = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def add(self, root: int) -> None:
+        self._roots.append(root)
+
+    def look(self) -> None:
+        for root in list(self._roots):
+            with suppress(psutil.Error):
+                process = psutil.Process(root)
+                for each in [process, *process.children(recursive=True)]:
+                    self._look_at(each)
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.look()
+
+    def _look_at(self, process: psutil.Process) -> None:
+        with suppress(psutil.Error, OSError):
+            seen = self.seen.setdefault((process.pid, process.create_time()), _Seen())
+            times = process.cpu_times()
+            seen.cpu_seconds = times.user + times.system
+            if self._is_first:
+                seen.cpu_before = seen.cpu_seconds
+                _forget_peak(process.pid)
+            seen.peak_bytes = max(seen.peak_bytes, _peak_bytes(process))
+
+    def _run(self) -> None:
+        while not self._ended.wait(_LOOK_SECONDS):
+            self.look()
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(seen.cpu_seconds - seen.cpu_before for seen in self.seen.values())
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    *,
+    workers: Sequence[int] = (),
+    servers: Sequence[int] = (),
+) -> Measurement:
+    """Run the command to its end.
+
+    Args:
+        folder: the one it runs in.
+        workers: process ids of others that do its work, measured with their children.
+        servers: process ids of what it uses, such as a database.
+
+    Raises:
+        CaseFailedError: it ended with an error.
+    """
+    watch, server_watch = _Watch(workers), _Watch(servers)
+    began = time.perf_counter()
+    process = subprocess.Popen(  # noqa: S603 - our own commands
+        command, env=dict(environment), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    watch.add(process.pid)
+    out, err = process.communicate()
+    seconds = time.perf_counter() - began
+    watch.end()
+    server_watch.end()
+    if process.returncode:
+        said = (out + err)[-_LOG_TAIL_CHARACTERS:].strip()
+        last_line = said.rpartition("\n")[2]
+        raise CaseFailedError(f"ended with {process.returncode}: {last_line}\n{' '.join(command)}\n{said}")
+    told = _last_json(out)
+    return Measurement(
+        seconds=float(told.get("seconds", seconds)),
+        whole_seconds=seconds,
+        cpu_seconds=watch.cpu_seconds,
+        server_cpu_seconds=server_watch.cpu_seconds,
+        peak_mib=tuple(sorted((seen.peak_bytes / MIB for seen in watch.seen.values()), reverse=True)),
+        told=told,
+    )
+
+
+def _peak_bytes(process: psutil.Process) -> int:
+    """The most that it has had resident, since it was started or since `_forget_peak`."""
+    # A process that has just ended has no memory, and no such line.
+    with suppress(OSError, IndexError):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    return int(process.memory_info().rss)
+
+
+def _forget_peak(pid: int) -> None:
+    """Linux counts the peak of a process that was there before anew from here; elsewhere nothing happens."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _last_json(out: str) -> dict[str, Any]:
+    """The JSON object that the output ends with; empty where there is none."""
+    start = out.find("{") if out.lstrip().startswith("{") else out.rfind("\n{") + 1
+    with suppress(ValueError):
+        found = json.loads(out[start:])
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def base_environment(root: Path) -> dict[str, str]:
+    """What every command gets."""
+    return {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "0"}

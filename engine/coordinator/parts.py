@@ -1,0 +1,56 @@
+"""Which parts a job's two result files are made of, and how the files are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Literal
+
+from engine.errors import InconsistentJobError
+from engine.ledger import Ledger
+from engine.model import Job, Part
+from engine.options import ImportOptions
+from engine.results import EXTRA_COLUMN, ResultKind, column_names
+
+
+def parts_folder(job: Job) -> str:
+    """The job's workspace, as a key of its output."""
+    return job.workspace_url.removeprefix(job.output_url).strip("/")
+
+
+def parts_of_job(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[tuple[Part, int]]:
+    """The committed parts in input order with their rows, their keys counted from the output's root."""
+    for state in ledger.chunk_states(job.job_id):
+        if state.outcome is None:
+            continue
+        counts, part = state.outcome.counts, state.outcome.failed_part
+        rows = counts.failure_count
+        if kind == "success":
+            part, rows = state.outcome.success_part, counts.success_count
+        if part is None and rows:
+            raise InconsistentJobError(
+                f"Chunk {state.chunk.chunk_index} of job {job.job_id} ran without result files, which are now "
+                "wanted. Resume the job without them, or import the source anew.",
+                job_id=job.job_id,
+                chunk_index=state.chunk.chunk_index,
+            )
+        if part is not None:
+            yield Part(key=f"{parts_folder(job)}/{part.key}", size_bytes=part.size_bytes), rows
+
+
+def result_header_cells(job: Job, kind: ResultKind, options: ImportOptions) -> list[str]:
+    """The first line of a success or failed file."""
+    return [*source_header_cells(job, options), EXTRA_COLUMN[kind]]
+
+
+def source_header_cells(job: Job, options: ImportOptions) -> list[str]:
+    """The names of the source's columns in every result file."""
+    plan = job.plan
+    return column_names(plan.header if plan else (), plan.column_count if plan else 0, options.result_header)
+
+
+def result_key(job: Job, kind: ResultKind | Literal["unprocessed"], output_format: str) -> str:
+    """The name of a result file: that of the source, then `.success`, `.failed` or `.unprocessed`."""
+    name = PurePosixPath(job.source.url.rstrip("/")).name
+    stem = name.rpartition(".")[0] or name
+    return f"{stem}.{kind}.{output_format}"

@@ -1,0 +1,91 @@
+"""The rows of a job that have no outcome, read from the source once more → the third result file.
+
+With it the files of a job that was cancelled, or failed on the way, hold every row of the source once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from engine.config import EngineConfig
+from engine.coordinator.parts import parts_folder, result_key, source_header_cells
+from engine.errors import InconsistentJobError
+from engine.ledger import Ledger
+from engine.model import Job, Part
+from engine.options import ImportOptions
+from engine.readers import BrokenRow
+from engine.results import (
+    PartKeys,
+    encode_lines,
+    escape_row,
+    header_line,
+    plain_line,
+)
+from engine.storage import open_location, open_storage
+from engine.table import read_chunk
+
+#: Rows encoded and written together.
+_SLICE_LINES = 20_000
+
+
+def make_unprocessed_file(job: Job, ledger: Ledger, config: EngineConfig) -> str:
+    """Write the file, all or nothing, and return its address; a repeat makes the same file.
+
+    The rows are in input order, as they were read and without a further cell; a broken one keeps its text.
+
+    Raises:
+        SourceChangedError: the source is no longer the one whose other rows were processed.
+        ObjectMissingError, StorageError: it cannot be read.
+        OptionError: a row is too wide for Excel.
+        OutputNotWritableError: the output refuses the file.
+    """
+    options = ImportOptions.from_mapping(job.options)
+    if options.output_format == "xlsx":
+        return _make_excel_file(job, ledger, config, options)
+    output, key = open_storage(job.output_url, config), result_key(job, "unprocessed", "csv")
+    header = header_line(source_header_cells(job, options), escape_formulae=config.escape_formulae)
+    with output.open_writer(key) as writer:
+        writer.write(header)
+        for _, block in _blocks(job, ledger, config, escapes=config.escape_formulae):
+            writer.write(block)
+    return output.url_of(key)
+
+
+def _make_excel_file(job: Job, ledger: Ledger, config: EngineConfig, options: ImportOptions) -> str:
+    """By way of a part per slice of rows, as the other two files are made; nothing of them stays."""
+    # Few processes ever make an Excel file; the others need not load the library.
+    from engine.results.sheet_fragments import CountedPart, SheetFragments
+    from engine.results.xlsx import join_xlsx
+
+    output, key = open_storage(job.output_url, config), result_key(job, "unprocessed", "xlsx")
+    folder = f"{parts_folder(job)}/{PartKeys.job_prefix(job.job_id)}unprocessed"
+    parts: list[CountedPart] = []
+    try:
+        for rows, block in _blocks(job, ledger, config, escapes=False):
+            part = Part(key=f"{folder}/{len(parts):08d}.csv", size_bytes=len(block))
+            output.write(part.key, block)
+            parts.append(CountedPart(part=part, row_count=rows))
+        sheets = SheetFragments(output, f"{folder}/sheets", parts, temp_dir=config.temp_dir)
+        made = {index: fragment for index in range(sheets.count) if (fragment := sheets.make(index)) is not None}
+        join_xlsx(output, key, source_header_cells(job, options), sheets, made)
+    finally:
+        output.delete([info.key for info in output.list(f"{folder}/")])
+    return output.url_of(key)
+
+
+def _blocks(job: Job, ledger: Ledger, config: EngineConfig, *, escapes: bool) -> Iterator[tuple[int, bytes]]:
+    """The rows without an outcome as records, some at a time with how many they are."""
+    plan = job.plan
+    if plan is None:
+        raise InconsistentJobError(f"Job {job.job_id} has chunks but no plan.", job_id=job.job_id)
+    source, source_key = open_location(plan.readable.url, config)
+    for state in ledger.chunk_states(job.job_id):
+        processed = state.outcome.counts.processed_rows if state.outcome is not None else 0
+        if processed == state.chunk.row_count:
+            continue
+        # A cancel cuts a chunk behind a batch: the rows in front of the cut have their outcome.
+        rows = islice(read_chunk(source, source_key, plan, state.chunk, config), processed, None)
+        while batch := list(islice(rows, _SLICE_LINES)):
+            cells = [row.cells if isinstance(row, BrokenRow) else row for row in batch]
+            yield len(cells), encode_lines([plain_line(escape_row(row) if escapes else row) for row in cells])

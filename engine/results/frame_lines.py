@@ -1,0 +1,108 @@
+"""Lines of result files made from columns, with no Python object per row; the bytes are those of `result_line`."""
+
+from __future__ import annotations
+
+import io
+from itertools import compress
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from engine.results.csv_format import LINE_END
+from engine.results.json_format import results_json
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: What makes a cell need quotes.
+_SPECIAL = '[",\r\n]'
+#: What JSON cannot hold as it is.
+_ESCAPED = r'["\\\x00-\x1f]'
+
+
+def frame_records(frame: pl.DataFrame) -> pl.Series:
+    """`format_record` of every row.
+
+    Args:
+        frame: columns of type String without nulls, at least one.
+    """
+    import polars as pl
+
+    return pl.select(pl.concat_str([_quoted(column) for column in frame], separator=",")).to_series()
+
+
+def accepted_lines(
+    records: pl.Series, results: pl.DataFrame | pl.Series | list[Any] | None, is_accepted: pl.Series
+) -> bytes:
+    """Whole lines of the accepted rows: each record, and its result as JSON.
+
+    Args:
+        results: one per row; a null in a list or series, like None in place of all, gives `{}`.
+        is_accepted: which rows.
+    """
+    import polars as pl
+
+    records = records.filter(is_accepted)
+    if results is None:
+        texts = pl.Series(["{}"]).new_from_index(0, len(records))
+    elif isinstance(results, list):
+        some = [{} if result is None else result for result in compress(results, is_accepted)]
+        texts = pl.Series(results_json(some), dtype=pl.String)
+    else:
+        texts = json_column(results.filter(is_accepted))
+    return frame_lines(records, texts)
+
+
+def frame_lines(records: pl.Series, extras: pl.Series) -> bytes:
+    """Whole lines: each record, and its extra cell.
+
+    Args:
+        records: of rows that have cells, as `frame_records` gives them.
+        extras: texts as they are to be read back, without nulls, as many.
+    """
+    import polars as pl
+
+    if records.is_empty():
+        return b""
+    out = io.BytesIO()
+    lines = pl.DataFrame([records.alias("record"), _quoted(extras).alias("extra")])
+    lines.write_csv(out, include_header=False, quote_style="never", line_terminator=LINE_END)
+    return out.getvalue()
+
+
+def json_column(results: pl.DataFrame | pl.Series) -> pl.Series:
+    """`result_json` of every row: a frame's as an object, a series' as its value; null gives `{}`."""
+    import polars as pl
+
+    if isinstance(results, pl.Series):
+        return pl.select(pl.when(results.is_null()).then(pl.lit("{}")).otherwise(_json(results))).to_series()
+    pieces: list[Any] = []
+    for number, column in enumerate(results):
+        name = orjson.dumps(column.name).decode()
+        pieces += [pl.lit(("," if number else "{") + name + ":"), _json(column)]
+    return pl.select(pl.concat_str([*pieces, pl.lit("}")])).to_series()
+
+
+def _quoted(column: pl.Series) -> pl.Series:
+    import polars as pl
+
+    needs = column.str.contains(_SPECIAL)
+    if not needs.any():
+        return column
+    doubled = column.str.replace_all('"', '""', literal=True)
+    quoted = pl.concat_str(pl.lit('"'), doubled, pl.lit('"'))
+    return pl.select(pl.when(needs).then(quoted).otherwise(column)).to_series()
+
+
+def _json(column: pl.Series) -> pl.Series:
+    """JSON of every value."""
+    import polars as pl
+
+    if column.dtype.is_integer() or column.dtype == pl.Boolean:
+        texts = column.cast(pl.String)
+    elif column.dtype == pl.String and not column.str.contains(_ESCAPED).any():
+        texts = pl.select(pl.concat_str(pl.lit('"'), column, pl.lit('"'))).to_series()
+    else:
+        # Floats, dates, lists: polars writes some of them otherwise.
+        return pl.Series(results_json(column.to_list()), dtype=pl.String)
+    return texts.fill_null("null")

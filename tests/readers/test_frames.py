@@ -1,0 +1,93 @@
+"""A chunk as a frame has the cells of its rows, and records as `csv.writer` writes them; or there is no frame."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engine.model import Dialect
+from engine.readers import TextFrame, read_rows
+from engine.readers.frames import read_frame
+from tests.readers.strategies import TableText, delimiters, examples, soups, tables
+from tests.readers.test_slices import LIMIT, chunk_of, minimal
+
+
+def frame_of(data: bytes, dialect: Dialect, width: int) -> TextFrame | None:
+    return read_frame(data, chunk_of(data, dialect), dialect, [f"c{number}" for number in range(width)])
+
+
+def check(data: bytes, dialect: Dialect, width: int) -> TextFrame | None:
+    rows = list(read_rows(data, chunk_of(data, dialect), dialect, max_record_bytes=LIMIT))
+    found = frame_of(data, dialect, width)
+    if found is not None:
+        assert list(map(list, found.frame.rows())) == rows
+        assert found.records is None or found.records.to_list() == list(map(minimal, rows))
+    return found
+
+
+@st.composite
+def rectangles(draw: st.DrawFn) -> tuple[bytes, Dialect, int]:
+    """Tables of one width in any dialect, the quoting of each cell by chance."""
+    width = draw(st.integers(1, 4))
+    dialect = Dialect(delimiter=draw(delimiters), quote_char=draw(st.sampled_from("\"'")))
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    quote = dialect.quote_char or ""
+    cell = st.text(st.sampled_from("a1 é漢,;|\t\"'\0\n"), max_size=5).map(lambda text: text.replace("\n", end))
+    lines = []
+    for row in draw(st.lists(st.lists(cell, min_size=width, max_size=width), min_size=1, max_size=12)):
+        cells = []
+        for text in row:
+            needs = any(character in text for character in (dialect.delimiter, quote, "\n")) or (
+                width == 1 and not text
+            )
+            is_quoted = needs or draw(st.integers(0, 9)) == 0
+            cells.append(quote + text.replace(quote, 2 * quote) + quote if is_quoted else text)
+        lines.append(dialect.delimiter.join(cells))
+    text = end.join(lines) + draw(st.sampled_from(["", end]))
+    return text.encode(), dialect, width
+
+
+@examples(400)
+@given(rectangles())
+def test_regular_tables_are_always_frames(table: tuple[bytes, Dialect, int]) -> None:
+    data, dialect, width = table
+    assert check(data, dialect, width) is not None
+
+
+@examples(200)
+@given(tables(max_rows=6), st.integers(1, 4))
+def test_other_tables_are_right_or_no_frames(table: TableText, width: int) -> None:
+    check(table.text.encode(), Dialect(delimiter=table.delimiter, quote_char=table.quote_char), width)
+
+
+@examples(400)
+@given(soups(), delimiters, st.sampled_from(['"', "'", None]), st.integers(1, 3))
+@example(b'"a",x"y,x"y,"b"\n', ",", '"', 4)
+@example(b'"a"b,c\n', ",", '"', 2)
+@example(b'a\r"b"\r\n', ",", '"', 1)
+def test_soups_are_right_or_no_frames(data: bytes, delimiter: str, quote_char: str | None, width: int) -> None:
+    if data:
+        check(data, Dialect(delimiter=delimiter, quote_char=quote_char), width)
+
+
+@pytest.mark.parametrize("data", [b"a,b\nc\n", b"a,b\nc,d,e\n", b"a,b\n\nc,d\n", b'a,b\nc",d\n', b"a,b\n\xe9,d\n"])
+def test_a_ragged_blank_or_broken_row_leaves_no_frame(data: bytes) -> None:
+    assert frame_of(data, Dialect(), 2) is None
+
+
+def test_records_are_known_only_where_all_are_minimal() -> None:
+    good = check(b'1,"a,b"\r\n2,"c\r\nd"\r\n3,"""e"""\r\n4,', Dialect(), 2)
+    assert good is not None
+    assert good.records is not None
+    for data in (b'1,"a"\n', b'1,"a,b"\n2,""\n'):
+        needless = check(data, Dialect(), 2)
+        assert needless is not None
+        assert needless.records is None
+
+
+def test_code_pages_are_read_and_given_as_utf8() -> None:
+    found = frame_of("ä,€\n".encode("cp1252"), Dialect(encoding="cp1252"), 2)
+    assert found is not None
+    assert found.records is not None
+    assert (found.frame.rows(), found.records.to_list()) == ([("ä", "€")], ["ä,€"])
