@@ -27,7 +27,8 @@ def read_chunk(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: Eng
         SourceChangedError: the source was replaced since it was planned.
     """
     if plan.added_column is not None:
-        rows = read_chunk(storage, key, replace(plan, added_column=None), chunk, config)
+        stored = replace(plan, added_column=None, column_count=plan.column_count + 1)
+        rows = read_chunk(storage, key, stored, chunk, config)
         return (_original(row, config) for row in rows)
     if plan.form == "arrow":
         from engine.readers.arrow_rows import read_arrow_rows

@@ -50,6 +50,22 @@ def test_the_result_files_are_those_of_the_csv(tmp_path: Path, mode: str) -> Non
     assert found[0] == found[1]
 
 
+def test_an_excel_file_of_refused_rows_comes_back_as_a_source(tmp_path: Path) -> None:
+    source, _ = save_both(tmp_path)
+    options: dict[str, Any] = {"handler": sample_handlers.by_cell, "workers": 1}
+    engine.run(source, output_dir=tmp_path / "first", output_format="xlsx", **options)
+    failed = tmp_path / "first" / "people.failed.xlsx"
+    assert engine.inspect(failed).added_column == "import_error"
+    rows = list(engine.read_rows(failed))
+    assert rows == [["bad", "2.5", "FALSE"]] * 200
+    report = engine.run(failed, output_dir=tmp_path / "second", **options)
+    assert report.counts.failure_count == 200
+    assert (tmp_path / "second" / "people.failed.failed.csv").read_text(encoding="utf-8").splitlines()[:2] == [
+        "col_0,col_1,col_2,import_error",
+        "bad,2.5,FALSE,row 1: bad",
+    ]
+
+
 def test_a_wrong_sheet_fails_the_job_before_any_row(tmp_path: Path) -> None:
     _, workbook = save_both(tmp_path)
     with pytest.raises(OptionError, match=r"has no sheet .x.*Sheet"):
