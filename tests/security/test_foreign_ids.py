@@ -36,6 +36,9 @@ ATTACKS: dict[tuple[str, str], str] = {
     ("get", "/api/imports/"): "own",
     ("get", "/api/imports/{pk}/"): "job",
     ("post", "/api/imports/{pk}/cancel/"): "job",
+    ("post", "/api/imports/{pk}/pause/"): "job",
+    ("post", "/api/imports/{pk}/resume/"): "job",
+    ("post", "/api/imports/{pk}/retry/"): "job",
     ("get", "/api/imports/{pk}/errors/"): "job",
     ("post", "/api/mymodels/import/"): "file in body",
     ("post", "/api/picky/import/"): "file in body",
@@ -123,7 +126,8 @@ def test_what_is_anothers_is_answered_as_what_is_not_there(
     assert texts[0] == texts[1]
     if kind in ("file", "job"):
         assert foreign.status_code == 404
-        assert attack(api, method, address, file.pk, job.pk).status_code == 200
+        # A job that is queued cannot be resumed or retried, and its owner is told so.
+        assert attack(api, method, address, file.pk, job.pk).status_code in (200, 409)
     elif kind == "file in body":
         assert foreign.status_code == (200 if address.endswith("confirm/") else 400)
         if address.endswith("confirm/"):
