@@ -17,7 +17,6 @@ from engine.arrow_form import batch_of
 from engine.config import MIB, EngineConfig
 from engine.errors import SourceDamagedError, SourceFormatError, SourceTooLargeError
 from engine.readers.arrow_text import UndecodableError, as_lenient_text, as_text
-from engine.readers.unpack import RATIO_FREE_BYTES
 
 MAX_COLUMNS = 10_000
 #: Bytes of the footer: some hundred for each column of each row group.
@@ -58,7 +57,7 @@ class ParquetReader:
             schema = found.schema_arrow
             # Texts stay references to their dictionary: a page that names one long text a million times is harmless.
             texts = [field.name for field in schema if _is_stringy(field.type)]
-            self._check_ratios(found.metadata)
+            # Row groups' metadata are not looked at: pyarrow ends the process over some that are damaged.
             self._file = pq.ParquetFile(file, metadata=found.metadata, read_dictionary=texts, **settings)
         self.columns: tuple[str, ...] = tuple(schema.names)
         if not 0 < len(self.columns) <= MAX_COLUMNS:
@@ -119,19 +118,6 @@ class ParquetReader:
         limit = self._config.max_record_bytes
         message = f"Row {row_number}: it is more than {limit:,} bytes long, which is too long for a row."
         return batch_of([pa.array([""])] * len(self.columns), pa.array([message]))
-
-    def _check_ratios(self, metadata: Any) -> None:
-        """Refuse a column that unpacks to many times its size: a page of it is unpacked as a whole."""
-        ratio = self._config.max_unpacked_ratio
-        for group in map(metadata.row_group, range(metadata.num_row_groups)):
-            for chunk in map(group.column, range(group.num_columns)):
-                if chunk.total_uncompressed_size > max(RATIO_FREE_BYTES, ratio * chunk.total_compressed_size):
-                    raise SourceTooLargeError(
-                        f"{self._source} looks like a decompression bomb: its column {chunk.path_in_schema[:100]!r} "
-                        f"unpacks to more than {ratio:,} times its size. Write it as CSV.",
-                        source=self._source,
-                        limit=ratio,
-                    )
 
     @contextmanager
     def _told(self) -> Iterator[None]:

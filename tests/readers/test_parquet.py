@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import uuid
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
@@ -232,3 +233,15 @@ def test_a_footer_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
 def test_an_encrypted_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceProtectedError, match="encrypted"):
         read(tmp_path / "t.parquet", b"PARE" + WHOLE[4:-4] + b"PARE")
+
+
+def test_metadata_over_which_a_library_would_end_the_process_are_told(tmp_path: Path) -> None:
+    """Found by the fuzzer: a histogram of levels in the footer that has another length than it must have."""
+    path = tmp_path / "t.parquet"
+    generator = random.Random("histogram")  # noqa: S311
+    start = WHOLE.rindex(b"ARROW:schema") - 1500
+    for _ in range(300):
+        damaged = bytearray(WHOLE)
+        damaged[generator.randrange(start, len(WHOLE) - 8)] = generator.choice([0, 1, 2, 3, 255])
+        with suppress(SourceError):
+            read(path, bytes(damaged))

@@ -139,8 +139,8 @@ def _is_small(file: BinaryIO, path: str) -> bool:
         from zipfile import ZipFile
 
         return sum(part.file_size for part in ZipFile(file).infolist()) <= _MAX_SMALL_UNPACKED_BYTES
-    except Exception:  # noqa: BLE001 - no archive: its size is what it is
-        return True
+    except Exception:  # noqa: BLE001 - no archive: over a damaged XLS the library can end its process
+        return False
 
 
 def _open_parts(file: BinaryIO, kind: str) -> Ooxml | None:
