@@ -77,6 +77,14 @@ class ImportSettings:
     """Bytes that all parts of a workbook unpack to."""
     max_archive_entries: int = 1000
     """Files in a ZIP archive, or parts of a workbook."""
+    excel_formats: str = "xlsx,xlsm,xlsb,xls,ods"
+    """Kinds of workbooks that are read, separated by commas; FILES_EXTENSIONS says which are taken in."""
+    excel_memory_bytes: int = 2 * GIB
+    """Bytes that the process that parses a workbook may take; a workbook that needs more is refused."""
+    excel_timeout_seconds: float = 900.0
+    """So long may it take."""
+    monitoring_token: str | None = None
+    """Who sends it as `Authorization: Bearer …` may read metrics and health, as staff may. None: staff alone."""
     preview_rows: int = 20
     """Rows that the preview of a source shows at most."""
 
@@ -95,7 +103,8 @@ class FileSettings:
     max_bytes: int = 5 * 1024 * GIB
     """Size of a file where its purpose names none; S3 holds no more."""
     extensions: Sequence[str] = (
-        ".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst", ".zip", ".ndjson", ".jsonl", ".parquet", ".xlsx",
+        ".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst", ".zip", ".ndjson", ".jsonl", ".parquet",
+        ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods",
     )  # fmt: skip
     """Endings of file names where the purpose names none."""
     content_types: Sequence[str] | None = None

@@ -48,8 +48,10 @@ _CONTROLS = bytes([*range(0x01, 0x09), *range(0x0E, 0x1A), *range(0x1C, 0x20)])
 #: Ending → the kinds it may be. A name with another ending may be any but a program or a web page.
 _KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson"), (TEXT,)),
-    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".ods", ".docx", ".zip"), ("zip",)),
-    ".xls": ("ole",),
+    # A workbook with a password is no archive, and one in the older format may have the newer ending: the engine
+    # reads it, or says what is wrong with it.
+    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls"), ("zip", "ole")),
+    **dict.fromkeys((".ods", ".docx", ".zip"), ("zip",)),
     ".gz": ("gzip",),
     ".zst": ("zstd",),
     ".xz": ("xz",),

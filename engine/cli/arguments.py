@@ -113,6 +113,18 @@ READING_FLAGS = (
         is_number=True,
     ),
     Flag(
+        name="--sheet",
+        value="NAME",
+        phrase="of a workbook, or its number counted from 1",
+        default="the first visible one that has cells",
+    ),
+    Flag(
+        name="--table",
+        value="NAME",
+        phrase="of a workbook: an Excel table, a named range, or a range such as A3:J500",
+        default="all cells of the sheet",
+    ),
+    Flag(
         name="--decimal",
         value=".|,",
         phrase="decimal mark of the numbers, which stay as they are",
@@ -255,6 +267,7 @@ examples:
 _INSPECT_EXAMPLES = """\
 examples:
   rowmill inspect people.csv
+  rowmill inspect people.xlsx --sheet 'Staff 2024'
   rowmill inspect s3://uploads/people.csv --encoding cp1252 --delimiter ';' --json
 """
 _STATUS_EXAMPLES = """\
@@ -299,7 +312,7 @@ def make_parser() -> Parser:
     """The parser of `rowmill` with its commands."""
     parser = Parser(
         prog="rowmill",
-        description="Import huge CSV files: every row is in exactly one of two result files.",
+        description="Import huge CSV and Excel files: every row is in exactly one of two result files.",
         epilog=f"examples:\n  rowmill inspect people.csv\n  rowmill run people.csv --handler handlers.save_person\n"
         f"\n{_exit_codes_text()}",
     )
@@ -308,7 +321,7 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
 
     run = _command(commands, "run", "import a source and wait for the end", _RUN_EXAMPLES)
-    run.add_argument("source", metavar="SOURCE", help="a CSV file, or s3://bucket/key")
+    run.add_argument("source", metavar="SOURCE", help="a CSV file or workbook, or s3://bucket/key")
     _add_one_of(run, "handler, one of", HANDLER, BATCH_HANDLER)
     _add(run, "import options", OPTION, *READING_FLAGS, *RUNNING_FLAGS).add_argument(
         "--no-count-first",
@@ -327,7 +340,7 @@ def make_parser() -> Parser:
     inspect = _command(
         commands, "inspect", "print dialect, encoding, header, row count and first rows", _INSPECT_EXAMPLES
     )
-    inspect.add_argument("source", metavar="SOURCE", help="a CSV file, or s3://bucket/key")
+    inspect.add_argument("source", metavar="SOURCE", help="a CSV file or workbook, or s3://bucket/key")
     _add(inspect, "options", *READING_FLAGS, OPTION, S3_ENDPOINT_URL)
     _add_talk(inspect)
 

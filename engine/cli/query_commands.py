@@ -82,17 +82,23 @@ def inspection_text(inspection: Inspection, *, width: int) -> str:
     blanks = {"never": "", "quoted": ", blanks before quotes left out", "always": ", blanks before cells left out"}
     facts = [
         ("source", f"{visible(inspection.source)}, {inspection.size_bytes:,} bytes"),
-        ("encoding", f"{inspection.encoding}{mark}{_certainty(found, 'encoding')}"),
-        (
-            "delimiter",
-            f"{inspection.delimiter!r}{blanks[inspection.skip_initial_space]}{_certainty(found, 'delimiter')}",
+        *(
+            _workbook_facts(inspection)
+            if "sheet" in inspection.details
+            else [
+                ("encoding", f"{inspection.encoding}{mark}{_certainty(found, 'encoding')}"),
+                (
+                    "delimiter",
+                    f"{inspection.delimiter!r}{blanks[inspection.skip_initial_space]}{_certainty(found, 'delimiter')}",
+                ),
+                ("quote", _character(inspection.quote_char) + _certainty(found, "quote_char")),
+                ("escape", _character(inspection.escape_char) + _certainty(found, "escape_char")),
+                ("line ends", found.line_end or "none"),
+                ("decimal", _character(found.decimal) + _certainty(found, "decimal")),
+                ("left out", f"{len(found.preamble):,} lines above the header{_certainty(found, 'skip_rows')}"),
+                ("columns", f"{inspection.column_count:,}, in {inspection.confidence:.0%} of the sampled records"),
+            ]
         ),
-        ("quote", _character(inspection.quote_char) + _certainty(found, "quote_char")),
-        ("escape", _character(inspection.escape_char) + _certainty(found, "escape_char")),
-        ("line ends", found.line_end or "none"),
-        ("decimal", _character(found.decimal) + _certainty(found, "decimal")),
-        ("left out", f"{len(found.preamble):,} lines above the header{_certainty(found, 'skip_rows')}"),
-        ("columns", f"{inspection.column_count:,}, in {inspection.confidence:.0%} of the sampled records"),
         ("rows", f"{inspection.total_rows:,} in {inspection.chunk_count:,} chunks"),
     ]
     if inspection.added_column:
@@ -103,6 +109,18 @@ def inspection_text(inspection: Inspection, *, width: int) -> str:
     header = [inspection.header] if inspection.header else []
     lines += ["", *_table([*header, *inspection.rows], has_header=bool(header), width=width)]
     return "\n".join(lines).rstrip("\n")
+
+
+def _workbook_facts(inspection: Inspection) -> list[tuple[str, str]]:
+    found = inspection.details
+    begins = ("header", "header_row") if "header_row" in found else ("data from", "first_row")
+    return [
+        ("workbook", str(found["kind"])),
+        ("sheet", visible(str(found["sheet"]))),
+        *([("sheets", visible(str(found["sheets"])))] if "sheets" in found else []),
+        (begins[0], f"row {found[begins[1]]:,}"),
+        ("columns", f"{inspection.column_count:,}"),
+    ]
 
 
 def _character(character: str | None) -> str:

@@ -17,6 +17,7 @@ from engine.model import Chunk, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE
 from engine.readers import HEAD_BYTES, SourceKind, check_workbook, tell_kind
+from engine.results import added_column_of
 from engine.staging import staged_key
 from engine.storage import Storage, open_location, open_object
 from engine.table.look import Look
@@ -82,13 +83,16 @@ class StagedPlanner:
             chunk_size=self._options.chunk_size or DEFAULT_CHUNK_SIZE,
         )
         self._staged = staged
+        header = staged.header_records[-1] if staged.header_records else ()
+        added = added_column_of(header, self._options.added_columns) if len(header) == staged.column_count else None
         plan = Plan(
             form="arrow",
             dialect=Dialect(),
-            header=staged.header_records[-1] if staged.header_records else (),
-            column_count=staged.column_count,
+            header=header[:-1] if added else header,
+            column_count=staged.column_count - (added is not None),
             data_start=staged.data_start,
             readable=staged.readable,
+            added_column=added,
             details=staged.details,
         )
         return Look(

@@ -64,6 +64,12 @@ class ImportOptionsSerializer(serializers.Serializer[Any]):
     member = serializers.CharField(
         required=False, allow_null=True, help_text=_("The file in a ZIP archive that is the table.")
     )
+    sheet = serializers.JSONField(
+        required=False, allow_null=True, help_text=_("Of a workbook: a name, or a number counted from 1.")
+    )
+    table = serializers.CharField(
+        required=False, allow_null=True, help_text=_("Of a workbook: a table, a named range, or one such as A3:J500.")
+    )
     result_header = serializers.ChoiceField(
         choices=["positional", "source"], required=False, help_text=_("How result files name their columns.")
     )
@@ -196,6 +202,7 @@ class StatusSerializer(serializers.ModelSerializer[ImportJob]):
             "options": instance.options,
             "dialect": (instance.plan or {}).get("dialect"),
             "header": (instance.plan or {}).get("header"),
+            "details": (instance.plan or {}).get("details"),
             "detection": (instance.plan or {}).get("detection"),
             "added_column": (instance.plan or {}).get("added_column"),
         }
@@ -228,6 +235,9 @@ class JobSerializer(StatusSerializer):
     phase = serializers.ChoiceField(choices=[*ImportJob.Phase.choices, (PAUSED, _("paused"))], allow_null=True)
     error_code = serializers.CharField(allow_null=True)
     dialect = serializers.DictField(allow_null=True)
+    details = serializers.DictField(
+        allow_null=True, help_text=_("What else was found out of the source: its kind, and of a workbook the sheet.")
+    )
     header = serializers.ListField(child=serializers.CharField(allow_blank=True), allow_null=True)
     detection = DetectionSerializer(allow_null=True)
     added_column = serializers.CharField(
@@ -245,6 +255,7 @@ class JobSerializer(StatusSerializer):
             "handler_path",
             "options",
             "dialect",
+            "details",
             "header",
             "detection",
             "added_column",

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from engine.staging.excel.facts import Facts
 
-_MIDNIGHT = np.frombuffer(b"00:00:00", np.uint8)
 #: Where in `2024-02-29 13:05:00` a character is what it always is.
 _DATE_MARKS = ((4, b"-"), (7, b"-"), (10, b" "), (13, b":"), (16, b":"))
 _DATE_BYTES = 19
+_DAY_BYTES = 10
 _DATE_WITH_FRACTION_BYTES = 23
 #: Of a number with a point and 16 digits, one more than spreadsheets have.
 _NOISE_BYTES = 17
@@ -44,14 +44,13 @@ def settle_column(column: pa.Array, facts: Facts) -> pa.Array | None:
         return column
     if facts.has_durations or facts.has_date_texts:
         return None
-    times = dates[view.begins_with(dates, facts.time_day.encode())]
+    times = view.beginning_with(dates, facts.time_day.encode())
     if facts.shows_dates:
-        midnights = dates[view.is_midnight(dates)]
-        midnights = np.setdiff1d(midnights, times, assume_unique=True)
+        midnights = view.at_midnight(np.setdiff1d(dates, times, assume_unique=True) if len(times) else dates)
         if len(midnights) and facts.shows_moments:
             return None
-        column = _replace(column, midnights, lambda texts: pc.binary_slice(texts.cast(pa.binary()), 0, 10))
-    return _replace(column, times, lambda texts: pc.binary_slice(texts.cast(pa.binary()), 11, 32))
+        column = _placed(column, midnights, view.cut_out(midnights, 0, _DAY_BYTES))
+    return _replace(column, times, lambda texts: pc.binary_slice(texts.cast(pa.binary()), _DAY_BYTES + 1, 32))
 
 
 def place_texts(column: pa.Array, texts: dict[int, str]) -> pa.Array:
@@ -88,6 +87,7 @@ class _TextView:
     def may_hold_noise(self, column: pa.Array) -> bool:
         """Whether a cell may be a number so large that its nine decimals hold more than it has digits."""
         rows = self._numbers(_NOISE_BYTES)
+        rows = rows[self._bytes[self.starts[rows] + 4] != ord("-")]  # dates
         if not len(rows):
             return False
         return bool(pc.any(pc.match_substring_regex(column.take(pa.array(rows)), r"^-?\d+\.\d+$")).as_py())
@@ -100,7 +100,7 @@ class _TextView:
 
     def booleans(self) -> npt.NDArray[np.intp]:
         """Rows that are `true` or `false`."""
-        found = [self._equal(np.flatnonzero(self.lengths == len(text)), text) for text in (b"true", b"false")]
+        found = [self.beginning_with(np.flatnonzero(self.lengths == len(text)), text) for text in (b"true", b"false")]
         return np.sort(np.concatenate(found))
 
     def dates(self) -> npt.NDArray[np.intp]:
@@ -110,20 +110,28 @@ class _TextView:
             rows = rows[self._bytes[self.starts[rows] + place] == mark[0]]
         return rows
 
-    def is_midnight(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        """Which of the dates have no time of day."""
-        clock = self._bytes[self.starts[rows][:, None] + np.arange(11, _DATE_BYTES)]
-        found: npt.NDArray[np.bool_] = (clock == _MIDNIGHT).all(axis=1) & (self.lengths[rows] == _DATE_BYTES)
-        return found
+    def at_midnight(self, dates: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Those of the rows that have no time of day."""
+        whole = dates[self.lengths[dates] == _DATE_BYTES]
+        return self._having(whole, b"00:00:00", _DAY_BYTES + 1)
 
-    def begins_with(self, rows: npt.NDArray[np.intp], text: bytes) -> npt.NDArray[np.bool_]:
-        """Which of the rows, all at least as long, begin with a text."""
-        start = self._bytes[self.starts[rows][:, None] + np.arange(len(text))]
-        found: npt.NDArray[np.bool_] = (start == np.frombuffer(text, np.uint8)).all(axis=1)
-        return found
+    def beginning_with(self, rows: npt.NDArray[np.intp], text: bytes) -> npt.NDArray[np.intp]:
+        """Those of the rows, all at least as long, that begin with a text."""
+        return self._having(rows, text, 0)
 
-    def _equal(self, rows: npt.NDArray[np.intp], text: bytes) -> npt.NDArray[np.intp]:
-        return rows[self.begins_with(rows, text)]
+    def cut_out(self, rows: npt.NDArray[np.intp], start: int, size: int) -> pa.Array:
+        """So many bytes of each of the rows from a place on, all of ASCII."""
+        cut = np.empty((len(rows), size), np.uint8)
+        for place in range(size):
+            cut[:, place] = self._bytes[self.starts[rows] + (start + place)]
+        ends = np.arange(0, cut.size + 1, size, dtype=np.int32)
+        return pa.StringArray.from_buffers(len(rows), pa.py_buffer(ends), pa.py_buffer(cut))
+
+    def _having(self, rows: npt.NDArray[np.intp], text: bytes, start: int) -> npt.NDArray[np.intp]:
+        # One character after the other: most rows are out after the first.
+        for place, character in enumerate(text, start):
+            rows = rows[self._bytes[self.starts[rows] + place] == character]
+        return rows
 
 
 def _is_digit(characters: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -139,6 +147,10 @@ def _replace(column: pa.Array, rows: npt.NDArray[np.intp], change: Any) -> pa.Ar
 
 
 def _placed(column: pa.Array, rows: npt.NDArray[Any], texts: pa.Array) -> pa.Array:
+    if not len(rows):
+        return column
+    if len(rows) == len(column):
+        return texts.cast(column.type)
     mask = np.zeros(len(column), bool)
     mask[rows] = True
     return pc.replace_with_mask(column, pa.array(mask), texts.cast(column.type))

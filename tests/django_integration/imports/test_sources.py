@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,7 +32,18 @@ def parquet() -> bytes:
     return target.getvalue()
 
 
+def workbook() -> bytes:
+    target = io.BytesIO()
+    book = openpyxl.Workbook()
+    book.create_sheet("People")  # behind an empty one
+    for row in (["name", "email"], ["Ana", "a@x"], ["Bo", None]):
+        book["People"].append(row)
+    book.save(target)
+    return target.getvalue()
+
+
 SOURCES = {
+    "people.xlsx": workbook(),
     "people.csv.gz": gzip.compress(CSV),
     "people.csv.zst": zstd.compress(CSV.decode().encode("utf-16")),
     "people.zip": zipped({"people.csv": CSV}),
@@ -87,7 +99,7 @@ def test_a_hostile_source_fails_its_job_with_a_code_and_a_message(
     job = run_to_end(start(api, stored(name, data)))
     assert (job.status, job.error_code, job.processed_rows) == ("failed", code, 0)
     status = api.get("/api/import/status/", {"task_id": str(job.pk)}).json()
-    assert "people.csv" in status["error_message"]
+    assert name in status["error_message"]
 
 
 def test_the_limits_are_settings(
@@ -97,3 +109,16 @@ def test_the_limits_are_settings(
     settings.IMPORT_MAX_UNPACKED_BYTES = 5
     bridge.forget_parts()
     assert run_to_end(start(api, file)).error_code == "source_too_large"
+
+
+def test_a_workbook_by_its_options_and_what_was_found_out_of_it(
+    api: APIClient, stored: Callable[[str, bytes], FileModel], run_to_end: RunToEnd
+) -> None:
+    file = stored("people.xlsx", workbook())
+    job = run_to_end(start(api, file, sheet="People", table="A1:B2"))
+    assert (job.status, job.success_count) == ("succeeded", 1)
+    details = api.get(f"/api/imports/{job.pk}/").json()["details"]
+    assert (details["kind"], details["sheet"], details["header_row"]) == ("xlsx", "People", 1)
+    failed = run_to_end(start(api, file, sheet="Persons"))
+    assert (failed.status, failed.error_code) == ("failed", "invalid_option")
+    assert '"People"' in failed.error_message
