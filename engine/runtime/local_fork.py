@@ -104,6 +104,8 @@ def _work(descriptor: int, import_path: Sequence[str]) -> NoReturn:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
+        # Open until the very end: once the parent hears that the worker is through, it kills what is left of it.
+        os.dup(descriptor)
         os.dup2(2, 1)  # what a handler prints must not mix with what the command prints
         from engine.runtime.local_worker import main
 

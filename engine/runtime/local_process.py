@@ -19,10 +19,11 @@ from engine.runtime.local_fork import ForkedProcess
 
 logger = logging.getLogger(__name__)
 
-#: What a worker runs first: no Ctrl-C of its own (the parent decides), then the engine, and only with the
+#: What a worker runs first: the socket stays open until its very end, since the parent kills what is left of a
+#: worker whose end it hears; no Ctrl-C of its own (the parent decides), then the engine, and only with the
 #: handler the parent's import path: a `csv.py` that lies beside the user's handlers must not be taken for Python's.
 _BOOT = (
-    "import signal, sys, json; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "import os, signal, sys, json; os.dup(int(sys.argv[1])); signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "sys.path[:] = json.loads(sys.argv[2]); "
     "from engine.runtime.local_worker import main; "
     "main(int(sys.argv[1]), json.loads(sys.argv[3]))"
