@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import threading
 import time
@@ -16,8 +17,9 @@ from typing import Any
 import psutil
 
 MIB = 1024 * 1024
-#: Seconds between two looks at the processes. The kernel keeps the peaks, so that few looks miss little.
-_LOOK_SECONDS = 0.1
+#: Seconds between two looks at the processes, the first and the most. The kernel keeps the peaks, so that few looks
+#: miss little.
+_FIRST_LOOK_SECONDS, _LOOK_SECONDS = 0.01, 0.1
 _LOG_TAIL_CHARACTERS = 2000
 
 
@@ -53,21 +55,22 @@ class _Seen:
 class _Watch:
     """Looks at trees of processes from a thread."""
 
-    def __init__(self, roots: Sequence[int]) -> None:
-        self._roots = list(roots)
+    def __init__(self, roots: Sequence[int], *, are_new: bool = False) -> None:
+        """
+        Args:
+            are_new: what they have taken so far counts as well.
+        """
+        self._roots = roots
         self._ended = threading.Event()
         self.seen: dict[tuple[int, float], _Seen] = {}
-        self._is_first = True
+        self._is_first = not are_new
         self.look()
         self._is_first = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def add(self, root: int) -> None:
-        self._roots.append(root)
-
     def look(self) -> None:
-        for root in list(self._roots):
+        for root in self._roots:
             with suppress(psutil.Error):
                 process = psutil.Process(root)
                 for each in [process, *process.children(recursive=True)]:
@@ -89,8 +92,10 @@ class _Watch:
             seen.peak_bytes = max(seen.peak_bytes, _peak_bytes(process))
 
     def _run(self) -> None:
-        while not self._ended.wait(_LOOK_SECONDS):
+        seconds = _FIRST_LOOK_SECONDS
+        while not self._ended.wait(seconds):
             self.look()
+            seconds = min(2 * seconds, _LOOK_SECONDS)
 
     @property
     def cpu_seconds(self) -> float:
@@ -115,29 +120,38 @@ def run(
     Raises:
         CaseFailedError: it ended with an error.
     """
-    watch, server_watch = _Watch(workers), _Watch(servers)
+    worker_watch, server_watch = _Watch(workers), _Watch(servers)
+    cpu_before = _children_cpu_seconds()
     began = time.perf_counter()
     process = subprocess.Popen(  # noqa: S603 - our own commands
         command, env=dict(environment), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    watch.add(process.pid)
+    watch = _Watch([process.pid], are_new=True)
     out, err = process.communicate()
     seconds = time.perf_counter() - began
-    watch.end()
-    server_watch.end()
+    for each in (watch, worker_watch, server_watch):
+        each.end()
     if process.returncode:
         said = (out + err)[-_LOG_TAIL_CHARACTERS:].strip()
         last_line = said.rpartition("\n")[2]
         raise CaseFailedError(f"ended with {process.returncode}: {last_line}\n{' '.join(command)}\n{said}")
     told = _last_json(out)
+    all_seen = [*watch.seen.values(), *worker_watch.seen.values()]
     return Measurement(
         seconds=float(told.get("seconds", seconds)),
         whole_seconds=seconds,
-        cpu_seconds=watch.cpu_seconds,
+        # The kernel knows it exactly of processes that were waited for; of others there is what was seen.
+        cpu_seconds=max(_children_cpu_seconds() - cpu_before, watch.cpu_seconds) + worker_watch.cpu_seconds,
         server_cpu_seconds=server_watch.cpu_seconds,
-        peak_mib=tuple(sorted((seen.peak_bytes / MIB for seen in watch.seen.values()), reverse=True)),
+        peak_mib=tuple(sorted((seen.peak_bytes / MIB for seen in all_seen), reverse=True)),
         told=told,
     )
+
+
+def _children_cpu_seconds() -> float:
+    """Of all processes that this one has started and that have ended, and of theirs."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _peak_bytes(process: psutil.Process) -> int:

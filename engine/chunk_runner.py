@@ -54,6 +54,7 @@ from engine.results import (
 )
 from engine.storage import Storage, open_location, open_storage
 from engine.table import load_frames, read_chunk, read_chunk_frame, read_chunk_slices
+from engine.tracing import span
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,10 @@ class ChunkRunner:
             RowmillError: something other than a row is wrong, and would be wrong again (the source
                 changed, the storage is away). The chunk has been given back.
         """
+        with span("rowmill.chunk", job_id=job_id, chunk_index=chunk_index):
+            return self._run(job_id, chunk_index)
+
+    def _run(self, job_id: str, chunk_index: int) -> Ran:
         claim = self._ledger.claim(job_id, chunk_index, owner=self._owner, token=secrets.token_hex(8))
         if claim is None:
             return Ran.NOTHING_TO_DO

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,16 @@ def test_an_archive_is_listed_shortly_and_its_names_are_made_harmless(tmp_path: 
         list(engine.read_rows(path))
     assert "\x1b" not in caught.value.message
     assert len(caught.value.message) < 1500
+
+
+def test_an_entry_without_a_name_is_an_entry(tmp_path: Path) -> None:
+    data = zipped({"a": b"x\n1\n"}).replace(b"\x01\x00\x00\x00a", b"\x00\x00\x00\x00", 1)  # the local header
+    central = data.index(b"PK\x01\x02")
+    data = data[: central + 28] + b"\0\0" + data[central + 30 : central + 46] + data[central + 47 :]
+    size, offset = struct.unpack_from("<II", data, len(data) - 10)
+    data = data[:-10] + struct.pack("<II", size - 1, offset - 1) + data[-2:]
+    (tmp_path / "t.zip").write_bytes(data)
+    assert list(engine.read_rows(tmp_path / "t.zip")) == [["1"]]
 
 
 def test_names_of_entries_are_never_paths(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_every_public_name_is_documented() -> None:
 def test_the_sections_come_in_the_order_of_a_reader_s_questions() -> None:
     titles = re.findall(r"^## (.*)$", README, re.MULTILINE)
     expected = ["When not to use it", "Quickstart", "Celery", "Django REST framework", "Python API"]
-    expected += ["Batch handlers", "Options", "CSV dialects", "Broken rows"]
+    expected += ["Batch handlers", "Sources", "Options", "CSV dialects", "Broken rows"]
     expected += ["Result files", "Excel", "Exit codes", "How the data flows", "What is promised"]
     expected += ["Words", "Benchmarks", "Limits", "License"]
     assert titles == expected
@@ -146,3 +146,14 @@ def test_the_worker_s_line_names_the_app_that_there_is() -> None:
     (command,) = (line for line in README.splitlines() if line.startswith("celery "))
     assert command == "celery -A engine.runtime.celery_app worker"
     assert (ROOT / "engine" / "runtime" / "celery_app.py").exists()
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", README))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert named
+    assert named <= there, named - there

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +92,28 @@ def test_the_corrected_failed_file_imports(
     )
     assert (again.counts.success_count, again.counts.failure_count) == (10, 0)
     assert rows_seen(tmp_path / "seen") == sorted(made_right(ROWS))
+
+
+def test_a_corrected_workbook_imports_too(tmp_path: Path) -> None:
+    config = EngineConfig(escape_formulae=True, temp_dir=str(tmp_path))
+    table = [row for row in ROWS[1:] if len(row) == 3]
+    with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["id", "state", "note"], *table])
+    options = {"seen": str(tmp_path / "seen"), "output_format": "xlsx"}
+    first = engine.run(
+        tmp_path / "t.csv", HANDLER, output_dir=tmp_path / "1", config=config, workers=1, options=options
+    )
+    assert first.counts.failure_count == len(table)
+    book = openpyxl.load_workbook(str(first.job.result_files.failed_url))
+    (sheet,) = book.worksheets
+    for row in sheet.iter_rows(min_row=2):
+        row[1].value = FIX[row[1].value or ""]
+    book.save(tmp_path / "again.xlsx")
+    again = engine.run(
+        tmp_path / "again.xlsx", HANDLER, output_dir=tmp_path / "2", config=config, workers=1, options=options
+    )
+    assert (again.counts.success_count, again.counts.failure_count) == (len(table), 0)
+    assert rows_seen(tmp_path / "seen") == sorted(made_right(table))
 
 
 def test_rows_that_nobody_corrected_come_back_as_they_were(tmp_path: Path) -> None:

@@ -28,7 +28,15 @@ from tests.readers.strategies import TableText, block_sizes, examples, record_li
 from tests.reading import Reading, read
 
 #: No detection, and every record a row.
-PLAIN = {"header_rows": 0, "skip_rows": 0, "delimiter": ",", "quote_char": '"', "encoding": "utf-8"}
+PLAIN: dict[str, Any] = {
+    "header_rows": 0,
+    "skip_rows": 0,
+    "delimiter": ",",
+    "quote_char": '"',
+    "escape_char": "",
+    "skip_initial_space": False,
+    "encoding": "utf-8",
+}
 
 configs = st.builds(EngineConfig, scan_block_bytes=block_sizes, max_chunk_bytes=block_sizes)
 chunk_sizes = st.integers(1, 9)
@@ -75,12 +83,19 @@ def test_the_rows_are_those_of_csv(
 
 
 @examples(250)
-@given(soups(), record_limits, st.lists(st.tuples(configs, chunk_sizes), min_size=2, max_size=3))
+@given(
+    soups(),
+    record_limits,
+    st.lists(st.tuples(configs, chunk_sizes), min_size=2, max_size=3),
+    st.sampled_from(["", "", "\\"]),
+)
 def test_rows_do_not_depend_on_how_the_source_is_cut(
-    tmp_path: Path, data: bytes, max_record_bytes: int, cuts: list[tuple[EngineConfig, int]]
+    tmp_path: Path, data: bytes, max_record_bytes: int, cuts: list[tuple[EngineConfig, int]], escape_char: str
 ) -> None:
     assume(data.strip(b"\r\n"))
-    records = reference_records(without_trailing_blank_lines(data), max_record_bytes=max_record_bytes)
+    records = reference_records(
+        without_trailing_blank_lines(data), max_record_bytes=max_record_bytes, escape_char=escape_char
+    )
     readings = []
     for config, chunk_size in cuts:
         small = EngineConfig(
@@ -88,7 +103,7 @@ def test_rows_do_not_depend_on_how_the_source_is_cut(
             max_chunk_bytes=config.max_chunk_bytes,
             max_record_bytes=max_record_bytes,
         )
-        reading = read(tmp_path / "t.csv", data, small, **PLAIN, chunk_size=chunk_size)
+        reading = read(tmp_path / "t.csv", data, small, **{**PLAIN, "escape_char": escape_char}, chunk_size=chunk_size)
         check_chunks(reading, data, [(record.start, record.end) for record in records])
         assert [isinstance(row, BrokenRow) for row in reading.rows] == [record.is_broken for record in records]
         readings.append(reading.rows)

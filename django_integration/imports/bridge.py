@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 PLAN_TASK = "rowmill.imports.plan"
 CHUNK_TASK = "rowmill.imports.chunk"
 FINISH_TASK = "rowmill.imports.finish"
+PROBE_TASK = "rowmill.imports.probe"
 SWEEP_TASK = "rowmill.imports.sweep"
 HELP_TASK = "rowmill.imports.help"
 
@@ -147,6 +148,11 @@ def recover_all() -> None:
                 logger.warning("recovery put off", extra={"job_id": job.job_id}, exc_info=True)
     finally:
         close_old_connections()
+
+
+def send_probe(name: str) -> None:
+    """Have a worker answer. Raises ServiceUnavailableError when the broker takes no message."""
+    _send(PROBE_TASK, name)
 
 
 def look_after(job_id: str) -> None:

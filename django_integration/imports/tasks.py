@@ -9,7 +9,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from django_integration.conf import import_settings
-from django_integration.imports import bridge, sweeping
+from django_integration.imports import bridge, health, sweeping
 from engine.runtime.recovery_loop import install_in_workers
 
 _OPTIONS = {"ignore_result": True, "acks_late": True, "reject_on_worker_lost": True}
@@ -37,6 +37,12 @@ def finish(job_id: str) -> None:
 def help_merge(job_id: str, position: int, step: int) -> None:
     """Make a piece of the Excel files of a job that is being merged, then send the next. A copy does no harm."""
     bridge.process_parts().steps.help(job_id, position, step)
+
+
+@shared_task(name=bridge.PROBE_TASK, ignore_result=True)
+def probe(name: str) -> None:
+    """Say that this worker takes messages (`health`)."""
+    health.answer(name)
 
 
 @shared_task(name=bridge.SWEEP_TASK, ignore_result=True)

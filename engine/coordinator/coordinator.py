@@ -25,6 +25,7 @@ from engine.progress import ProgressStore
 from engine.status import Phase, Status
 from engine.storage import join_url, open_storage
 from engine.table import pin_source
+from engine.tracing import span
 
 #: Folder below the output that holds parts and staged copies while a job runs.
 WORKSPACE = ".rowmill"
@@ -150,7 +151,8 @@ class Coordinator:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """See `Planning.plan`."""
-        self._planning.plan(job_id, on_chunks=on_chunks, should_stop=should_stop)
+        with span("rowmill.plan", job_id=job_id):
+            self._planning.plan(job_id, on_chunks=on_chunks, should_stop=should_stop)
 
     def chunks_to_send(self, job_id: str, *, window: int | None = None) -> list[int]:
         """Take the chunks that may be sent now; each is given to one caller only."""
@@ -170,7 +172,8 @@ class Coordinator:
 
     def finish(self, job_id: str, executor: Executor | None = None) -> bool:
         """See `Finishing.finish`."""
-        return self._finishing.finish(job_id, executor)
+        with span("rowmill.finish", job_id=job_id):
+            return self._finishing.finish(job_id, executor)
 
     def help_merge(self, job_id: str, position: int, step: int) -> int | None:
         """See `MergeHelper.help`."""

@@ -29,6 +29,7 @@ _RUNNING = (
     "create_result_file_records",
     "handler_path",
     "chunk_size",
+    "decimal",
     "result_header",
     "max_errors",
     "max_error_rate",
@@ -65,7 +66,15 @@ def retry_options(job: Job) -> dict[str, Any]:
     """The job's own options, but for how its source is read."""
     has_header = job.plan is not None and bool(job.plan.header)
     kept = {name: value for name, value in job.options.items() if name in _RUNNING or name not in KNOWN}
-    read = {"header_rows": int(has_header), "skip_rows": 0, "delimiter": ",", "quote_char": '"', "encoding": "utf-8"}
+    read = {
+        "header_rows": int(has_header),
+        "skip_rows": 0,
+        "delimiter": ",",
+        "quote_char": '"',
+        "escape_char": "",
+        "encoding": "utf-8",
+        "added_columns": "keep",
+    }
     return {**ImportOptions().for_handler(), **kept, **read}
 
 

@@ -54,7 +54,7 @@ def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
 def workspace_keys(job: Job, ledger: Ledger, config: EngineConfig) -> list[str]:
     """Keys, in its workspace, of the parts and staged copies that an ended job needs no more. Raises StorageError."""
     kept = set()
-    if config.keep_failed_parts and job.options["output_format"] == "xlsx":
+    if config.keep_failed_parts and job.options.get("output_format") == "xlsx":
         outcomes = (state.outcome for state in ledger.chunk_states(job.job_id))
         kept = {outcome.failed_part.key for outcome in outcomes if outcome and outcome.failed_part}
     workspace = open_storage(job.workspace_url, config)
@@ -66,7 +66,7 @@ def remove_unprocessed_file(job: Job, config: EngineConfig) -> None:
     """Remove the file that an earlier end of the job has left, as all rows have an outcome now."""
     if job.result_files.unprocessed_url is None:
         return
-    key = result_key(job, "unprocessed", job.options["output_format"])
+    key = result_key(job, "unprocessed", job.options.get("output_format", "csv"))
     try:
         open_storage(job.output_url, config).delete([key])
     except StorageError:

@@ -13,6 +13,9 @@
     rowmill:note:{name}         string, expires as its keeper says: what an integration shows of a running job beside
                                 the counters, under the job's id or another name; empty while none may be kept
 
+    rowmill:probe:{name}        list with an element while a worker's answer to a probe is not taken; expires after
+                                a minute
+
 One progress key per job: the counters are there whole or not at all, whatever is evicted or expires. The
 braces are part of the key; they are a hash tag, so that a job stays on one node of a cluster.
 The scripts beside this file are the only writers; after each of them the sums are right.
@@ -25,6 +28,11 @@ SUCCESS_FIELD = "success"
 FAILED_FIELD = "failed"
 CANCEL_FIELD = "cancel"
 LEDGERS_KEY = "rowmill:ledgers"
+
+
+def probe_key(name: str) -> str:
+    """Where a worker answers a probe."""
+    return f"rowmill:probe:{name}"
 
 
 def progress_key(job_id: str) -> str:

@@ -20,6 +20,7 @@ from engine.progress.keys import (
     SUCCESS_FIELD,
     TOTAL_FIELD,
     note_key,
+    probe_key,
     progress_key,
 )
 from engine.progress.protocol import ProgressSnapshot
@@ -37,6 +38,9 @@ HEALTH_CHECK_SECONDS = 25
 RETRIES = 2
 RETRY_BASE_SECONDS = 0.05
 RETRY_CAP_SECONDS = 1.0
+
+#: Life of an answer that nobody takes.
+PROBE_TTL_SECONDS = 60
 
 #: Reply of record.lua.
 _MISSING = -1
@@ -176,6 +180,18 @@ class RedisProgress:
         """The ledgers noted within the counters' life time."""
         with self._errors():
             return [str(ledger) for ledger in self._connected().zrange(LEDGERS_KEY, 0, -1)]
+
+    def answer(self, name: str) -> None:
+        """Answer a probe; repeating it changes nothing for who waits."""
+        with self._errors():
+            client = self._connected()
+            client.rpush(probe_key(name), 1)
+            client.expire(probe_key(name), PROBE_TTL_SECONDS)
+
+    def take_answer(self, name: str) -> bool:
+        """Whether a probe was answered since it was last asked."""
+        with self._errors():
+            return bool(self._connected().lpop(probe_key(name)))
 
     def ping(self) -> None:
         """Let a Redis that answers pass.

@@ -226,7 +226,8 @@ def _quote(sample: str, delimiter: str, later: Sequence[str]) -> str:
     if not apostrophes or (len(apostrophes) < 2 and not needs_quotes):
         return usual
     opening = _quoted_cells(delimiter, "'")[1]
-    if len(apostrophes) < 0.9 * sum(len(opening.findall(text)) for text in (sample, *later)):
+    texts = [text for text in (sample, *later) if _may_open(text, delimiter, "'")]
+    if len(apostrophes) < 0.9 * sum(len(opening.findall(text)) for text in texts):
         return usual
     return "'" if not usual or len(apostrophes) > 2 * len(_quoted(sample, delimiter, usual, later)) else usual
 
@@ -234,7 +235,14 @@ def _quote(sample: str, delimiter: str, later: Sequence[str]) -> str:
 def _quoted(sample: str, delimiter: str, quote: str, later: Sequence[str]) -> list[str]:
     """What stands in whole quoted cells."""
     whole = _quoted_cells(delimiter, quote)[0]
-    return [content for text in (sample, *later) if quote in text for content in whole.findall(text)]
+    texts = [text for text in (sample, *later) if _may_open(text, delimiter, quote)]
+    return [content for text in texts for content in whole.findall(text)]
+
+
+def _may_open(text: str, delimiter: str, quote: str) -> bool:
+    """Whether it is worth looking for quoted cells, which takes many times as long."""
+    before = (delimiter, "\n", "\r") if delimiter == " " else (delimiter, "\n", "\r", " ")
+    return text.startswith(quote) or any(edge + quote in text for edge in before)
 
 
 @lru_cache(maxsize=64)
@@ -254,7 +262,7 @@ def _has_blanks_before_quotes(texts: Sequence[str], delimiter: str, quote: str) 
     behind = rf"{mark}[^{mark}\r\n]*+{mark}(?=[{edge}\r\n]|$)"
     counts = [0, 0]
     for text in texts:
-        if f"{delimiter} " in text:
+        if f"{delimiter} {quote}" in text or f"{delimiter}  " in text:
             counts[0] += len(re.findall(rf"(?<={edge}) ++{behind}", text, re.MULTILINE))
             counts[1] += len(re.findall(rf"(?<={edge}){behind}", text, re.MULTILINE))
     return counts[0] > counts[1]

@@ -23,8 +23,8 @@ from engine.readers.unpack import PIECE_BYTES, undeflate
 MAX_ENTRIES = 1000
 #: Of the files that a message names.
 _NAMES_SHOWN = 10
-#: Files that systems add to archives by themselves.
-_ADDED_BY_SYSTEMS = re.compile(r"(?:^|/)(?:__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")
+#: Names of folders, and of files that systems add to archives by themselves.
+_NO_FILE = re.compile(r"/$|(?:^|/)(?:__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")
 #: Bytes of the central directory for one entry: a long path with its extra fields.
 _DIRECTORY_BYTES_PER_ENTRY = 1024
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -135,7 +135,7 @@ def choose_member(entries: Sequence[zipfile.ZipInfo], wanted: str | None, *, sou
         OptionError: there is no such file.
         SourceFormatError: there is none, or there are several to choose from.
     """
-    files = [entry for entry in entries if not entry.is_dir() and not _ADDED_BY_SYSTEMS.search(entry.filename)]
+    files = [entry for entry in entries if not _NO_FILE.search(entry.filename)]
     names = ", ".join(shown_name(entry) for entry in files[:_NAMES_SHOWN])
     names += f" and {len(files) - _NAMES_SHOWN:,} more" if len(files) > _NAMES_SHOWN else ""
     if wanted is not None:

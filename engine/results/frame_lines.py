@@ -43,13 +43,15 @@ def accepted_lines(
     import polars as pl
 
     records = records.filter(is_accepted)
-    if results is None:
+    if results is None or (isinstance(results, pl.DataFrame) and not results.width):
         texts = pl.Series(["{}"]).new_from_index(0, len(records))
     elif isinstance(results, list):
         some = [{} if result is None else result for result in compress(results, is_accepted)]
         texts = pl.Series(results_json(some), dtype=pl.String)
     else:
         texts = json_column(results.filter(is_accepted))
+        if isinstance(results, pl.DataFrame):
+            return _written(records, _in_quotes(texts))  # there are names in all of them
     return frame_lines(records, texts)
 
 
@@ -60,12 +62,16 @@ def frame_lines(records: pl.Series, extras: pl.Series) -> bytes:
         records: of rows that have cells, as `frame_records` gives them.
         extras: texts as they are to be read back, without nulls, as many.
     """
+    return _written(records, _quoted(extras))
+
+
+def _written(records: pl.Series, cells: pl.Series) -> bytes:
     import polars as pl
 
     if records.is_empty():
         return b""
     out = io.BytesIO()
-    lines = pl.DataFrame([records.alias("record"), _quoted(extras).alias("extra")])
+    lines = pl.DataFrame([records.alias("record"), cells.alias("extra")])
     lines.write_csv(out, include_header=False, quote_style="never", line_terminator=LINE_END)
     return out.getvalue()
 
@@ -89,9 +95,14 @@ def _quoted(column: pl.Series) -> pl.Series:
     needs = column.str.contains(_SPECIAL)
     if not needs.any():
         return column
+    return pl.select(pl.when(needs).then(_in_quotes(column)).otherwise(column)).to_series()
+
+
+def _in_quotes(column: pl.Series) -> pl.Series:
+    import polars as pl
+
     doubled = column.str.replace_all('"', '""', literal=True)
-    quoted = pl.concat_str(pl.lit('"'), doubled, pl.lit('"'))
-    return pl.select(pl.when(needs).then(quoted).otherwise(column)).to_series()
+    return pl.select(pl.concat_str(pl.lit('"'), doubled, pl.lit('"'))).to_series()
 
 
 def _json(column: pl.Series) -> pl.Series:

@@ -27,9 +27,10 @@ def read_chunk(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: Eng
         SourceChangedError: the source was replaced since it was planned.
     """
     if plan.added_column is not None:
-        stored = replace(plan, added_column=None, column_count=plan.column_count + 1)
-        rows = read_chunk(storage, key, stored, chunk, config)
-        return (_original(row, config) for row in rows)
+        whole = replace(plan, added_column=None, column_count=plan.column_count + 1)
+        # Formulae are escaped in CSV only.
+        unescape = config.escape_formulae and plan.form == "text"
+        return (_original(row, unescape) for row in read_chunk(storage, key, whole, chunk, config))
     if plan.form == "arrow":
         from engine.readers.arrow_rows import read_arrow_rows
 
@@ -87,10 +88,10 @@ def read_chunk_columns(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> 
     return read_arrow(_arrow_bytes(storage, key, plan, chunk), plan.column_count)
 
 
-def _original(row: Row, config: EngineConfig) -> Row:
+def _original(row: Row, unescape_formulae: bool) -> Row:
     if isinstance(row, BrokenRow):
-        return replace(row, cells=original_row(row.cells, unescape_formulae=config.escape_formulae))
-    return original_row(row, unescape_formulae=config.escape_formulae)
+        return replace(row, cells=original_row(row.cells, unescape_formulae=unescape_formulae))
+    return original_row(row, unescape_formulae=unescape_formulae)
 
 
 def _text_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig) -> bytes:

@@ -84,15 +84,15 @@ class StagedPlanner:
         )
         self._staged = staged
         header = staged.header_records[-1] if staged.header_records else ()
-        added = added_column_of(header, self._options.added_columns)
+        added = added_column_of(header, self._options.added_columns) if len(header) == staged.column_count else None
         plan = Plan(
             form="arrow",
             dialect=Dialect(),
             header=header[:-1] if added else header,
             column_count=staged.column_count - (added is not None),
+            added_column=added,
             data_start=staged.data_start,
             readable=staged.readable,
-            added_column=added,
             details=staged.details,
         )
         return Look(

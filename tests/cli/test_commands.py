@@ -154,6 +154,26 @@ def test_inspect_is_cut_to_the_width_of_the_terminal(tmp_path: Path) -> None:
     assert all(line.endswith("…") and len(line) <= 60 for line in table)
 
 
+def test_inspect_shows_what_is_left_out_and_how_sure_it_is(tmp_path: Path) -> None:
+    text = "Report of 2024\n\ncol_0;col_1;import_error\n1;1,5;wrong\n2;2,5;wrong\n"
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    shown = rowmill("inspect", "t.csv", cwd=tmp_path, COLUMNS="100").stdout
+    for line in (
+        "delimiter  ';' (100% sure)",
+        "escape     none (100% sure)",
+        "line ends  LF",
+        "decimal    ',' (100% sure)",
+        "left out   2 lines above the header (95% sure)",
+        "left out   the last column, import_error: this is a result file",
+        "left out   Report of 2024",
+    ):
+        assert f"{line}\n" in shown
+    assert "skip_rows=0" in shown
+    given = rowmill("inspect", "t.csv", "--skip-rows", "0", "--added-columns", "keep", "--json", cwd=tmp_path)
+    found = the_object(given.stdout)
+    assert (found["header"], found["detection"]["preamble"], found["added_column"]) == (["Report of 2024"], [], None)
+
+
 def test_inspect_takes_the_dialect_as_given(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("'a|b'|c\n")
     words = ["inspect", "t.csv", "--delimiter", "|", "--quote-char", "", "--header-rows", "0", "--json"]

@@ -10,7 +10,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from engine.config import EngineConfig
 from engine.model import Counts
@@ -39,6 +39,7 @@ class ProgressMachine(RuleBasedStateMachine):
         self.chunks: dict[int, tuple[int, Counts, bool]] | None = None
         self.total: int | None = None
         self.cancelled = False
+        self.last_record: tuple[int, int, Counts, bool] | None = None
 
     @rule(
         total=st.none() | st.just(CHUNKS * CHUNK_ROWS),
@@ -53,6 +54,7 @@ class ProgressMachine(RuleBasedStateMachine):
 
     @rule(chunk_index=st.integers(0, CHUNKS - 1), attempt=st.integers(1, 3), counts=COUNTS, done=st.booleans())
     def record(self, chunk_index: int, attempt: int, counts: Counts, done: bool) -> None:
+        self.last_record = (chunk_index, attempt, counts, done)
         reply = self.store.record(self.job_id, chunk_index, attempt, counts, done=done)
         if self.chunks is None:
             assert reply is None
@@ -61,6 +63,14 @@ class ProgressMachine(RuleBasedStateMachine):
         old = self.chunks.get(chunk_index)
         if old is None or (not old[2] and attempt >= old[0]):
             self.chunks[chunk_index] = (attempt, counts, done)
+
+    @precondition(lambda self: self.last_record is not None)
+    @rule(times=st.integers(1, 3))
+    def record_again(self, times: int) -> None:
+        """A reply that was lost has the same words said once more; after a wipe they count for nothing."""
+        assert self.last_record is not None
+        for _ in range(times):
+            self.record(*self.last_record)
 
     @rule(total=st.integers(0, CHUNKS * CHUNK_ROWS))
     def set_total(self, total: int) -> None:

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.django_db
 CSV = b"name,email\nAna,a@x\nBo,\n"
 
 #: method and address, what it names of another user: `file` or `job` (in the address), `file in body`; `own` where
-#: it only ever shows what is one's own, `signed` where the signature in the address is the right.
+#: it only ever shows what is one's own, `staff` where it shows others nothing, `signed` where the signature in the
+#: address is the right.
 ATTACKS: dict[tuple[str, str], str] = {
     ("get", "/api/files/"): "own",
     ("post", "/api/files/presign/"): "own",
@@ -37,6 +38,11 @@ ATTACKS: dict[tuple[str, str], str] = {
     ("get", "/api/imports/{pk}/"): "job",
     ("post", "/api/imports/{pk}/cancel/"): "job",
     ("get", "/api/imports/{pk}/errors/"): "job",
+    ("post", "/api/imports/{pk}/pause/"): "job",
+    ("post", "/api/imports/{pk}/resume/"): "job",
+    ("post", "/api/imports/{pk}/retry/"): "job",
+    ("get", "/api/imports/metrics/"): "staff",
+    ("get", "/api/imports/health/"): "staff",
     ("post", "/api/mymodels/import/"): "file in body",
     ("post", "/api/picky/import/"): "file in body",
     ("post", "/api/picky/import/{job_id}/cancel/"): "job",
@@ -123,7 +129,11 @@ def test_what_is_anothers_is_answered_as_what_is_not_there(
     assert texts[0] == texts[1]
     if kind in ("file", "job"):
         assert foreign.status_code == 404
-        assert attack(api, method, address, file.pk, job.pk).status_code == 200
+        # The job has not run, so that there is nothing to retry.
+        own = attack(api, method, address, file.pk, job.pk).status_code
+        assert own == (409 if address.endswith("retry/") else 200)
+    elif kind == "staff":
+        assert foreign.status_code == 403
     elif kind == "file in body":
         assert foreign.status_code == (200 if address.endswith("confirm/") else 400)
         if address.endswith("confirm/"):

@@ -80,7 +80,12 @@ def parts_of(storage: Any, job: ImportJob) -> list[str]:
 def go_on(job: ImportJob, messages: list[Any]) -> ImportJob:
     """Do what the messages of this job order, until it has ended; those of others stay."""
     steps = bridge.process_parts().steps
-    do = {bridge.PLAN_TASK: steps.plan, bridge.CHUNK_TASK: steps.chunk, bridge.FINISH_TASK: steps.finish}
+    do = {
+        bridge.PLAN_TASK: steps.plan,
+        bridge.CHUNK_TASK: steps.chunk,
+        bridge.FINISH_TASK: steps.finish,
+        bridge.HELP_TASK: steps.help,
+    }
     while mine := [message for message in messages if message[1] == str(job.pk)]:
         messages.remove(mine[0])
         task, *arguments = mine[0]
