@@ -136,8 +136,8 @@ def test_every_public_name_is_documented() -> None:
 def test_the_sections_come_in_the_order_of_a_reader_s_questions() -> None:
     titles = re.findall(r"^## (.*)$", README, re.MULTILINE)
     expected = ["When not to use it", "Quickstart", "Celery", "Django REST framework", "Python API"]
-    expected += ["Batch handlers", "Sources", "Options", "CSV dialects", "Broken rows"]
-    expected += ["Result files", "Excel", "Exit codes", "How the data flows", "What is promised"]
+    expected += ["Batch handlers", "Sources", "Excel", "Options", "CSV dialects", "Broken rows"]
+    expected += ["Result files", "Exit codes", "How the data flows", "What is promised"]
     expected += ["Words", "Benchmarks", "Limits", "License"]
     assert titles == expected
 

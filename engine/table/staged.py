@@ -90,9 +90,9 @@ class StagedPlanner:
             dialect=Dialect(),
             header=header[:-1] if added else header,
             column_count=staged.column_count - (added is not None),
-            added_column=added,
             data_start=staged.data_start,
             readable=staged.readable,
+            added_column=added,
             details=staged.details,
         )
         return Look(
