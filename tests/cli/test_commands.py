@@ -311,3 +311,21 @@ def test_too_many_errors_have_an_exit_code_and_files(tmp_path: Path) -> None:
     assert sum(len(read_table(file["url"])) for file in report["result_files"].values()) == 100
     done = rowmill("run", "t.csv", "--handler", f"{HANDLERS}.accept", "--max-error-rate", "2", cwd=tmp_path)
     assert (done.returncode, "max_error_rate must be a number from 0 to 1" in done.stderr) == (2, True)
+
+
+def test_inspect_says_which_cells_of_a_workbook_are_the_table(tmp_path: Path) -> None:
+    fixture = Path(__file__).parents[1] / "staging" / "excel" / "fixtures" / "cells.xlsx"
+    shown = rowmill("inspect", str(fixture), "--sheet", "1", "--table", "A1:C3", cwd=tmp_path)
+    assert shown.returncode == 0
+    facts = [line.split(maxsplit=1) for line in shown.stdout.splitlines()[1:7]]
+    assert facts == [
+        ["workbook", "xlsx"],
+        ["sheet", "Sheet"],
+        ["sheets", "Sheet"],
+        ["header", "row 1"],
+        ["columns", "3"],
+        ["rows", "2 in 1 chunks"],
+    ]
+    missing = rowmill("inspect", str(fixture), "--sheet", "People", cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "has no sheet 'People'" in missing.stderr
