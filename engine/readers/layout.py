@@ -46,7 +46,8 @@ def describe(text: str, dialect: Dialect, *, is_whole: bool, header_rows: int, s
     """Judge the start of a source.
 
     Args:
-        header_rows: with 0 there is no header, so that nothing can stand above it.
+        header_rows: with 0 there is no header, so that nothing can stand above it; who counts several has counted
+            the lines above it, too, and leaving some out would make a header of the first rows.
         skip_rows: lines above the header, as given; None to find them.
     """
     preamble: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ def describe(text: str, dialect: Dialect, *, is_whole: bool, header_rows: int, s
         return Layout(preamble=preamble)
     width = max(widths.items(), key=lambda item: (item[1] * (item[0] > 1), item[0]))[0]
     start = 0
-    if skip_rows is None and header_rows > 0:
+    if skip_rows is None and header_rows == 1:
         start, confidence = _header_place(records, width)
         preamble = tuple(line for record in records[:start] for line in _LINE_END.split(record.text))
     table = [record for record in records[start:] if record.text]

@@ -30,7 +30,8 @@ def lay_out(columns: Sequence[pa.Array], *, skip_rows: int | None, header_rows: 
     """Find the table.
 
     Blank rows above it are left out, and so are, where `skip_rows` does not say how many, titles: rows
-    with a single cell above a header of names in a table of three columns and more. Blank rows at its
+    with a single cell above a header of names in a table of three columns and more (not where the header has
+    several rows: who counts them has counted the titles, too). Blank rows at its
     end and blank columns at its sides are no part of it; blank rows within are rows of empty cells.
 
     Args:
@@ -41,7 +42,7 @@ def lay_out(columns: Sequence[pa.Array], *, skip_rows: int | None, header_rows: 
     start = min(skip_rows or 0, height)
     top = list(zip(*(column.slice(start, _TOP_ROWS).to_pylist() for column in columns), strict=True))
     blank = next((index for index, row in enumerate(top) if any(row)), 0)
-    if skip_rows is None and header_rows:
+    if skip_rows is None and header_rows == 1:
         blank = _header_row(top, blank)
     start += blank
     ends = [last_filled(column, start) for column in columns]
