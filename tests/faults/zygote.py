@@ -30,18 +30,20 @@ class Zygote:
         self._process = process
         self.folder = folder
         self._number = 0
+        self._lock = threading.Lock()
 
     def begin(self, call: str, *arguments: Any, environ: Mapping[str, str] | None = None, **options: Any) -> Child:
         """Fork a child that calls a function of `forked_worker`."""
-        self._number += 1
-        answer = self.folder / f"answer-{self._number}.json"
-        request = {"call": call, "arguments": arguments, "options": options, "environ": dict(environ or {})}
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(json.dumps({**request, "answer": str(answer)}).encode() + b"\n")
-        stdin.flush()
-        return Child(int(stdout.readline()), answer)
+        request = {"call": call, "arguments": arguments, "options": options, "environ": dict(environ or {})}
+        with self._lock:  # a test's threads ask, too
+            self._number += 1
+            answer = self.folder / f"answer-{self._number}.json"
+            stdin.write(json.dumps({**request, "answer": str(answer)}).encode() + b"\n")
+            stdin.flush()
+            return Child(int(stdout.readline()), answer)
 
     def call(self, call: str, *arguments: Any, **options: Any) -> Any:
         """Fork a child, wait for its end, and give what the function returned."""
