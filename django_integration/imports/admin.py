@@ -232,7 +232,8 @@ class ImportJobAdmin(_ModelAdmin):
         counts = live.counts
         facts = {"succeeded": f"{counts.success_count:,}", "failed": f"{counts.failure_count:,}"}
         share = _share(counts.processed_rows, live.total_rows)
-        return f"{share} – {gettext('%(succeeded)s succeeded, %(failed)s failed') % facts}"
+        outcome = gettext("%(succeeded)s succeeded, %(failed)s failed") % facts
+        return f"{share} – {outcome}"
 
     @admin.display(description=_("chunks"))
     def chunks_by_status(self, job: ImportJob) -> str:
