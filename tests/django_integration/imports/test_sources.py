@@ -44,7 +44,7 @@ def workbook() -> bytes:
 
 SOURCES = {
     "people.xlsx": workbook(),
-    "people.csv.gz": gzip.compress(CSV),
+    "people.csv.gz": gzip.compress(CSV, mtime=0),
     "people.csv.zst": zstd.compress(CSV.decode().encode("utf-16")),
     "people.zip": zipped({"people.csv": CSV}),
     "people.ndjson": b'{"name": "Ana", "email": "a@x"}\n{"name": "Bo"}\n',
@@ -82,10 +82,10 @@ def test_every_source_gives_the_rows_of_the_csv(
 @pytest.mark.parametrize(
     ("name", "data", "code"),
     [
-        ("people.csv.gz", gzip.compress(b"a,b\n" * 10_000_000), "source_too_large"),
-        ("people.csv.gz", gzip.compress(CSV)[:-4], "source_damaged"),
+        ("people.csv.gz", gzip.compress(b"a,b\n" * 10_000_000, mtime=0), "source_too_large"),
+        ("people.csv.gz", gzip.compress(CSV, mtime=0)[:-4], "source_damaged"),
         ("people.zip", zipped({"a.csv": CSV, "b.csv": CSV}), "source_format"),
-        ("people.csv.gz", gzip.compress(b"<!doctype html>"), "source_binary"),
+        ("people.csv.gz", gzip.compress(b"<!doctype html>", mtime=0), "source_binary"),
     ],
 )
 def test_a_hostile_source_fails_its_job_with_a_code_and_a_message(
@@ -105,7 +105,7 @@ def test_a_hostile_source_fails_its_job_with_a_code_and_a_message(
 def test_the_limits_are_settings(
     api: APIClient, stored: Callable[[str, bytes], FileModel], run_to_end: RunToEnd, settings: Any
 ) -> None:
-    file = stored("people.csv.gz", gzip.compress(CSV))
+    file = stored("people.csv.gz", gzip.compress(CSV, mtime=0))
     settings.IMPORT_MAX_UNPACKED_BYTES = 5
     bridge.forget_parts()
     assert run_to_end(start(api, file)).error_code == "source_too_large"
