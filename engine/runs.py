@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -283,19 +284,14 @@ def cancel(
         JobNotFoundError: as `status`.
         RowmillError: the job that was left could not be ended; it is marked failed.
     """
-    books, config = _existing_ledger(ledger, output_dir, config)
-    try:
-        job = _find(books, job_id)
+    with _found(job_id, output_dir, ledger, config) as (books, job, coordinator):
         # The ledger's flag is what counts; whoever runs the job looks at it several times a second.
-        coordinator = Coordinator(books, MemoryProgress(), config, owner=this_process())
         job = coordinator.cancel(job.job_id)
         if not job.status.is_final:
             # Nobody may be running it any more: then there is nothing left but to end it, and that is done here.
             coordinator.recover(job.job_id, _EndHere(coordinator))
             job = books.job(job.job_id)
         return _report(books, job)
-    finally:
-        books.close()
 
 
 def pause(
@@ -311,13 +307,8 @@ def pause(
         JobNotFoundError: as `status`.
         StatusTransitionError: the job has ended.
     """
-    books, config = _existing_ledger(ledger, output_dir, config)
-    try:
-        job = _find(books, job_id)
-        coordinator = Coordinator(books, MemoryProgress(), config, owner=this_process())
+    with _found(job_id, output_dir, ledger, config) as (books, job, coordinator):
         return _report(books, coordinator.pause(job.job_id))
-    finally:
-        books.close()
 
 
 def resume(
@@ -334,18 +325,13 @@ def resume(
         StatusTransitionError: the job has ended. One that has failed goes on by `run(…, resume=True)`, which
             brings the processes it needs.
     """
-    books, config = _existing_ledger(ledger, output_dir, config)
-    try:
-        job = _find(books, job_id)
+    with _found(job_id, output_dir, ledger, config) as (books, job, coordinator):
         if job.status is Status.FAILED:
             raise StatusTransitionError(
                 f"Job {job.job_id} has failed. Go on with it by the command that began it, with --resume.",
                 job_id=job.job_id,
             )
-        coordinator = Coordinator(books, MemoryProgress(), config, owner=this_process())
         return _report(books, coordinator.resume(job.job_id))
-    finally:
-        books.close()
 
 
 def _report(books: Ledger, job: Job) -> JobReport:
@@ -411,6 +397,18 @@ def _existing_ledger(
             f"There is no ledger {path}. Name it with --ledger, or the results' folder with --output-dir."
         )
     return open_ledger(url), config
+
+
+@contextmanager
+def _found(
+    job_id: str | None, output_dir: str | os.PathLike[str], ledger: str | None, config: EngineConfig | None
+) -> Iterator[tuple[Ledger, Job, Coordinator]]:
+    """The ledger that is there, the job that is meant, and who moves it on; closed with the context."""
+    books, config = _existing_ledger(ledger, output_dir, config)
+    try:
+        yield books, _find(books, job_id), Coordinator(books, MemoryProgress(), config, owner=this_process())
+    finally:
+        books.close()
 
 
 def _find(books: Ledger, job_id: str | None) -> Job:
