@@ -6,7 +6,7 @@ are the attacker's to choose. Nothing is written anywhere, so the names of the p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 from zipfile import ZipInfo
 
@@ -31,6 +31,7 @@ def check_workbook(
     *,
     source: str = "The workbook",
     watch: Callable[[str, bytes], None] | None = None,
+    first: Sequence[str] = (),
 ) -> None:
     """Let a workbook pass that is whole, and small and plain enough to be parsed.
 
@@ -43,6 +44,7 @@ def check_workbook(
         source: its name for messages.
         watch: gets the name of each part with the pieces of it, inflated, in order: who wants to know more of
             them need not inflate them again.
+        first: names of parts that come before all others, in this order.
 
     Raises:
         SourceTooLargeError: it has too many parts, unpacks to too much, or to too many times its size.
@@ -56,7 +58,8 @@ def check_workbook(
     entries = list_entries(file, source=source, max_entries=config.max_archive_entries)
     _check_names(entries, source)
     total_bytes = 0
-    for entry in entries:
+    order = {name: place for place, name in enumerate(first)}
+    for entry in sorted(entries, key=lambda entry: order.get(entry.filename, len(order))):  # stable
         total_bytes = _check_entry(file, entry, total_bytes, config, source, watch)
 
 
