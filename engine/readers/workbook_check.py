@@ -17,9 +17,8 @@ from engine.readers.zip_entries import inflate_entry, list_entries, shown_name
 
 #: A part is a bomb by its ratio only beyond this size: small ones of blank cells are harmless.
 RATIO_FREE_BYTES = 4 * 1024 * 1024
-#: What an XML part with a document type begins it, or an entity of its own, with.
-_FORBIDDEN = (b"<!DOCTYPE", b"<!ENTITY")
-_LONGEST = max(map(len, _FORBIDDEN))
+#: What a document type begins with; without one there are no entities of its own.
+_FORBIDDEN = b"<!DOCTYPE"
 #: In most parts what is not white space begins within so many bytes.
 _START_BYTES = 64
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -138,8 +137,8 @@ class _Search:
             self._is_xml = start.startswith(b"<")
         if not self._is_xml:
             return False
-        text = self._tail + piece
         if self._is_wide:
-            text = text.replace(b"\0", b"")
-        self._tail = text[1 - _LONGEST :]
-        return any(word in text for word in _FORBIDDEN)
+            piece = piece.replace(b"\0", b"")
+        seam = self._tail + piece[: len(_FORBIDDEN)]
+        self._tail = (self._tail + piece if len(piece) < len(_FORBIDDEN) else piece)[1 - len(_FORBIDDEN) :]
+        return _FORBIDDEN in piece or _FORBIDDEN in seam

@@ -175,7 +175,7 @@ def _types_in(xml: bytes) -> set[bytes]:
         IrregularSheetError: there is one that is not known.
     """
     found = set()
-    left = xml.count(b' t="')
+    left = xml.count(b'" t="')
     for kind in (b"inlineStr", b"s", b"str", b"n", b"b", b"e"):
         if not left:
             break

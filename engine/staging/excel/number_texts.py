@@ -18,6 +18,8 @@ from engine.staging.excel.texts import duration_text, number_text
 _DAY_MS = 86_400_000
 #: A number of so many characters has no more digits than spreadsheets show.
 _SURE_CHARACTERS = 15
+#: Numbers that are changed one by one rather than looked at as columns, which has a price by itself.
+_FEW_NUMBERS = 1_000
 #: Excel's days count from here on in 1904's system, and from March 1900 on in the usual one, which has a 29th of
 #: February 1900 as its day 60.
 _EPOCH_DAYS = {True: -24_107, False: -25_569}
@@ -48,6 +50,8 @@ def shown_numbers(raw: pa.Array, format_: NumberFormat | None, *, is_1904: bool)
 
 def plain_numbers(raw: pa.Array) -> pa.Array:
     """Numbers in plain digits, see `number_text`; most of them are as they stand."""
+    if len(raw) <= _FEW_NUMBERS:
+        return _each(raw, lambda text: number_text(float(text)))
     view = TextBytes(raw)
     doubtful = view.lengths > _SURE_CHARACTERS
     filled = np.flatnonzero(view.lengths)
