@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import python_calamine
 
 from engine.arrow_form import batch_of
 from engine.errors import SourceDamagedError, SourceEmptyError, SourceProtectedError
+from engine.staging.excel.biff12 import marked_workbook, sheet_has_cells
 from engine.staging.excel.cells import read_cells
 from engine.staging.excel.columns import holds_texts_only
 from engine.staging.excel.layout import Layout, lay_out
@@ -45,6 +47,7 @@ class Request:
     area: Area | None
     skip_rows: int | None
     header_rows: int
+    is_xlsb: bool
     kinds: CellKinds | None
     """What the workbook says of the cells of the sheet, whose parts are fed then; None: it is read from the file."""
 
@@ -138,6 +141,11 @@ def _table(request: Request, name: str, columns: list[pa.Array], first_column: i
 
 def _read_whole(request: Request) -> tuple[str, list[pa.Array], int]:
     """The sheet's name, its cells from its first row on, and the first of its columns."""
+    if request.is_xlsb:
+        try:
+            return _read_marked(request)
+        except IrregularSheetError:
+            pass  # the libraries may know their way about, or tell what is wrong
     name, columns, errors, unreadable = _load(request)
     settled = [
         None if index in unreadable or not holds_texts_only(column) else column for index, column in enumerate(columns)
@@ -158,6 +166,26 @@ def _read_whole(request: Request) -> tuple[str, list[pa.Array], int]:
         )
     ]
     return name, found, first_column
+
+
+def _read_marked(request: Request) -> tuple[str, list[pa.Array], int]:
+    """As `_read_whole`, of XLSB.
+
+    Raises:
+        IrregularSheetError: as `marked_workbook`.
+    """
+    with _library_errors(request.source):
+        sheets = _worksheets(request.path)
+    name = choose_sheet(sheets, request.sheet, lambda name: sheet_has_cells(request.path, name), source=request.source)
+    content, marker = marked_workbook(request.path, name)
+    with _library_errors(request.source):
+        sheet = fastexcel.read_excel(content).load_sheet(name, header_row=None, skip_rows=0, dtypes="string")
+        columns = [marker.unmark(column, None) for column in sheet.to_arrow().columns]
+        first_column = 0
+        if request.area is not None:
+            with python_calamine.load_workbook(io.BytesIO(content)) as workbook:
+                first_column = (workbook.get_sheet_by_name(name).start or (0, 0))[1]
+    return name, columns, first_column
 
 
 def _load(request: Request) -> tuple[str, list[pa.Array], dict[int, dict[int, str]], set[int]]:
