@@ -14,6 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tests.staging.excel.workbooks import CODES, Formatted
+
 ERROR_CODES = {
     "#NULL!": 0x00,
     "#DIV/0!": 0x07,
@@ -24,8 +26,8 @@ ERROR_CODES = {
     "#N/A": 0x2A,
 }
 #: Style → number format. Of a style's own code, format numbers begin at 164.
-_FORMATS = [None, "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "hh:mm:ss", "[h]:mm:ss", "0.00%"]
-GENERAL, DATE, MOMENT, TIME, DURATION, PERCENT = range(6)
+_FORMATS = [None, "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "hh:mm:ss", "[h]:mm:ss", *CODES]
+GENERAL, DATE, MOMENT, TIME, DURATION = range(5)
 _TYPES = "http://schemas.openxmlformats.org/package/2006/content-types"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -109,6 +111,8 @@ def _cell(x: int, value: Any, strings: dict[str, int], epoch: int) -> bytes:
             return _number(x, (moment - datetime.datetime(2000, 1, 1)) / datetime.timedelta(days=1), TIME)
         case datetime.timedelta():
             return _number(x, value / datetime.timedelta(days=1), DURATION)
+        case Formatted():
+            return _number(x, value.value, _FORMATS.index(value.code))
     return _number(x, value, GENERAL)
 
 
