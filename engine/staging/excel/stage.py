@@ -190,7 +190,7 @@ def _request(
         area=area,
         skip_rows=options.skip_rows,
         header_rows=options.header_rows,
-        is_xlsb=kind == "xlsb",
+        kind=kind,
         kinds=_cell_kinds(book),
     )
     return request, names

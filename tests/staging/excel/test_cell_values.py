@@ -73,7 +73,7 @@ def test_the_fast_way_and_the_exact_way_agree(tmp_path: Path, write: Any, rows: 
         area=None,
         skip_rows=None,
         header_rows=0,
-        is_xlsb=False,
+        kind="xlsx",
         kinds=None,
     )
     # Percentages and decimals need the styles, as times of day at midnight do.
