@@ -4,45 +4,68 @@ from __future__ import annotations
 
 import logging
 
-from engine.chunk_runner import ChunkRunner
+from engine.chunk_runner import ChunkRunner, Ran
 from engine.coordinator import Coordinator, Executor
 from engine.errors import JobNotFoundError, LedgerError, RowmillError, ServiceUnavailableError
 
 logger = logging.getLogger(__name__)
 
+#: What workers of a queue take for `finish_here_rows`: such a merge takes less than a second.
+FINISH_HERE_ROWS = 200_000
+
 
 class JobSteps:
     """Plan, chunk, finish, help. Each may be ordered any number of times; the ledger decides what is still to do."""
 
-    def __init__(self, coordinator: Coordinator, runner: ChunkRunner, executor: Executor) -> None:
+    def __init__(
+        self, coordinator: Coordinator, runner: ChunkRunner, executor: Executor, *, finish_here_rows: int = 0
+    ) -> None:
+        """
+        Args:
+            finish_here_rows: jobs of so many rows at most are merged by the process that ran the last chunk, without
+                a message that would have to wait its turn.
+        """
+        self._finish_here_rows = finish_here_rows
         self._coordinator = coordinator
         self._runner = runner
         self._executor = executor
 
-    def plan(self, job_id: str) -> None:
-        """Scan the source and send the first chunks. After a crash it starts over."""
+    def plan(self, job_id: str) -> bool:
+        """Scan the source and send the first chunks. After a crash it starts over.
+
+        Returns:
+            False when there was nothing to do.
+        """
         try:
-            self._coordinator.plan(job_id, on_chunks=lambda: self._send_next(job_id))
+            if not self._coordinator.plan(job_id, on_chunks=lambda: self._send_next(job_id)):
+                return False
             self._finish_if_ready(job_id)
+        except JobNotFoundError:
+            return False
         except RowmillError as error:
             # The job has been marked failed where that is the end of it; whoever asks for it is told.
             logger.error("planning failed", extra={"job_id": job_id, "error_code": error.code})
             if not isinstance(error, LedgerError):
                 self._finish_if_ready(job_id)
+        return True
 
-    def chunk(self, job_id: str, chunk_index: int) -> None:
-        """Run one chunk, then send the next ones of its job."""
+    def chunk(self, job_id: str, chunk_index: int) -> bool:
+        """Run one chunk, then send the next ones of its job.
+
+        Returns:
+            False when there was nothing to do.
+        """
         facts = {"job_id": job_id, "chunk_index": chunk_index}
         try:
-            self._runner.run(job_id, chunk_index)
+            ran = self._runner.run(job_id, chunk_index)
         except JobNotFoundError:
-            return  # its ledger was removed; nobody waits for it
+            return False  # its ledger was removed; nobody waits for it
         except RowmillError as error:
             logger.error("chunk failed", extra={**facts, "error_code": error.code})
             if not (error.transient and isinstance(error, LedgerError)):
                 # An unreachable ledger cannot be told either; recovery finds the chunk when it is back.
                 self._fail(job_id, error)
-            return
+            return True
         except Exception as error:
             # A defect would come back in every worker: it ends the job, and stands in this worker's log.
             text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
@@ -54,6 +77,7 @@ class JobSteps:
             self._finish_if_ready(job_id)
         except LedgerError:  # the chunk is done; recovery finds what comes next
             logger.warning("ledger away", extra=facts, exc_info=True)
+        return ran is not Ran.NOTHING_TO_DO
 
     def finish(self, job_id: str) -> None:
         """Merge the parts and end the job."""
@@ -83,6 +107,9 @@ class JobSteps:
 
     def _finish_if_ready(self, job_id: str) -> None:
         if self._coordinator.is_ready_to_finish(job_id):
+            if self._finish_here_rows and self._coordinator.rows_of(job_id) <= self._finish_here_rows:
+                self.finish(job_id)
+                return
             try:
                 self._executor.send_finish(job_id)
             except ServiceUnavailableError:
