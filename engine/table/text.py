@@ -14,6 +14,7 @@ from engine.readers import (
     DataStart,
     EncodingEvidence,
     Head,
+    RecordScanner,
     count_lines,
     find_data_start,
     look,
@@ -113,9 +114,6 @@ class TextPlanner:
             self._evidence = EncodingEvidence()
             self._evidence.add(header)
             blocks = self._evidence.watch(blocks)
-        # numpy takes a while to load, and those who only run chunks need none.
-        from engine.readers.scan import RecordScanner
-
         scanner = RecordScanner(plan.dialect, max_record_bytes=config.max_record_bytes)
         ready: list[Chunk] = []
         for block in scanner.scan(blocks, plan.data_start):

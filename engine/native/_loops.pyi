@@ -1,0 +1,53 @@
+"""The compiled loops. What they take is checked by `engine.native`'s callers: bytes in UTF-8, one-byte dialects."""
+
+def cut_rows(
+    data: bytes, start: int, max_rows: int, max_bytes: int, delimiter: int, quote: int, /
+) -> tuple[list[list[str]], bytes, bytes, int]:
+    """The next rows of a table, as `csv.reader` gives them.
+
+    Args:
+        data: UTF-8 in which a CR stands only before a LF.
+        start: a record's start.
+        max_rows: at most so many rows, at least one.
+        max_bytes: no further row once so many bytes are cut.
+        delimiter, quote: ASCII bytes; a quote below zero stands for none.
+
+    Returns:
+        The rows; their texts as `csv.writer` would write them without line ends, one after the other; where each of
+        these ends (native `ssize_t`s, -1 for a row without cells); the offset of the next record.
+    """
+
+def result_lines(texts: bytes, ends: bytes, positions: list[int], are_skipped: bool, extras: list[str], /) -> bytes:
+    """Lines of a result file, with their ends, of the named rows or of all others.
+
+    Args:
+        texts, ends: as `cut_rows` gives them.
+        positions: of rows, ascending.
+        are_skipped: whether these rows get no line, or no others do.
+        extras: one cell for each line.
+
+    Raises:
+        UnicodeEncodeError: a cell holds half of a surrogate pair.
+        ValueError: the arguments do not belong together.
+    """
+
+def json_lines(texts: bytes, ends: bytes, positions: list[int], are_skipped: bool, joined: bytes, /) -> bytes | None:
+    """As `result_lines`, with the extra cells from one JSON array that has a NUL as every second element.
+
+    None where these are not as many as the rows, since a value holds the separator itself.
+    """
+
+def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: bool, /) -> tuple[bytes, bytes] | None:
+    """The end of each record of bytes that begin with one, by quote parity.
+
+    Args:
+        base: what is added to each offset.
+        is_last: whether the source ends with `data`.
+
+    Returns:
+        Offsets behind each record, and physical lines up to and with each, as native `long long`s; None where quotes
+        stand so that parity cannot be trusted.
+    """
+
+def is_utf8(data: bytes, /) -> bool:
+    """Whether the bytes are UTF-8, as RFC 3629 has it."""
