@@ -211,6 +211,15 @@ class DjangoLedger:
             )
 
     @ledger_errors
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        begun = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED), attempt__gt=0)
+        rows = begun.order_by("chunk_index").values_list("chunk_index", "status", "owner")
+        left = (
+            index for index, status, owner in rows if status == ChunkStatus.SENT or (owner and self._is_dead(owner))
+        )
+        return next(left, None)
+
+    @ledger_errors
     def heartbeat(self, claim: Claim) -> bool:
         """See the protocol. An attempt that holds its row's lock needs none, and would wait for itself."""
         if claim.token in self._locked:
@@ -266,18 +275,26 @@ class DjangoLedger:
     def take_back(self, job_id: str, *, lease_seconds: float, resend_after_seconds: float) -> list[int]:
         found: list[int] = []
         now = self._clock()
+
+        def is_due(row: ImportChunk) -> bool:
+            idle = now - _changed_at(row)
+            if row.status == ChunkStatus.LEASED:
+                return self._is_abandoned(row, idle=idle, lease_seconds=lease_seconds)
+            factor = min(2 ** max(0, row.sendings - 1), _MAX_RESEND_FACTOR)
+            return idle >= timedelta(seconds=resend_after_seconds * factor)
+
+        rows = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
+        # Only what is due is locked: a claim passes over a locked chunk, and its message would be lost.
+        due = [row.chunk_index for row in rows if is_due(row)]
+        if not due:
+            return found
         with transaction.atomic(using=self._using):
-            rows = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
-            for row in self._lock(rows):
+            for row in self._lock(rows.filter(chunk_index__in=due)):
+                if not is_due(row):
+                    continue
                 fate = self._fate(row)
                 if row.status == ChunkStatus.LEASED:
-                    if not self._is_abandoned(row, idle=now - _changed_at(row), lease_seconds=lease_seconds):
-                        continue
                     fate = fate.after_death()
-                else:
-                    factor = min(2 ** max(0, row.sendings - 1), _MAX_RESEND_FACTOR)
-                    if now - _changed_at(row) < timedelta(seconds=resend_after_seconds * factor):
-                        continue
                 row.status, row.token, row.owner = ChunkStatus.SENT, None, None
                 row.sendings += 1
                 self._set_fate(row, fate)

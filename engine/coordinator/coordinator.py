@@ -166,6 +166,10 @@ class Coordinator:
         failpoints.hit("chunks.marked_sent")
         return found
 
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        """See `Ledger.abandoned_chunk`."""
+        return self._desk.ledger.abandoned_chunk(job_id)
+
     def is_ready_to_finish(self, job_id: str) -> bool:
         """See `Finishing.is_ready_to_finish`."""
         return self._finishing.is_ready_to_finish(job_id)

@@ -108,6 +108,12 @@ class Ledger(Protocol):
             work at present (`Job.takes_work`).
         """
 
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        """The first chunk that a process died on and nobody runs at present; None where there is none.
+
+        A hint, which `claim` decides on: of several processes that ask at once one gets the chunk.
+        """
+
     def heartbeat(self, claim: Claim) -> bool:
         """Say that the attempt lives; False when the chunk is no longer its own."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
-from engine.chunk_runner import ChunkRunner
+from engine.chunk_runner import ChunkRunner, Ran
 from engine.coordinator import Coordinator, Executor
 from engine.errors import JobNotFoundError, LedgerError, RowmillError, ServiceUnavailableError
 
@@ -22,7 +23,9 @@ class JobSteps:
     def plan(self, job_id: str) -> None:
         """Scan the source and send the first chunks. After a crash it starts over."""
         try:
-            self._coordinator.plan(job_id, on_chunks=lambda: self._send_next(job_id))
+            self._coordinator.plan(
+                job_id, on_chunks=lambda: self._send(job_id, self._coordinator.chunks_to_send(job_id))
+            )
             self._finish_if_ready(job_id)
         except RowmillError as error:
             # The job has been marked failed where that is the end of it; whoever asks for it is told.
@@ -31,29 +34,16 @@ class JobSteps:
                 self._finish_if_ready(job_id)
 
     def chunk(self, job_id: str, chunk_index: int) -> None:
-        """Run one chunk, then send the next ones of its job."""
-        facts = {"job_id": job_id, "chunk_index": chunk_index}
-        try:
-            self._runner.run(job_id, chunk_index)
-        except JobNotFoundError:
-            return  # its ledger was removed; nobody waits for it
-        except RowmillError as error:
-            logger.error("chunk failed", extra={**facts, "error_code": error.code})
-            if not (error.transient and isinstance(error, LedgerError)):
-                # An unreachable ledger cannot be told either; recovery finds the chunk when it is back.
-                self._fail(job_id, error)
-            return
-        except Exception as error:
-            # A defect would come back in every worker: it ends the job, and stands in this worker's log.
-            text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
-            self._fail(job_id, RowmillError(text, **facts))
-            raise
-        try:
-            self._coordinator.check_budget(job_id)
-            self._send_next(job_id)
-            self._finish_if_ready(job_id)
-        except LedgerError:  # the chunk is done; recovery finds what comes next
-            logger.warning("ledger away", extra=facts, exc_info=True)
+        """Run one chunk, then send the next ones of its job.
+
+        A chunk of the job that a process died on comes first, whatever became of its message. The one that was
+        ordered is then ordered anew, so that no message is used up.
+        """
+        abandoned = self._abandoned_chunk(job_id)
+        if abandoned is not None and abandoned != chunk_index and self._run(job_id, abandoned):
+            self._send(job_id, [chunk_index])
+        else:
+            self._run(job_id, chunk_index)
 
     def finish(self, job_id: str) -> None:
         """Merge the parts and end the job."""
@@ -71,13 +61,45 @@ class JobSteps:
             except ServiceUnavailableError:  # the merging process does it alone
                 logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
 
+    def _abandoned_chunk(self, job_id: str) -> int | None:
+        try:
+            return self._coordinator.abandoned_chunk(job_id)
+        except LedgerError:  # the claim asks the ledger again
+            return None
+
+    def _run(self, job_id: str, chunk_index: int) -> bool:
+        """Run a chunk and send what comes next, or end the job; whether there was anything to run."""
+        facts = {"job_id": job_id, "chunk_index": chunk_index}
+        try:
+            ran = self._runner.run(job_id, chunk_index)
+        except JobNotFoundError:
+            return False  # its ledger was removed; nobody waits for it
+        except RowmillError as error:
+            logger.error("chunk failed", extra={**facts, "error_code": error.code})
+            if not (error.transient and isinstance(error, LedgerError)):
+                # An unreachable ledger cannot be told either; recovery finds the chunk when it is back.
+                self._fail(job_id, error)
+            return True
+        except Exception as error:
+            # A defect would come back in every worker: it ends the job, and stands in this worker's log.
+            text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
+            self._fail(job_id, RowmillError(text, **facts))
+            raise
+        try:
+            self._coordinator.check_budget(job_id)
+            self._send(job_id, self._coordinator.chunks_to_send(job_id))
+            self._finish_if_ready(job_id)
+        except LedgerError:  # the chunk is done; recovery finds what comes next
+            logger.warning("ledger away", extra=facts, exc_info=True)
+        return ran is not Ran.NOTHING_TO_DO
+
     def _fail(self, job_id: str, error: RowmillError) -> None:
         self._coordinator.fail(job_id, error)
         self._finish_if_ready(job_id)
 
-    def _send_next(self, job_id: str) -> None:
+    def _send(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
         try:
-            self._executor.send_chunks(job_id, self._coordinator.chunks_to_send(job_id))
+            self._executor.send_chunks(job_id, chunk_indexes)
         except ServiceUnavailableError:  # they are marked sent, so that recovery sends them again
             logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
 
