@@ -49,5 +49,5 @@ def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: boo
         stand so that parity cannot be trusted.
     """
 
-def is_utf8(data: bytes, /) -> bool:
-    """Whether the bytes are UTF-8, as RFC 3629 has it."""
+def continuation_bytes(data: bytes, /) -> int:
+    """How many bytes of UTF-8 (RFC 3629) are not the first of their character; -1 where it is not UTF-8."""

@@ -51,6 +51,6 @@ PyObject *loops_cut_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_result_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_json_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_record_ends(PyObject *module, PyObject *arguments);
-PyObject *loops_is_utf8(PyObject *module, PyObject *argument);
+PyObject *loops_continuation_bytes(PyObject *module, PyObject *argument);
 
 #endif

@@ -7,7 +7,7 @@ static PyMethodDef methods[] = {
     {"result_lines", loops_result_lines, METH_VARARGS, NULL},
     {"json_lines", loops_json_lines, METH_VARARGS, NULL},
     {"record_ends", loops_record_ends, METH_VARARGS, NULL},
-    {"is_utf8", loops_is_utf8, METH_O, NULL},
+    {"continuation_bytes", loops_continuation_bytes, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

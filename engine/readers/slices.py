@@ -74,7 +74,7 @@ def _as_utf8(data: bytes, encoding: str) -> bytes | None:
     """The text of a chunk in UTF-8; None where some bytes of it are not text in its encoding."""
     assert loops is not None
     if encoding == "utf-8":
-        return data if loops.is_utf8(data) else None
+        return data if loops.continuation_bytes(data) >= 0 else None
     try:
         return data if data.isascii() else data.decode(encoding).encode()
     except UnicodeDecodeError:
