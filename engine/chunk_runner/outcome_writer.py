@@ -13,6 +13,7 @@ from engine.readers import BrokenRow, RowSlice, TextFrame
 from engine.results import (
     PartWriter,
     accepted_lines,
+    accepted_lines_of_texts,
     escape_row,
     extra_lines,
     format_record,
@@ -139,8 +140,12 @@ class OutcomeWriter:
         self._failure_count += end - begin - accepted
         if not self._has_files:
             return
-        known = chunk.records
+        known, is_accepted = chunk.records, outcome.errors.is_null()
+        if isinstance(known, RowTexts):
+            texts, refused = known.between(begin, end), (~is_accepted).arg_true().to_list()
+            self._success.add_bytes(accepted_lines_of_texts(texts, outcome.results, is_accepted))
+            self._failed.add_bytes(refused_lines_of_texts(texts, refused, outcome.errors.drop_nulls().to_list()))
+            return
         records = known[begin:end] if known is not None else frame_records(chunk.frame[begin:end])
-        is_accepted = outcome.errors.is_null()
         self._success.add_bytes(accepted_lines(records, outcome.results, is_accepted))
         self._failed.add_bytes(frame_lines(records.filter(~is_accepted), outcome.errors.drop_nulls()))

@@ -6,6 +6,7 @@ them do the same in Python, two to five times slower.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 try:
@@ -14,6 +15,8 @@ except ImportError:
     loops = None  # type: ignore[assignment]
 
 __all__ = ["RowTexts", "loops"]
+
+_NUMBER_BYTES = struct.calcsize("n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +27,15 @@ class RowTexts:
     """One after the other, in UTF-8."""
     ends: bytes
     """Native `ssize_t`s: where each text ends; -1 for a row without cells."""
+    start: int = 0
+    """Where the first text starts."""
+
+    def __len__(self) -> int:
+        return len(self.ends) // _NUMBER_BYTES
+
+    def between(self, begin: int, end: int) -> RowTexts:
+        """Those of some of the rows, all of which have cells."""
+        start = self.start
+        if begin:
+            (start,) = struct.unpack_from("n", self.ends, (begin - 1) * _NUMBER_BYTES)
+        return RowTexts(self.joined, self.ends[begin * _NUMBER_BYTES : end * _NUMBER_BYTES], start)

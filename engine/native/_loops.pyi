@@ -17,11 +17,24 @@ def cut_rows(
         these ends (native `ssize_t`s, -1 for a row without cells); the offset of the next record.
     """
 
-def result_lines(texts: bytes, ends: bytes, positions: list[int], are_skipped: bool, extras: list[str], /) -> bytes:
+def row_texts(data: bytes, width: int, delimiter: int, quote: int, /) -> tuple[bytes, bytes] | None:
+    """The texts of all rows of a table, as `cut_rows` gives them, without the rows.
+
+    Args:
+        data: as for `cut_rows`.
+        width: how many cells each row is to have.
+
+    Returns:
+        None where a row has more or fewer cells, or quotes that do not begin and end a cell, or is a blank line.
+    """
+
+def result_lines(
+    texts: bytes, ends: bytes, start: int, positions: list[int], are_skipped: bool, extras: list[str], /
+) -> bytes:
     """Lines of a result file, with their ends, of the named rows or of all others.
 
     Args:
-        texts, ends: as `cut_rows` gives them.
+        texts, ends, start: those of a `RowTexts`.
         positions: of rows, ascending.
         are_skipped: whether these rows get no line, or no others do.
         extras: one cell for each line.
@@ -31,10 +44,17 @@ def result_lines(texts: bytes, ends: bytes, positions: list[int], are_skipped: b
         ValueError: the arguments do not belong together.
     """
 
-def json_lines(texts: bytes, ends: bytes, positions: list[int], are_skipped: bool, joined: bytes, /) -> bytes | None:
-    """As `result_lines`, with the extra cells from one JSON array that has a NUL as every second element.
+def joined_lines(
+    texts: bytes, ends: bytes, start: int, positions: list[int], are_skipped: bool, joined: bytes, margin: int, /
+) -> bytes | None:
+    """As `result_lines`, with the extra cells from one text in which a NUL stands between two of them.
 
-    None where these are not as many as the rows, since a value holds the separator itself.
+    Args:
+        joined: UTF-8.
+        margin: 0, or 1 for a comma on each side of each NUL.
+
+    Returns:
+        None where the cells are not as many as the lines, since one of them holds the separator.
     """
 
 def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: bool, /) -> tuple[bytes, bytes] | None:

@@ -1,6 +1,6 @@
 /* Rows' texts and their extra cells -> lines of a result file.
 
-   The texts come as `cut_rows` gives them: one after the other, and an array that says where each ends (-1 for a row
+   The texts come as `RowTexts` holds them: one after the other, and an array that says where each ends (-1 for a row
    without cells, whose line has no comma). Only some of the rows get a line: the others belong to the other file. */
 
 #include "loops.h"
@@ -17,7 +17,7 @@ typedef struct {
 } Rows;
 
 static int
-open_rows(Rows *rows, PyObject *texts, PyObject *ends, PyObject *positions, int are_skipped)
+open_rows(Rows *rows, PyObject *texts, PyObject *ends, Py_ssize_t start, PyObject *positions, int are_skipped)
 {
     memset(rows, 0, sizeof(*rows));
     rows->texts = PyBytes_AS_STRING(texts);
@@ -25,13 +25,14 @@ open_rows(Rows *rows, PyObject *texts, PyObject *ends, PyObject *positions, int 
     rows->row_count = PyBytes_GET_SIZE(ends) / (Py_ssize_t)sizeof(Py_ssize_t);
     rows->positions = positions;
     rows->are_skipped = are_skipped;
-    Py_ssize_t at = 0, size = PyBytes_GET_SIZE(texts);
+    rows->at = start;
+    Py_ssize_t at = start, size = PyBytes_GET_SIZE(texts);
     for (Py_ssize_t row = 0; row < rows->row_count; row++) {
         Py_ssize_t end = rows->ends[row];
         if (end == -1) {
             continue;
         }
-        if (end < at || end > size) {
+        if (at < 0 || end < at || end > size) {
             PyErr_SetString(PyExc_ValueError, "the ends of the rows are not those of their texts");
             return -1;
         }
@@ -104,14 +105,15 @@ PyObject *
 loops_result_lines(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     PyObject *texts, *ends, *positions, *extras;
+    Py_ssize_t start;
     int are_skipped;
-    if (!PyArg_ParseTuple(arguments, "SSO!pO!", &texts, &ends, &PyList_Type, &positions, &are_skipped,
+    if (!PyArg_ParseTuple(arguments, "SSnO!pO!", &texts, &ends, &start, &PyList_Type, &positions, &are_skipped,
                           &PyList_Type, &extras)) {
         return NULL;
     }
     Rows rows;
     Buffer lines = {0};
-    if (open_rows(&rows, texts, ends, positions, are_skipped) < 0 || buffer_open(&lines, 4096) < 0) {
+    if (open_rows(&rows, texts, ends, start, positions, are_skipped) < 0 || buffer_open(&lines, 4096) < 0) {
         return NULL;
     }
     const char *text;
@@ -142,57 +144,53 @@ failed:
 }
 
 PyObject *
-loops_json_lines(PyObject *Py_UNUSED(module), PyObject *arguments)
+loops_joined_lines(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    PyObject *texts, *ends, *positions, *joined;
+    PyObject *texts, *ends, *positions;
+    const char *at;
+    Py_ssize_t start, size, margin;
     int are_skipped;
-    if (!PyArg_ParseTuple(arguments, "SSO!pS", &texts, &ends, &PyList_Type, &positions, &are_skipped, &joined)) {
+    if (!PyArg_ParseTuple(arguments, "SSnO!py#n", &texts, &ends, &start, &PyList_Type, &positions, &are_skipped, &at,
+                          &size, &margin)) {
         return NULL;
     }
     Rows rows;
     Buffer lines = {0};
-    /* Between the brackets. */
-    const char *at = PyBytes_AS_STRING(joined) + 1, *end = PyBytes_AS_STRING(joined) + PyBytes_GET_SIZE(joined) - 1;
-    if (at > end) {
-        PyErr_SetString(PyExc_ValueError, "not a JSON array");
+    if (open_rows(&rows, texts, ends, start, positions, are_skipped) < 0 ||
+        buffer_open(&lines, PyBytes_GET_SIZE(texts) - start + 2 * size) < 0) {
         return NULL;
     }
-    if (open_rows(&rows, texts, ends, positions, are_skipped) < 0 ||
-        buffer_open(&lines, PyBytes_GET_SIZE(texts) + 2 * PyBytes_GET_SIZE(joined)) < 0) {
-        return NULL;
-    }
-    const char *text;
+    const char *text, *end = at + size;
     Py_ssize_t length;
     int found, is_through = 0;
     while ((found = next_row(&rows, &text, &length)) > 0) {
         if (is_through) {
             break;
         }
-        const char *mark = memchr(at, '\0', (size_t)(end - at));
+        const char *mark = at < end ? memchr(at, '\0', (size_t)(end - at)) : NULL;
         const char *stop = end;
         if (mark == NULL) {
             is_through = 1;
         }
-        else if (mark > at && mark + 1 < end && mark[-1] == ',' && mark[1] == ',') {
-            stop = mark - 1;
+        else if (margin == 0 || (mark > at && mark + 1 < end && mark[-1] == ',' && mark[1] == ',')) {
+            stop = mark - margin;
         }
         else {
-            found = 1;
             break;
         }
         if (add_line(&lines, text, length, at, stop - at) < 0) {
             found = -1;
             break;
         }
-        at = is_through ? end : mark + 2;
+        at = is_through ? end : mark + 1 + margin;
     }
-    if (found == 0 && is_through) {
+    if (found == 0 && (is_through || rows.row_count == 0)) {
         return buffer_take(&lines);
     }
     buffer_close(&lines);
     if (found < 0) {
         return NULL;
     }
-    /* Not as many values as rows: one of them holds the separator. */
+    /* Not as many cells as rows: one of them holds the separator. */
     Py_RETURN_NONE;
 }

@@ -48,8 +48,9 @@ int buffer_add_cell(Buffer *buffer, const char *cell, Py_ssize_t length);
 
 /* The methods of the module, each described where it stands. */
 PyObject *loops_cut_rows(PyObject *module, PyObject *arguments);
+PyObject *loops_row_texts(PyObject *module, PyObject *arguments);
 PyObject *loops_result_lines(PyObject *module, PyObject *arguments);
-PyObject *loops_json_lines(PyObject *module, PyObject *arguments);
+PyObject *loops_joined_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_record_ends(PyObject *module, PyObject *arguments);
 PyObject *loops_continuation_bytes(PyObject *module, PyObject *argument);
 

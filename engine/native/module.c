@@ -4,8 +4,9 @@
 
 static PyMethodDef methods[] = {
     {"cut_rows", loops_cut_rows, METH_VARARGS, NULL},
+    {"row_texts", loops_row_texts, METH_VARARGS, NULL},
     {"result_lines", loops_result_lines, METH_VARARGS, NULL},
-    {"json_lines", loops_json_lines, METH_VARARGS, NULL},
+    {"joined_lines", loops_joined_lines, METH_VARARGS, NULL},
     {"record_ends", loops_record_ends, METH_VARARGS, NULL},
     {"continuation_bytes", loops_continuation_bytes, METH_O, NULL},
     {NULL, NULL, 0, NULL},

@@ -45,7 +45,7 @@ def read_slices(
     allow_long_cells(max_record_bytes)
     if is_basic(dialect) and data.count(b"\r") == (b"\r" in data and data.count(b"\r\n")):
         if loops is not None:
-            if _is_whole(data, chunk) and (text := _as_utf8(data, dialect.encoding)) is not None:
+            if is_whole(data, chunk) and (text := as_utf8(data, dialect.encoding)) is not None:
                 return _cut(text, dialect, max_rows)
         elif can_be_read_plainly(data, chunk, dialect):
             cutter = _Cutter(data, dialect)
@@ -66,17 +66,20 @@ def sliced(rows: Iterator[Row], max_rows: int) -> Iterator[RowSlice]:
         yield RowSlice(some)
 
 
-def _is_whole(data: bytes, chunk: Chunk) -> bool:
+def is_whole(data: bytes, chunk: Chunk) -> bool:
+    """Whether these are all bytes of a chunk in which no record is broken."""
     return len(data) == chunk.byte_end - chunk.byte_start and not chunk.irregular
 
 
-def _as_utf8(data: bytes, encoding: str) -> bytes | None:
+def as_utf8(data: bytes, encoding: str) -> bytes | None:
     """The text of a chunk in UTF-8; None where some bytes of it are not text in its encoding."""
-    assert loops is not None
-    if encoding == "utf-8":
+    if encoding == "utf-8" and loops is not None:
         return data if loops.continuation_bytes(data) >= 0 else None
     try:
-        return data if data.isascii() else data.decode(encoding).encode()
+        if data.isascii():
+            return data
+        text = data.decode(encoding)
+        return data if encoding == "utf-8" else text.encode()
     except UnicodeDecodeError:
         return None
 

@@ -16,7 +16,7 @@ from engine.results.csv_format import (
     result_line,
     unescape_formula,
 )
-from engine.results.frame_lines import accepted_lines, frame_lines, frame_records
+from engine.results.frame_lines import accepted_lines, accepted_lines_of_texts, frame_lines, frame_records
 from engine.results.json_format import result_json
 from engine.results.lines import extra_lines, refused_lines_of_texts, success_lines, success_lines_of_texts
 from engine.results.merge import merge_csv
@@ -28,6 +28,7 @@ __all__ = [
     "PartWriter",
     "ResultKind",
     "accepted_lines",
+    "accepted_lines_of_texts",
     "added_column_of",
     "column_names",
     "encode_lines",

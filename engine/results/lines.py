@@ -50,22 +50,23 @@ def success_lines_of_texts(texts: RowTexts, refused: list[int], results: list[An
     """
     assert loops is not None
     if array := json_array(results):
-        lines = loops.json_lines(texts.joined, texts.ends, refused, True, array)
+        lines = loops.joined_lines(texts.joined, texts.ends, texts.start, refused, True, array[1:-1], 1)
         if lines is not None:
             return lines
-    return _lines_of_texts(texts, refused, True, results_json(results))
+    return lines_of_texts(texts, refused, True, results_json(results))
 
 
 def refused_lines_of_texts(texts: RowTexts, refused: list[int], messages: list[str]) -> bytes:
     """As `extra_lines`, of the refused rows; a row without cells has its message alone in its line."""
-    return _lines_of_texts(texts, refused, False, messages) if refused else b""
+    return lines_of_texts(texts, refused, False, messages) if refused else b""
 
 
-def _lines_of_texts(texts: RowTexts, positions: list[int], are_skipped: bool, extras: list[str]) -> bytes:
+def lines_of_texts(texts: RowTexts, positions: list[int], are_skipped: bool, extras: list[str]) -> bytes:
+    """As `extra_lines`, of the rows at some positions, or of all others."""
     assert loops is not None
     try:
-        return loops.result_lines(texts.joined, texts.ends, positions, are_skipped, extras)
+        return loops.result_lines(texts.joined, texts.ends, texts.start, positions, are_skipped, extras)
     except UnicodeEncodeError:
         # As `encode_text` writes halves of surrogate pairs.
         extras = [extra.encode(errors="backslashreplace").decode() for extra in extras]
-        return loops.result_lines(texts.joined, texts.ends, positions, are_skipped, extras)
+        return loops.result_lines(texts.joined, texts.ends, texts.start, positions, are_skipped, extras)

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 
 from engine.config import EngineConfig
 from engine.model import Chunk, Plan
-from engine.readers import BrokenRow, Row, RowSlice, TextFrame, bytes_to_read, read_rows, read_slices, sliced
+from engine.native import loops
+from engine.readers import (
+    BrokenRow,
+    Row,
+    RowSlice,
+    TextFrame,
+    bytes_to_read,
+    read_frame,
+    read_rows,
+    read_slices,
+    sliced,
+)
 from engine.results import original_row
 from engine.storage import Storage
 
@@ -51,9 +62,10 @@ def read_chunk_slices(
 
 def load_frames() -> None:
     """Load ahead of time what `read_chunk_frame` needs."""
-    import_module("engine.readers.frames")
     import_module("polars")
-    import_module("pyarrow")
+    if loops is None:
+        import_module("engine.readers.frame_layout")
+        import_module("pyarrow")
 
 
 def read_chunk_frame(
@@ -69,9 +81,6 @@ def read_chunk_frame(
 
         table = read_chunk_columns(storage, key, plan, chunk).select(range(len(names))).rename_columns(list(names))
         return TextFrame(pl.DataFrame(table), None)
-    # numpy takes a while to load, and row handlers need none.
-    from engine.readers.frames import read_frame
-
     return read_frame(_text_bytes(storage, key, plan, chunk, config), chunk, plan.dialect, names)
 
 

@@ -103,4 +103,4 @@ def test_the_loop_reads_nothing_that_is_not_there(
 ) -> None:
     assert loops is not None
     with pytest.raises(ValueError, match=r"ends|positions|extra"):
-        loops.result_lines(joined, struct.pack(f"{len(ends)}n", *ends), positions, True, extras)
+        loops.result_lines(joined, struct.pack(f"{len(ends)}n", *ends), 0, positions, True, extras)
