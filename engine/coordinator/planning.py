@@ -36,12 +36,15 @@ class Planning:
         *,
         on_chunks: Callable[[], None] = lambda: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> None:
+    ) -> bool:
         """Scan the source and write its chunks, then let the job be processed. A repeat makes the same chunks.
 
         Args:
             on_chunks: called whenever there are chunks that may be sent (`chunks_to_send`).
             should_stop: asked after each block of the scan; True leaves the scan to whoever resumes the job.
+
+        Returns:
+            Whether this call did anything: False when the job is planned already, or by another process now.
 
         Raises:
             RowmillError: the source is not a table, has changed, or cannot be read; the job has
@@ -49,9 +52,9 @@ class Planning:
         """
         started = self._desk.ledger.job(job_id)
         if (started.status, started.phase) not in ((Status.QUEUED, None), (Status.RUNNING, Phase.SCANNING)):
-            return  # planned already
+            return False  # planned already
         if started.phase is Phase.SCANNING and not self._desk.owner_is_gone(started):
-            return  # a copy of the message
+            return False  # a copy of the message
         if not self._desk.ledger.move_job(
             job_id,
             expected=[(started.status, started.phase)],
@@ -61,13 +64,14 @@ class Planning:
             owner=self._desk.owner,
             started_at=started.started_at or self._desk.now(),
         ):
-            return  # by someone else at this moment
+            return False  # by someone else at this moment
 
         def fail(error: RowmillError) -> bool:
             return self._failing.fail(job_id, error, expected_owner=self._desk.owner)
 
         with self._desk.in_charge(job_id, Phase.SCANNING, given_back_as=Phase.SCANNING, fail=fail):
             self._scan(self._desk.told(job_id), on_chunks, should_stop)
+        return True
 
     def _scan(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
         job_id = job.job_id

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source, Turn
 from engine.status import Phase, Status
 
 
@@ -99,6 +99,20 @@ class Ledger(Protocol):
 
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
         """Take planned chunks for sending until `window` are in flight, in order; each is given to one caller only."""
+
+    def next_turn(self, *, longest_waiting: bool = False) -> Turn | None:
+        """The step that is due first, over all jobs: of the job with the fewest chunks in hand.
+
+        Of equals that of the job whose next chunk lies nearest its start, then of the oldest job. A queued job
+        waits to be planned; of a running one that takes work the first chunk that was sent is meant. Nothing is
+        taken by it: who wants the step claims it, and asks again when another was quicker.
+
+        Args:
+            longest_waiting: instead the step that waits for the longest time.
+
+        Returns:
+            None when nothing waits.
+        """
 
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
         """Lease a chunk that is planned or sent, or whose owner is dead for certain. The attempt counts at once.
