@@ -138,6 +138,9 @@ class OutcomeWriter:
         accepted = outcome.errors.null_count()
         self._success_count += accepted
         self._failure_count += end - begin - accepted
+        messages = outcome.errors.drop_nulls()
+        # By the frame, in the order in which they come first: refused rows may be many.
+        self._messages.add_counts(messages.to_frame("m").group_by("m", maintain_order=True).len().iter_rows())
         if not self._has_files:
             return
         known, is_accepted = chunk.records, outcome.errors.is_null()
@@ -148,4 +151,4 @@ class OutcomeWriter:
             return
         records = known[begin:end] if known is not None else frame_records(chunk.frame[begin:end])
         self._success.add_bytes(accepted_lines(records, outcome.results, is_accepted))
-        self._failed.add_bytes(frame_lines(records.filter(~is_accepted), outcome.errors.drop_nulls()))
+        self._failed.add_bytes(frame_lines(records.filter(~is_accepted), messages))
