@@ -8,6 +8,7 @@ gc.disable()
 try:
     from engine.cli.command import main
 finally:
+    gc.freeze()
     if _was_collecting:
         gc.enable()
 
