@@ -1,5 +1,7 @@
 """The compiled loops. What they take is checked by `engine.native`'s callers: bytes in UTF-8, one-byte dialects."""
 
+from typing_extensions import Buffer
+
 def cut_rows(
     data: bytes, start: int, max_rows: int, max_bytes: int, delimiter: int, quote: int, /
 ) -> tuple[list[list[str]], bytes, bytes, int]:
@@ -15,6 +17,24 @@ def cut_rows(
     Returns:
         The rows; their texts as `csv.writer` would write them without line ends, one after the other; where each of
         these ends (native `ssize_t`s, -1 for a row without cells); the offset of the next record.
+    """
+
+def column_rows(
+    columns: list[tuple[Buffer, Buffer | None, int]], row_count: int, wants_rows: bool, /
+) -> tuple[list[list[str]], bytes, bytes]:
+    """Rows of columns of text.
+
+    Args:
+        columns: at least one, each as Arrow holds it: `int32` offsets, UTF-8 bytes (None where there are none), and
+            which value is the first row's. A null is an empty cell.
+        wants_rows: whether to make the rows, or their texts alone.
+
+    Returns:
+        The rows; their texts, and where each ends, as `cut_rows` gives them.
+
+    Raises:
+        UnicodeDecodeError: a cell is not UTF-8.
+        ValueError: offsets point elsewhere.
     """
 
 def row_texts(data: bytes, width: int, delimiter: int, quote: int, /) -> tuple[bytes, bytes] | None:

@@ -46,8 +46,27 @@ buffer_put_byte(Buffer *buffer, char byte)
 /* Append a cell, in quotes where it holds a quote, a comma or a line end, its quotes doubled. */
 int buffer_add_cell(Buffer *buffer, const char *cell, Py_ssize_t length);
 
+/* A str of UTF-8; the caller has seen whether all of it is ASCII. */
+static inline PyObject *
+new_text(const char *bytes, Py_ssize_t length, int is_ascii)
+{
+    if (!is_ascii) {
+        return PyUnicode_DecodeUTF8(bytes, length, "strict");
+    }
+    if (length <= 1) {
+        /* Python keeps these at hand. */
+        return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, bytes, length);
+    }
+    PyObject *text = PyUnicode_New(length, 127);
+    if (text != NULL) {
+        memcpy(PyUnicode_1BYTE_DATA(text), bytes, (size_t)length);
+    }
+    return text;
+}
+
 /* The methods of the module, each described where it stands. */
 PyObject *loops_cut_rows(PyObject *module, PyObject *arguments);
+PyObject *loops_column_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_row_texts(PyObject *module, PyObject *arguments);
 PyObject *loops_result_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_joined_lines(PyObject *module, PyObject *arguments);

@@ -4,6 +4,7 @@
 
 static PyMethodDef methods[] = {
     {"cut_rows", loops_cut_rows, METH_VARARGS, NULL},
+    {"column_rows", loops_column_rows, METH_VARARGS, NULL},
     {"row_texts", loops_row_texts, METH_VARARGS, NULL},
     {"result_lines", loops_result_lines, METH_VARARGS, NULL},
     {"joined_lines", loops_joined_lines, METH_VARARGS, NULL},

@@ -60,23 +60,6 @@ close_cutter(Cutter *cutter)
     PyMem_Free(cutter->joined);
 }
 
-static PyObject *
-new_text(const char *bytes, Py_ssize_t length, int is_ascii)
-{
-    if (!is_ascii) {
-        return PyUnicode_DecodeUTF8(bytes, length, "strict");
-    }
-    if (length <= 1) {
-        /* Python keeps these at hand. */
-        return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, bytes, length);
-    }
-    PyObject *text = PyUnicode_New(length, 127);
-    if (text != NULL) {
-        memcpy(PyUnicode_1BYTE_DATA(text), bytes, (size_t)length);
-    }
-    return text;
-}
-
 static int
 add_cell(Cutter *cutter, const char *bytes, Py_ssize_t length, int is_ascii)
 {

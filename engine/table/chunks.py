@@ -54,7 +54,11 @@ def read_chunk_slices(
     storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig, *, max_rows: int
 ) -> Iterator[RowSlice]:
     """As `read_chunk`, but slices of 1 to `max_rows` rows, with their texts where these are known."""
-    if plan.form == "arrow" or plan.added_column is not None:
+    if plan.form == "arrow" and plan.added_column is None:
+        from engine.readers.arrow_rows import read_arrow_slices
+
+        return read_arrow_slices(_arrow_bytes(storage, key, plan, chunk), plan.column_count, max_rows=max_rows)
+    if plan.added_column is not None:
         return sliced(read_chunk(storage, key, plan, chunk, config), max_rows)
     data = _text_bytes(storage, key, plan, chunk, config)
     return read_slices(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes, max_rows=max_rows)
@@ -79,8 +83,10 @@ def read_chunk_frame(
             return None
         import polars as pl
 
+        from engine.readers.arrow_rows import arrow_texts
+
         table = read_chunk_columns(storage, key, plan, chunk).select(range(len(names))).rename_columns(list(names))
-        return TextFrame(pl.DataFrame(table), None)
+        return TextFrame(pl.DataFrame(table), arrow_texts(table))
     return read_frame(_text_bytes(storage, key, plan, chunk, config), chunk, plan.dialect, names)
 
 
