@@ -152,6 +152,15 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a free process is to do next: one chunk of a job, or its plan."""
+
+    job_id: str
+    chunk_index: int | None
+    """None: the job waits to be planned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkState:
     """A chunk as the ledger has it."""
 

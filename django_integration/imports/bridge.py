@@ -27,7 +27,8 @@ from engine.errors import RowmillError, ServiceUnavailableError
 from engine.ledger.owner import this_process
 from engine.model import Job
 from engine.progress import ProgressSnapshot, RedisProgress
-from engine.runtime.job_steps import JobSteps
+from engine.runtime.fair_steps import FairSteps
+from engine.runtime.job_steps import FINISH_HERE_ROWS, JobSteps
 from engine.status import Status
 
 logger = logging.getLogger(__name__)
@@ -118,9 +119,9 @@ class ProcessParts:
         listener = SignalListener(self.statuses)
         self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner, listener=listener)
         self.executor = TaskExecutor()
-        self.steps = JobSteps(
-            self.coordinator, ChunkRunner(self.ledger, self.progress, config, owner=owner), self.executor
-        )
+        runner = ChunkRunner(self.ledger, self.progress, config, owner=owner)
+        steps = JobSteps(self.coordinator, runner, self.executor, finish_here_rows=FINISH_HERE_ROWS)
+        self.steps = FairSteps(steps, self.ledger.next_turn)
 
 
 def process_parts() -> ProcessParts:

@@ -24,7 +24,7 @@ from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
-from django_integration.imports import result_records
+from django_integration.imports import result_records, turns
 from django_integration.imports.database_errors import as_ledger_error, ledger_errors, translated
 from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.savepoints import RowSavepoints
@@ -34,7 +34,7 @@ from engine.failure_messages import sum_messages
 from engine.ledger import owner as owners
 from engine.ledger.protocol import ChunkWork
 from engine.ledger.records import Fate
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Part, Plan, Source
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Part, Plan, Source, Turn
 from engine.status import ChunkStatus, Phase, Status, check_transition
 
 _UNFINISHED = (ChunkStatus.PLANNED, ChunkStatus.SENT, ChunkStatus.LEASED)
@@ -175,6 +175,10 @@ class DjangoLedger:
                     status=ChunkStatus.SENT, changed_at=self._clock(), sendings=1
                 )
             return found
+
+    @ledger_errors
+    def next_turn(self, *, longest_waiting: bool = False) -> Turn | None:
+        return turns.next_turn(self._jobs, longest_waiting=longest_waiting)
 
     @ledger_errors
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:

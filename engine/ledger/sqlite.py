@@ -20,7 +20,7 @@ from engine.ledger import owner as owners
 from engine.ledger import records
 from engine.ledger.protocol import ChunkWork
 from engine.ledger.sqlite_file import SqliteFile
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source, Turn
 from engine.status import ChunkStatus, Phase, Status, check_transition
 
 #: A message that was not picked up is sent again after the given time, then after twice as long, and
@@ -170,6 +170,22 @@ class SqliteLedger:
                 (self._clock(), job_id, job_id, max(0, window - in_flight)),
             ).fetchall()
             return sorted(row["chunk_index"] for row in rows)
+
+    def next_turn(self, *, longest_waiting: bool = False) -> Turn | None:
+        order = "since" if longest_waiting else "in_hand, coalesce(next_chunk, 0)"
+        query = (
+            "SELECT job_id, next_chunk FROM (SELECT job_id, status, created_at, rowid AS number,"
+            " (SELECT min(chunk_index) FROM chunks c WHERE c.job_id = j.job_id AND c.status = 'sent') AS next_chunk,"
+            " coalesce((SELECT changed_at FROM chunks c WHERE c.job_id = j.job_id AND c.status = 'sent'"
+            "  ORDER BY chunk_index LIMIT 1), created_at) AS since,"
+            " (SELECT count(*) FROM chunks c WHERE c.job_id = j.job_id AND c.status = 'leased') AS in_hand"
+            " FROM jobs j WHERE status IN ('queued', 'running')"
+            " AND coalesce(phase, '') IN ('', 'scanning', 'processing')"
+            " AND NOT cancel_requested AND NOT paused AND error_code IS NULL)"
+            " WHERE status = 'queued' OR next_chunk IS NOT NULL"
+        )
+        rows = self._file.read(f"{query} ORDER BY {order}, created_at, number LIMIT 1")
+        return Turn(job_id=rows[0]["job_id"], chunk_index=rows[0]["next_chunk"]) if rows else None
 
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
         with self._file.transaction() as execute:

@@ -11,39 +11,59 @@ from engine.errors import JobNotFoundError, LedgerError, RowmillError, ServiceUn
 
 logger = logging.getLogger(__name__)
 
+#: What workers of a queue take for `finish_here_rows`: such a merge takes less than a second.
+FINISH_HERE_ROWS = 200_000
+
 
 class JobSteps:
     """Plan, chunk, finish, help. Each may be ordered any number of times; the ledger decides what is still to do."""
 
-    def __init__(self, coordinator: Coordinator, runner: ChunkRunner, executor: Executor) -> None:
+    def __init__(
+        self, coordinator: Coordinator, runner: ChunkRunner, executor: Executor, *, finish_here_rows: int = 0
+    ) -> None:
+        """
+        Args:
+            finish_here_rows: jobs of so many rows at most are merged by the process that ran the last chunk, without
+                a message that would have to wait its turn.
+        """
+        self._finish_here_rows = finish_here_rows
         self._coordinator = coordinator
         self._runner = runner
         self._executor = executor
 
-    def plan(self, job_id: str) -> None:
-        """Scan the source and send the first chunks. After a crash it starts over."""
+    def plan(self, job_id: str) -> bool:
+        """Scan the source and send the first chunks. After a crash it starts over.
+
+        Returns:
+            False when there was nothing to do.
+        """
         try:
-            self._coordinator.plan(
-                job_id, on_chunks=lambda: self._send(job_id, self._coordinator.chunks_to_send(job_id))
-            )
+            if not self._coordinator.plan(job_id, on_chunks=lambda: self._send_next(job_id)):
+                return False
             self._finish_if_ready(job_id)
+        except JobNotFoundError:
+            return False
         except RowmillError as error:
             # The job has been marked failed where that is the end of it; whoever asks for it is told.
             logger.error("planning failed", extra={"job_id": job_id, "error_code": error.code})
             if not isinstance(error, LedgerError):
                 self._finish_if_ready(job_id)
+        return True
 
-    def chunk(self, job_id: str, chunk_index: int) -> None:
+    def chunk(self, job_id: str, chunk_index: int) -> bool:
         """Run one chunk, then send the next ones of its job.
 
         A chunk of the job that a process died on comes first, whatever became of its message. The one that was
         ordered is then ordered anew, so that no message is used up.
+
+        Returns:
+            False when there was nothing to do.
         """
         abandoned = self._abandoned_chunk(job_id)
         if abandoned is not None and abandoned != chunk_index and self._run(job_id, abandoned):
             self._send(job_id, [chunk_index])
-        else:
-            self._run(job_id, chunk_index)
+            return True
+        return self._run(job_id, chunk_index)
 
     def finish(self, job_id: str) -> None:
         """Merge the parts and end the job."""
@@ -87,7 +107,7 @@ class JobSteps:
             raise
         try:
             self._coordinator.check_budget(job_id)
-            self._send(job_id, self._coordinator.chunks_to_send(job_id))
+            self._send_next(job_id)
             self._finish_if_ready(job_id)
         except LedgerError:  # the chunk is done; recovery finds what comes next
             logger.warning("ledger away", extra=facts, exc_info=True)
@@ -97,6 +117,9 @@ class JobSteps:
         self._coordinator.fail(job_id, error)
         self._finish_if_ready(job_id)
 
+    def _send_next(self, job_id: str) -> None:
+        self._send(job_id, self._coordinator.chunks_to_send(job_id))
+
     def _send(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
         try:
             self._executor.send_chunks(job_id, chunk_indexes)
@@ -105,6 +128,9 @@ class JobSteps:
 
     def _finish_if_ready(self, job_id: str) -> None:
         if self._coordinator.is_ready_to_finish(job_id):
+            if self._finish_here_rows and self._coordinator.rows_of(job_id) <= self._finish_here_rows:
+                self.finish(job_id)
+                return
             try:
                 self._executor.send_finish(job_id)
             except ServiceUnavailableError:
