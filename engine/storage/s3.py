@@ -167,7 +167,9 @@ class S3Storage:
                     key = entry["Key"].removeprefix(self._base)
                     if key and not key.endswith("/"):
                         etag = plain_etag(entry.get("ETag", ""))
-                        found[key] = ObjectInfo(key=key, size_bytes=int(entry["Size"]), etag=etag)
+                        found[key] = ObjectInfo(
+                            key=key, size_bytes=int(entry["Size"]), etag=etag, written_at=entry.get("LastModified")
+                        )
         yield from (found[key] for key in sorted(found))
 
     def delete(self, keys: Iterable[str]) -> None:
