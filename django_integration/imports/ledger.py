@@ -24,6 +24,7 @@ from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
+from django_integration.files.models import FileModel
 from django_integration.imports import result_records, turns
 from django_integration.imports.database_errors import as_ledger_error, ledger_errors, translated
 from django_integration.imports.models import ImportChunk, ImportJob
@@ -135,6 +136,10 @@ class DjangoLedger:
     @ledger_errors
     def save_source(self, job_id: str, source: Source) -> None:
         self._job(job_id).update(source_size=source.size_bytes, source_etag=source.etag)
+        # The file of a retry is written by the job itself.
+        FileModel.objects.using(self._using).filter(
+            import_jobs__in=self._job(job_id).filter(retry_of__isnull=False), etag=""
+        ).update(size=source.size_bytes, etag=source.etag)
 
     @ledger_errors
     def request_cancel(self, job_id: str) -> bool:
