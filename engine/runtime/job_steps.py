@@ -49,9 +49,8 @@ class JobSteps:
             self._fail(job_id, RowmillError(text, **facts))
             raise
         try:
-            self._coordinator.check_budget(job_id)
-            self._send_next(job_id)
-            self._finish_if_ready(job_id)
+            following = self._coordinator.after_chunk(job_id)
+            self._send(job_id, following.chunks, finish=following.is_ready_to_finish)
         except LedgerError:  # the chunk is done; recovery finds what comes next
             logger.warning("ledger away", extra=facts, exc_info=True)
 
@@ -76,14 +75,15 @@ class JobSteps:
         self._finish_if_ready(job_id)
 
     def _send_next(self, job_id: str) -> None:
-        try:
-            self._executor.send_chunks(job_id, self._coordinator.chunks_to_send(job_id))
-        except ServiceUnavailableError:  # they are marked sent, so that recovery sends them again
-            logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+        self._send(job_id, self._coordinator.chunks_to_send(job_id))
 
     def _finish_if_ready(self, job_id: str) -> None:
-        if self._coordinator.is_ready_to_finish(job_id):
-            try:
+        self._send(job_id, [], finish=self._coordinator.is_ready_to_finish(job_id))
+
+    def _send(self, job_id: str, chunks: list[int], *, finish: bool = False) -> None:
+        try:
+            self._executor.send_chunks(job_id, chunks)
+            if finish:
                 self._executor.send_finish(job_id)
-            except ServiceUnavailableError:
-                logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+        except ServiceUnavailableError:  # recovery sends it all again
+            logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
