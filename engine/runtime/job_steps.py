@@ -106,9 +106,8 @@ class JobSteps:
             self._fail(job_id, RowmillError(text, **facts))
             raise
         try:
-            self._coordinator.check_budget(job_id)
-            self._send_next(job_id)
-            self._finish_if_ready(job_id)
+            following = self._coordinator.after_chunk(job_id)
+            self._send(job_id, following.chunks, finish=following.is_ready_to_finish)
         except LedgerError:  # the chunk is done; recovery finds what comes next
             logger.warning("ledger away", extra=facts, exc_info=True)
         return ran is not Ran.NOTHING_TO_DO
@@ -120,18 +119,17 @@ class JobSteps:
     def _send_next(self, job_id: str) -> None:
         self._send(job_id, self._coordinator.chunks_to_send(job_id))
 
-    def _send(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
+    def _finish_if_ready(self, job_id: str) -> None:
+        self._send(job_id, [], finish=self._coordinator.is_ready_to_finish(job_id))
+
+    def _send(self, job_id: str, chunk_indexes: Sequence[int], *, finish: bool = False) -> None:
+        """Order chunks, and the merge where it is time; a small one is done here."""
+        is_small = self._finish_here_rows and finish and self._coordinator.rows_of(job_id) <= self._finish_here_rows
         try:
             self._executor.send_chunks(job_id, chunk_indexes)
-        except ServiceUnavailableError:  # they are marked sent, so that recovery sends them again
-            logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
-
-    def _finish_if_ready(self, job_id: str) -> None:
-        if self._coordinator.is_ready_to_finish(job_id):
-            if self._finish_here_rows and self._coordinator.rows_of(job_id) <= self._finish_here_rows:
-                self.finish(job_id)
-                return
-            try:
+            if finish and not is_small:
                 self._executor.send_finish(job_id)
-            except ServiceUnavailableError:
-                logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+        except ServiceUnavailableError:  # recovery sends it all again
+            logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+        if is_small:
+            self.finish(job_id)
