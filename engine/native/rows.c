@@ -33,7 +33,9 @@ open_cutter(Cutter *cutter, const char *data, Py_ssize_t size, int delimiter, in
     fill_meanings(cutter->meaning, delimiter, quote);
     cutter->cell_room = 32;
     cutter->cells = PyMem_Malloc((size_t)cutter->cell_room * sizeof(PyObject *));
-    if (cutter->cells == NULL) {
+    cutter->joined_room = 256;
+    cutter->joined = PyMem_Malloc((size_t)cutter->joined_room);
+    if (cutter->cells == NULL || cutter->joined == NULL) {
         PyErr_NoMemory();
         return -1;
     }
