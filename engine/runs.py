@@ -15,19 +15,18 @@ from engine.errors import (
     LedgerError,
     OptionError,
     SourceChangedError,
-    StatusTransitionError,
     error_of,
 )
 from engine.handlers import BatchHandler, HandlerMode, RowHandler, handler_path_of, mode_of, resolve_handler
 from engine.ledger import Ledger, open_ledger
-from engine.ledger.owner import this_process
+from engine.ledger.owner import is_dead, this_process
 from engine.model import Job
 from engine.options import ImportOptions
 from engine.progress import MemoryProgress, ProgressStore, RedisProgress
 from engine.report import JobReport
 from engine.runtime.local import LocalRun
 from engine.runtime.local_fork import ForkedProcess
-from engine.status import Phase, Status
+from engine.status import ChunkStatus, Phase, Status
 from engine.storage import open_location, open_storage
 from engine.table import pin_source
 
@@ -315,23 +314,78 @@ def resume(
     job_id: str | None = None,
     *,
     output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    executor: Literal["local", "celery"] = "local",
+    workers: int | None = None,
     ledger: str | None = None,
     config: EngineConfig | None = None,
+    on_progress: OnProgress = lambda _report: None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> JobReport:
-    """Let a paused job go on, in whatever processes run it; one that is not paused stays as it is.
+    """Have a job go on where it stopped, with the handler and the options it was begun with.
+
+    A paused one goes on in whatever processes run it, and this call returns at once. One that has failed, or whose
+    processes are gone, is run here to its end, as by `run(…, resume=True)`.
+
+    Args:
+        executor, workers, on_progress, on_interrupt: as `run`, of a job that is run here.
+
+    Returns:
+        The job: ended where it was run here, running where others have it.
 
     Raises:
         JobNotFoundError: as `status`.
-        StatusTransitionError: the job has ended. One that has failed goes on by `run(…, resume=True)`, which
-            brings the processes it needs.
+        StatusTransitionError: the job has succeeded or was cancelled.
+        RowmillError: as `run`.
     """
-    with _found(job_id, output_dir, ledger, config) as (books, job, coordinator):
-        if job.status is Status.FAILED:
-            raise StatusTransitionError(
-                f"Job {job.job_id} has failed. Go on with it by the command that began it, with --resume.",
-                job_id=job.job_id,
-            )
-        return _report(books, coordinator.resume(job.job_id))
+    _check_executor(executor, workers)
+    books, config = _existing_ledger(ledger, output_dir, config)
+    try:
+        job, progress = _find(books, job_id), _progress_for(executor, config)
+        coordinator = Coordinator(books, progress, config, owner=this_process())
+        goes_on = job.paused or (not job.status.is_final and _is_run(books, job, config))
+        if goes_on or job.status in _ENDED_WELL:
+            return _report(books, coordinator.resume(job.job_id))
+        job = _resumed(job, coordinator, config)
+        return _to_its_end(
+            job,
+            books,
+            progress,
+            coordinator,
+            config,
+            workers=workers,
+            on_progress=on_progress,
+            on_interrupt=on_interrupt,
+        )
+    finally:
+        books.close()
+
+
+def _resumed(job: Job, coordinator: Coordinator, config: EngineConfig) -> Job:
+    """The job, made to run again. Raises SourceChangedError where its source is not the one it began with."""
+    if pin_source(job.source.url, config) != job.source:
+        raise SourceChangedError(
+            f"{job.source.url} has changed since job {job.job_id} began, so that it cannot go on with it. "
+            "Import it anew without resuming.",
+            source=job.source.url,
+            job_id=job.job_id,
+        )
+    if job.phase is Phase.FAILING:
+        # Whoever ran it is gone: first the end that it was about to come to.
+        coordinator.recover(job.job_id, _EndHere(coordinator))
+    return coordinator.resume(job.job_id)
+
+
+def _is_run(books: Ledger, job: Job, config: EngineConfig) -> bool:
+    """Whether some process has the job in hand, as far as that can be told from here."""
+
+    def may_live(owner: str | None, silent_seconds: float) -> bool:
+        dead = True if owner is None else is_dead(owner)
+        return not dead and (dead is not None or silent_seconds < config.lease_seconds)
+
+    return may_live(job.owner, job.seconds_since_heartbeat) or any(
+        state.status is ChunkStatus.LEASED and may_live(state.owner, state.seconds_since_change)
+        for state in books.chunk_states(job.job_id)
+    )
 
 
 def _report(books: Ledger, job: Job) -> JobReport:
@@ -447,15 +501,5 @@ def _find_unfinished(
             continue
         if job.status is Status.SUCCEEDED:
             return job
-        if pin_source(source_url, config) != job.source:
-            raise SourceChangedError(
-                f"{source_url} has changed since job {job.job_id} began, so that it cannot go on with it. "
-                "Import it anew without resuming.",
-                source=source_url,
-                job_id=job.job_id,
-            )
-        if job.phase is Phase.FAILING:
-            # Whoever ran it is gone: first the end that it was about to come to.
-            coordinator.recover(job.job_id, _EndHere(coordinator))
-        return coordinator.resume(job.job_id)
+        return _resumed(job, coordinator, config)
     return None

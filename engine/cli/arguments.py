@@ -283,7 +283,7 @@ examples:
 _RESUME_EXAMPLES = """\
 examples:
   rowmill resume
-  rowmill resume 1a2b3c4d --ledger /srv/rowmill/ledger.sqlite3
+  rowmill resume 1a2b3c4d --output-dir results --workers 4
 """
 _RETRY_EXAMPLES = """\
 examples:
@@ -348,7 +348,11 @@ def make_parser() -> Parser:
         ("status", "print how far a job is", _STATUS_EXAMPLES),
         ("retry", "run the refused rows of an ended job again, in a job of their own", _RETRY_EXAMPLES),
         ("pause", "have no further chunk of a job begin; those in hand end", _PAUSE_EXAMPLES),
-        ("resume", "let a paused job go on, in the processes that run it", _RESUME_EXAMPLES),
+        (
+            "resume",
+            "let a paused job go on in the processes that run it; go on here with one that failed or was left",
+            _RESUME_EXAMPLES,
+        ),
         ("cancel", "end a job; what was done by then gets its result files", _CANCEL_EXAMPLES),
     ):
         command = _command(commands, name, phrase, examples)
@@ -356,7 +360,7 @@ def make_parser() -> Parser:
             "job_id", metavar="JOB_ID", nargs="?", help="its id or the first characters of it (default: the newest job)"
         )
         _add(command, "where the job is", OUTPUT_DIR, LEDGER)
-        if name == "retry":
+        if name in ("retry", "resume"):
             _add(command, "where it runs", EXECUTOR, WORKERS, REDIS_URL, S3_ENDPOINT_URL)
         _add_talk(command)
     return parser

@@ -1,4 +1,4 @@
-"""`rowmill inspect`, `status`, `pause`, `resume` and `cancel`."""
+"""`rowmill inspect`, `status`, `pause` and `cancel`."""
 
 from __future__ import annotations
 
@@ -61,16 +61,6 @@ def pause_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
     report = runs.pause(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
     if not arguments.json:
         write(f"Job {report.job.job_id} pauses after the chunks in hand.")
-    _write_report(report, arguments)
-    return EXIT_SUCCEEDED
-
-
-def resume_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
-    """Let a paused job go on and print how it is; returns the exit code."""
-    output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
-    report = runs.resume(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
-    if not arguments.json:
-        write(f"Job {report.job.job_id} may go on.")
     _write_report(report, arguments)
     return EXIT_SUCCEEDED
 

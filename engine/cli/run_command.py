@@ -25,6 +25,7 @@ from engine.errors import (
     InterruptedJobError,
     RowmillError,
 )
+from engine.native import loops
 from engine.report import JobReport
 from engine.runtime.local_fork import ForkedProcess, can_fork, fork_workers
 from engine.status import Status
@@ -59,8 +60,9 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     forked = _fork_workers(given)
     watch = _Watch()
     display = make_display()
-    # The scan's numpy, before a file of that name beside the handler could be taken for it.
-    import_module("engine.readers.scan")
+    if loops is None:
+        # The scan needs it then; before a file of that name beside the handler could be taken for it.
+        import_module("numpy")
     # A handler's module stands beside whoever calls, not beside this program.
     sys.path.insert(0, os.getcwd())
     if not arguments.resume:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from engine import failpoints
@@ -12,7 +14,7 @@ from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
 from engine.coordinator.failing import Failing
 from engine.coordinator.refused_rows import write_refused_rows
-from engine.errors import RowmillError, SourceTooLargeError
+from engine.errors import LedgerUnavailableError, RowmillError, SourceTooLargeError
 from engine.handlers import resolve_handler
 from engine.model import Job
 from engine.options import ImportOptions
@@ -21,6 +23,9 @@ from engine.storage import open_location, open_storage
 from engine.table import TablePlanner, pin_source
 
 logger = logging.getLogger(__name__)
+
+#: Between two looks, while the source is staged and scanned, whether it is still wanted.
+_LOOK_SECONDS = 0.5
 
 
 class Planning:
@@ -76,6 +81,30 @@ class Planning:
 
     def _scan(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
         job_id = job.job_id
+        with suppress(_Unwanted):  # what was not processed is the source itself
+            self._read(job, on_chunks, should_stop)
+        job = self._desk.ledger.job(job_id)
+        if job.cancel_requested:
+            self._cancelling.begin(job_id, scan_has_ended=True)
+        elif job.error_code:
+            self._failing.begin(job_id, scan_has_ended=True)
+        on_chunks()
+
+    def _read(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
+        """Stage and scan the whole source.
+
+        Raises:
+            _Unwanted: its rows are not wanted any more, and none of them has been run.
+            Stopped: this process is to end.
+        """
+        job_id = job.job_id
+
+        def look_up() -> None:
+            if self._is_ending(job_id) and not self._desk.ledger.begun_chunks(job_id):
+                raise _Unwanted
+            if should_stop():
+                raise Stopped
+
         failpoints.hit("plan.begun")
         resolve_handler(job.handler_path)
         options = ImportOptions.from_mapping(job.options)
@@ -90,6 +119,7 @@ class Planning:
             self._desk.config,
             workspace=lambda: open_storage(job.workspace_url, self._desk.config),
             job_id=job_id,
+            checkpoint=_now_and_then(look_up),
         )
         plan = planner.look().plan
         if not options.count_total_first:
@@ -101,31 +131,21 @@ class Planning:
             failpoints.hit("plan.chunks_added")
             if not options.count_total_first:
                 on_chunks()
-            if self._is_ending(job_id) and not self._desk.ledger.begun_chunks(job_id):
-                break  # what was not processed is the source itself
-            if should_stop():
-                raise Stopped
-        else:
-            if options.count_total_first:
-                self._desk.ledger.save_plan(job_id, planner.settle_encoding(plan))
-            total = planner.total_rows
-            self._desk.quietly(partial(self._desk.progress.set_total, job_id, total))
-            self._desk.ledger.move_job(
-                job_id,
-                expected=[(Status.RUNNING, Phase.SCANNING)],
-                expected_owner=self._desk.owner,
-                status=Status.RUNNING,
-                phase=Phase.PROCESSING,
-                total_rows=total,
-            )
-            logger.info("job planned", extra={"job_id": job_id, "rows": total})
-            failpoints.hit("plan.ended")
-        job = self._desk.ledger.job(job_id)
-        if job.cancel_requested:
-            self._cancelling.begin(job_id, scan_has_ended=True)
-        elif job.error_code:
-            self._failing.begin(job_id, scan_has_ended=True)
-        on_chunks()
+            look_up()
+        if options.count_total_first:
+            self._desk.ledger.save_plan(job_id, planner.settle_encoding(plan))
+        total = planner.total_rows
+        self._desk.quietly(partial(self._desk.progress.set_total, job_id, total))
+        self._desk.ledger.move_job(
+            job_id,
+            expected=[(Status.RUNNING, Phase.SCANNING)],
+            expected_owner=self._desk.owner,
+            status=Status.RUNNING,
+            phase=Phase.PROCESSING,
+            total_rows=total,
+        )
+        logger.info("job planned", extra={"job_id": job_id, "rows": total})
+        failpoints.hit("plan.ended")
 
     def _write_source_of_retry(self, job: Job) -> None:
         """Copy the refused rows, for a retry that was made without; a repeat writes the same."""
@@ -145,3 +165,24 @@ class Planning:
                 f"{job.source.url} has more than the {limit:,} rows that are allowed. Split it and import the pieces.",
                 source=job.source.url,
             )
+
+
+class _Unwanted(Exception):
+    """Nobody wants the rows of the source any more."""
+
+
+def _now_and_then(action: Callable[[], None]) -> Callable[[], None]:
+    """The action, left out where it was done a moment ago: it asks a database, which may be away for as long."""
+    done_at = time.monotonic()
+
+    def step() -> None:
+        nonlocal done_at
+        now = time.monotonic()
+        if now - done_at >= _LOOK_SECONDS:
+            try:
+                action()
+            except LedgerUnavailableError:
+                logger.warning("ledger away during a scan", exc_info=True)
+            done_at = time.monotonic()
+
+    return step

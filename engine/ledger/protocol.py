@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from engine.guard import RowGuard
 from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source, Turn
 from engine.status import Phase, Status
 
@@ -14,8 +15,8 @@ class ChunkWork(Protocol):
     """The transaction in which one attempt runs its rows, where the ledger has one."""
 
     @property
-    def row_guard(self) -> Callable[[], AbstractContextManager[None]] | None:
-        """Makes a savepoint around one row, so that a failed row leaves nothing in the handler's database.
+    def row_guard(self) -> RowGuard | None:
+        """Makes savepoints, so that a failed row leaves nothing in the handler's database.
 
         None where the ledger does not share a database with the handler.
         """
@@ -120,6 +121,12 @@ class Ledger(Protocol):
         Returns:
             None when there is nothing to do: done, leased by a living process, or the job takes no
             work at present (`Job.takes_work`).
+        """
+
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        """The first chunk that a process died on and nobody runs at present; None where there is none.
+
+        A hint, which `claim` decides on: of several processes that ask at once one gets the chunk.
         """
 
     def heartbeat(self, claim: Claim) -> bool:

@@ -219,6 +219,15 @@ class SqliteLedger:
                 guilty_rows=fate.guilty_rows,
             )
 
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        rows = self._file.read(
+            "SELECT chunk_index, status, owner FROM chunks WHERE job_id = ? AND attempt > 0"
+            " AND status IN ('sent', 'leased') ORDER BY chunk_index",
+            job_id,
+        )
+        left = (row["chunk_index"] for row in rows if row["status"] == ChunkStatus.SENT or self._is_dead(row["owner"]))
+        return next(left, None)
+
     def heartbeat(self, claim: Claim) -> bool:
         return self._update_leased(claim, "changed_at = ?", self._clock())
 

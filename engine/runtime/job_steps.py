@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from engine.chunk_runner import ChunkRunner, Ran
 from engine.coordinator import Coordinator, Executor
@@ -67,9 +67,45 @@ class JobSteps:
     def chunk(self, job_id: str, chunk_index: int) -> bool:
         """Run one chunk, then send the next ones of its job.
 
+        A chunk of the job that a process died on comes first, whatever became of its message. The one that was
+        ordered is then ordered anew, so that no message is used up.
+
         Returns:
             False when there was nothing to do.
         """
+        abandoned = self._abandoned_chunk(job_id)
+        if abandoned is not None and abandoned != chunk_index and self._run(job_id, abandoned):
+            self._send(job_id, [chunk_index])
+            return True
+        return self._run(job_id, chunk_index)
+
+    def finish(self, job_id: str) -> None:
+        """Merge the parts and end the job."""
+        began = self._clock()
+        try:
+            if self._coordinator.finish(job_id, self._executor):
+                self._told("merge", "done", began)
+        except RowmillError as error:
+            self._told("merge", "failed", began)
+            logger.error("finishing failed", extra={"job_id": job_id, "error_code": error.code})
+
+    def help(self, job_id: str, position: int, step: int) -> None:
+        """Make a piece of the result files of a job that another process merges, and have the next one made."""
+        following = self._coordinator.help_merge(job_id, position, step)
+        if following is not None:
+            try:
+                self._executor.send_help(job_id, following, step)
+            except ServiceUnavailableError:  # the merging process does it alone
+                logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+
+    def _abandoned_chunk(self, job_id: str) -> int | None:
+        try:
+            return self._coordinator.abandoned_chunk(job_id)
+        except LedgerError:  # the claim asks the ledger again
+            return None
+
+    def _run(self, job_id: str, chunk_index: int) -> bool:
+        """Run a chunk and send what comes next, or end the job; whether there was anything to run."""
         facts = {"job_id": job_id, "chunk_index": chunk_index}
         began = self._clock()
         try:
@@ -92,31 +128,11 @@ class JobSteps:
             self._fail(job_id, RowmillError(text, **facts))
             raise
         try:
-            self._coordinator.check_budget(job_id)
-            self._send_next(job_id)
-            self._finish_if_ready(job_id)
+            following = self._coordinator.after_chunk(job_id)
+            self._send(job_id, following.chunks, finish=following.is_ready_to_finish)
         except LedgerError:  # the chunk is done; recovery finds what comes next
             logger.warning("ledger away", extra=facts, exc_info=True)
         return ran is not Ran.NOTHING_TO_DO
-
-    def finish(self, job_id: str) -> None:
-        """Merge the parts and end the job."""
-        began = self._clock()
-        try:
-            if self._coordinator.finish(job_id, self._executor):
-                self._told("merge", "done", began)
-        except RowmillError as error:
-            self._told("merge", "failed", began)
-            logger.error("finishing failed", extra={"job_id": job_id, "error_code": error.code})
-
-    def help(self, job_id: str, position: int, step: int) -> None:
-        """Make a piece of the result files of a job that another process merges, and have the next one made."""
-        following = self._coordinator.help_merge(job_id, position, step)
-        if following is not None:
-            try:
-                self._executor.send_help(job_id, following, step)
-            except ServiceUnavailableError:  # the merging process does it alone
-                logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
 
     def _told(self, step: str, outcome: str, began: float) -> None:
         self._observe(step, outcome, self._clock() - began)
@@ -126,17 +142,19 @@ class JobSteps:
         self._finish_if_ready(job_id)
 
     def _send_next(self, job_id: str) -> None:
-        try:
-            self._executor.send_chunks(job_id, self._coordinator.chunks_to_send(job_id))
-        except ServiceUnavailableError:  # they are marked sent, so that recovery sends them again
-            logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+        self._send(job_id, self._coordinator.chunks_to_send(job_id))
 
     def _finish_if_ready(self, job_id: str) -> None:
-        if self._coordinator.is_ready_to_finish(job_id):
-            if self._finish_here_rows and self._coordinator.rows_of(job_id) <= self._finish_here_rows:
-                self.finish(job_id)
-                return
-            try:
+        self._send(job_id, [], finish=self._coordinator.is_ready_to_finish(job_id))
+
+    def _send(self, job_id: str, chunk_indexes: Sequence[int], *, finish: bool = False) -> None:
+        """Order chunks, and the merge where it is time; a small one is done here."""
+        is_small = self._finish_here_rows and finish and self._coordinator.rows_of(job_id) <= self._finish_here_rows
+        try:
+            self._executor.send_chunks(job_id, chunk_indexes)
+            if finish and not is_small:
                 self._executor.send_finish(job_id)
-            except ServiceUnavailableError:
-                logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+        except ServiceUnavailableError:  # recovery sends it all again
+            logger.warning("broker away", extra={"job_id": job_id}, exc_info=True)
+        if is_small:
+            self.finish(job_id)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from engine import failpoints
 from engine.errors import RowmillError
 from engine.storage.multipart import next_piece_bytes
 from engine.storage.s3_errors import S3Place, error_code, translated
@@ -61,6 +62,7 @@ class MultipartUpload:
         self._memory_bytes = 0
         self._etags: list[str] = []
         self._count = 0
+        failpoints.hit("multipart.begun")
 
     def put(self, data: bytes) -> None:
         """Send the next piece; waits while enough others are under way, and raises their errors."""
@@ -75,6 +77,7 @@ class MultipartUpload:
         while self._under_way:
             self._collect()
         self._threads.shutdown()
+        failpoints.hit("multipart.completing")
         pieces = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(self._etags, start=1)]
         with translated(self._place, self._full_key, writing=True):
             try:
@@ -83,6 +86,7 @@ class MultipartUpload:
                 # A repeated request, whose first answer was lost, finds no upload any more.
                 if error_code(error) != "NoSuchUpload" or not self._is_completed():
                     raise
+        failpoints.hit("multipart.completed")
 
     def abort(self) -> None:
         """Drop the pieces; never raises what the storage says to that."""
@@ -101,6 +105,7 @@ class MultipartUpload:
         self._count += 1
         self._memory_bytes += memory_bytes
         self._under_way.append((self._threads.submit(send, self._count, *arguments), memory_bytes))
+        failpoints.hit("multipart.piece")
 
     def _collect(self) -> None:
         future, memory_bytes = self._under_way.popleft()

@@ -14,14 +14,16 @@ from engine.readers import (
     DataStart,
     EncodingEvidence,
     Head,
+    RecordScanner,
     count_lines,
     find_data_start,
     look,
     needs_transcoding,
 )
 from engine.results import added_column_of, is_named_as_added
-from engine.staging import stage_as_utf8, staged_key
+from engine.staging import stage_blocks, staged_key
 from engine.storage import Storage, open_location
+from engine.table.checkpoints import Checkpoint, watched
 from engine.table.look import Look
 
 #: How many places of a large source are sampled for its encoding, its quotes and its escapes.
@@ -42,6 +44,7 @@ class TextPlanner:
         *,
         workspace: Callable[[], Storage],
         job_id: str,
+        checkpoint: Checkpoint,
     ) -> None:
         """
         Args:
@@ -54,6 +57,7 @@ class TextPlanner:
         self._config = config
         self._workspace = workspace
         self._job_id = job_id
+        self._checkpoint = checkpoint
         self._evidence: EncodingEvidence | None = None
         self._total_rows: int | None = None
         self._has_mark = False
@@ -72,9 +76,10 @@ class TextPlanner:
         source_encoding, readable, mark_bytes, dialect = head.dialect.encoding, source, head.mark_bytes, head.dialect
         if needs_transcoding(source_encoding):
             workspace, staged = self._workspace(), staged_key(self._job_id)
-            readable = stage_as_utf8(
-                storage, key, source, source_encoding, workspace, staged, block_bytes=config.scan_block_bytes
+            blocks = storage.read_blocks(
+                key, 0, source.size_bytes, block_bytes=config.scan_block_bytes, etag=source.etag
             )
+            readable = stage_blocks(watched(blocks, self._checkpoint), workspace, staged, encoding=source_encoding)
             storage, key, mark_bytes, dialect = workspace, staged, 0, replace(dialect, encoding="utf-8")
         start = self._data_start(storage, key, readable, dialect, mark_bytes)
         return Look(
@@ -109,13 +114,11 @@ class TextPlanner:
             block_bytes=config.scan_block_bytes,
             etag=readable.etag,
         )
+        blocks = watched(blocks, self._checkpoint)
         if self._judges_encoding(plan):
             self._evidence = EncodingEvidence()
             self._evidence.add(header)
             blocks = self._evidence.watch(blocks)
-        # numpy takes a while to load, and those who only run chunks need none.
-        from engine.readers.scan import RecordScanner
-
         scanner = RecordScanner(plan.dialect, max_record_bytes=config.max_record_bytes)
         ready: list[Chunk] = []
         for block in scanner.scan(blocks, plan.data_start):

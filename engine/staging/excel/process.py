@@ -20,18 +20,20 @@ from engine.errors import SourceDamagedError, SourceError, SourceTooLargeError, 
 from engine.staging.excel.child import TOLD, facts_json, request_json
 from engine.staging.excel.facts import Facts
 from engine.staging.excel.sheet import Request
+from engine.staging.limited_process import watched_pipe
 
 MIB = 1024 * 1024
 
 
 @contextmanager
 def parsing(
-    request: Request, facts_of: Callable[[], Facts], config: EngineConfig
+    request: Request, facts_of: Callable[[], Facts], config: EngineConfig, checkpoint: Callable[[], None]
 ) -> Iterator[pa.ipc.RecordBatchStreamReader]:
     """The table as the child's Arrow stream (see `child.write_table`), to be read within the context.
 
     Args:
         facts_of: looks through the workbook meanwhile, in this process; what it raises ends the child.
+        checkpoint: called several times a second while the child is waited for; what it raises ends the child.
 
     Raises:
         SourceTooLargeError: the child needed more memory or time than is allowed.
@@ -46,7 +48,7 @@ def parsing(
             facts = facts_of()
             process.stdin.write(facts_json(facts))
             process.stdin.close()
-            yield pa.ipc.open_stream(process.stdout)
+            yield pa.ipc.open_stream(watched_pipe(process.stdout.fileno(), checkpoint))
             process.wait()
         except (pa.ArrowInvalid, OSError, EOFError) as error:  # it ended too soon
             process.wait()
