@@ -31,7 +31,17 @@ DATABASES = {
         "PORT": _database.port,
     }
 }
-REST_FRAMEWORK = {"TEST_REQUEST_DEFAULT_FORMAT": "json"}
+MIDDLEWARE = [
+    "benchmarks.project.login.count_queries",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+REST_FRAMEWORK = {
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "DEFAULT_AUTHENTICATION_CLASSES": ["benchmarks.project.login.TokenLogin"],
+}
 CELERY_BROKER_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 FILES_S3_ENDPOINT_URL = os.environ.get("S3_ENDPOINT_URL")
 FILES_STORAGE_URL = os.environ.get("FILES_STORAGE_URL", "s3://benchmark")

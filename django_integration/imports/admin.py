@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_integration.conf import import_settings
 from django_integration.files.storage import RowmillError, download_link
-from django_integration.imports import retries, services
+from django_integration.imports import refusals, retries, services
 from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.result_records import result_name
 
@@ -157,7 +157,7 @@ class ImportJobAdmin(_ModelAdmin):
         """Have nothing further begin of those that run; the others stay as they are."""
         count = 0
         for job in queryset.filter(status__in=(ImportJob.Status.QUEUED, ImportJob.Status.RUNNING), paused=False):
-            with suppress(services.JobStateError):  # it has ended at this moment
+            with suppress(refusals.JobStateError):  # it has ended at this moment
                 services.pause(job)
                 self.log_change(request, job, gettext("Paused."))
                 count += 1
@@ -171,9 +171,9 @@ class ImportJobAdmin(_ModelAdmin):
         for job in queryset.filter(Q(status=ImportJob.Status.FAILED) | Q(paused=True)):
             try:
                 services.resume(job)
-            except services.JobStateError:
+            except refusals.JobStateError:
                 continue
-            except services.RequestRefusedError as error:
+            except refusals.RequestRefusedError as error:
                 self.message_user(request, f"{job.pk}: {error.message}", messages.ERROR)
                 continue
             self.log_change(request, job, gettext("Resumed."))
@@ -188,9 +188,9 @@ class ImportJobAdmin(_ModelAdmin):
         for job in queryset.filter(failure_count__gt=0):
             try:
                 made = retries.retry(job)
-            except services.JobStateError:
+            except refusals.JobStateError:
                 continue
-            except services.RequestRefusedError as error:
+            except refusals.RequestRefusedError as error:
                 self.message_user(request, f"{job.pk}: {error.message}", messages.ERROR)
                 continue
             self.log_change(request, job, gettext("Failed rows retried by %(job)s.") % {"job": made.pk})

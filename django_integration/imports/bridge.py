@@ -26,7 +26,7 @@ from engine.coordinator import Coordinator
 from engine.errors import RowmillError, ServiceUnavailableError
 from engine.ledger.owner import this_process
 from engine.model import Job
-from engine.progress import ProgressSnapshot, RedisProgress
+from engine.progress import ProgressSnapshot, RedisProgress, StepTimes
 from engine.runtime.fair_steps import FairSteps
 from engine.runtime.job_steps import FINISH_HERE_ROWS, JobSteps
 from engine.status import Status
@@ -120,7 +120,14 @@ class ProcessParts:
         self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner, listener=listener)
         self.executor = TaskExecutor()
         runner = ChunkRunner(self.ledger, self.progress, config, owner=owner)
-        steps = JobSteps(self.coordinator, runner, self.executor, finish_here_rows=FINISH_HERE_ROWS)
+        self.step_times = StepTimes(counters)
+        steps = JobSteps(
+            self.coordinator,
+            runner,
+            self.executor,
+            finish_here_rows=FINISH_HERE_ROWS,
+            observe=self.step_times.observe,
+        )
         self.steps = FairSteps(steps, self.ledger.next_turn)
 
 

@@ -20,10 +20,11 @@ from uuid import UUID
 
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Exists, F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
+from django_integration.files.models import FileModel
 from django_integration.imports import result_records, turns
 from django_integration.imports.database_errors import as_ledger_error, ledger_errors, translated
 from django_integration.imports.models import ImportChunk, ImportJob
@@ -80,7 +81,7 @@ class DjangoLedger:
 
     @ledger_errors
     def job(self, job_id: str) -> Job:
-        row = self._job(job_id).select_related("file").first()
+        row = _only(self._job(job_id).select_related("file"))
         if row is None:
             raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
         return result_records.engine_job(row, now=self._clock())
@@ -114,7 +115,7 @@ class DjangoLedger:
         elif expected_owner is not None:
             states &= Q(owner=expected_owner)
         with transaction.atomic(using=self._using):
-            row = self._lock(self._job(job_id).filter(states), wait=True).first()
+            row = _only(self._lock(self._job(job_id).filter(states), wait=True))
             if row is None:
                 return False
             row.status, row.phase, row.owner = str(status), str(phase or ""), owner
@@ -135,6 +136,10 @@ class DjangoLedger:
     @ledger_errors
     def save_source(self, job_id: str, source: Source) -> None:
         self._job(job_id).update(source_size=source.size_bytes, source_etag=source.etag)
+        # The file of a retry is written by the job itself.
+        FileModel.objects.using(self._using).filter(
+            import_jobs__in=self._job(job_id).filter(retry_of__isnull=False), etag=""
+        ).update(size=source.size_bytes, etag=source.etag)
 
     @ledger_errors
     def request_cancel(self, job_id: str) -> bool:
@@ -162,16 +167,18 @@ class DjangoLedger:
 
     @ledger_errors
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
+        planned = self._of(job_id).filter(status=ChunkStatus.PLANNED)
+        if not planned.exists():
+            return []  # as at the end of most jobs: whoever adds chunks sends them
         with transaction.atomic(using=self._using):
             # The job's row serialises the senders, so that the window holds.
-            if self._lock(self._job(job_id), wait=True).first() is None:
+            if _only(self._lock(self._job(job_id).only("pk"), wait=True)) is None:
                 return []
             in_flight = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).count()
             room = max(0, window - in_flight)
-            planned = self._of(job_id).filter(status=ChunkStatus.PLANNED).order_by("chunk_index")
-            found = list(planned.values_list("chunk_index", flat=True)[:room])
+            found = list(planned.order_by("chunk_index").values_list("chunk_index", flat=True)[:room])
             if found:
-                self._of(job_id).filter(chunk_index__in=found, status=ChunkStatus.PLANNED).update(
+                planned.filter(chunk_index__in=found).update(
                     status=ChunkStatus.SENT, changed_at=self._clock(), sendings=1
                 )
             return found
@@ -182,37 +189,38 @@ class DjangoLedger:
 
     @ledger_errors
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
+        """See the protocol. A chunk that waits is claimed by one statement, and read under its new token."""
+        takes_work = self._job(job_id).filter(
+            status=Status.RUNNING,
+            phase__in=(Phase.SCANNING, Phase.PROCESSING),
+            cancel_requested=False,
+            paused=False,
+            error_code="",
+        )
+        chunk = self._of(job_id).filter(chunk_index=chunk_index)
+        claimed = chunk.filter(Exists(takes_work), status__in=(ChunkStatus.PLANNED, ChunkStatus.SENT)).update(
+            status=ChunkStatus.LEASED,
+            token=token,
+            owner=owner,
+            attempt=F("attempt") + 1,
+            sendings=0,
+            changed_at=self._clock(),
+        )
+        if claimed:
+            row = _only(chunk.filter(token=token))
+            return None if row is None else self._claim_of(row, token)
         with transaction.atomic(using=self._using):
-            takes_work = self._job(job_id).filter(
-                status=Status.RUNNING,
-                phase__in=(Phase.SCANNING, Phase.PROCESSING),
-                cancel_requested=False,
-                paused=False,
-                error_code="",
-            )
             # A row that is locked belongs to a living attempt, which this must not wait for.
-            row = self._lock(self._of(job_id).filter(chunk_index=chunk_index, status__in=_UNFINISHED)).first()
-            if row is None or not takes_work.exists():
+            row = _only(self._lock(chunk.filter(status=ChunkStatus.LEASED)))
+            if row is None or not (row.owner and self._is_dead(row.owner)) or not takes_work.exists():
                 return None
-            fate = self._fate(row)
-            if row.status == ChunkStatus.LEASED:
-                if not (row.owner and self._is_dead(row.owner)):
-                    return None
-                fate = fate.after_death()
+            fate = self._fate(row).after_death()
             row.status, row.token, row.owner = ChunkStatus.LEASED, token, owner
             row.attempt += 1
             row.sendings = 0
             self._set_fate(row, fate)
             row.save(using=self._using)
-            return Claim(
-                job_id=str(job_id),
-                chunk=_chunk(row),
-                attempt=row.attempt,
-                token=token,
-                deaths=fate.deaths,
-                suspect_row=fate.suspect_row,
-                guilty_rows=fate.guilty_rows,
-            )
+            return self._claim_of(row, token)
 
     @ledger_errors
     def abandoned_chunk(self, job_id: str) -> int | None:
@@ -251,7 +259,7 @@ class DjangoLedger:
         try:
             with transaction.atomic(using=self._using, durable=True):
                 self._prepare_session()
-                if self._lock(self._leased(claim), wait=True).first() is None:
+                if _only(self._lock(self._leased(claim).only("pk"), wait=True)) is None:
                     raise lease_lost(claim)
                 with work.row_guard.watching():
                     yield work
@@ -416,6 +424,18 @@ class DjangoLedger:
             no_key=features.has_select_for_no_key_update,
         )
 
+    def _claim_of(self, row: ImportChunk, token: str) -> Claim:
+        fate = self._fate(row, may_be_watched=False)
+        return Claim(
+            job_id=str(row.job_id),
+            chunk=_chunk(row),
+            attempt=row.attempt,
+            token=token,
+            deaths=fate.deaths,
+            suspect_row=fate.suspect_row,
+            guilty_rows=fate.guilty_rows,
+        )
+
     def _touch(self, claim: Claim) -> bool:
         return bool(self._leased(claim).update(changed_at=self._clock()))
 
@@ -428,12 +448,12 @@ class DjangoLedger:
         may_be_taken = dead is None or connections[self._using].features.has_select_for_update
         return may_be_taken and idle >= timedelta(seconds=lease_seconds)
 
-    def _fate(self, row: ImportChunk) -> Fate:
+    def _fate(self, row: ImportChunk, *, may_be_watched: bool = True) -> Fate:
         """What is known of the deaths; the watched row only where a lease may turn out to be a dead one's."""
-        is_leased = row.status == ChunkStatus.LEASED
+        is_watched = may_be_watched and row.status == ChunkStatus.LEASED
         return Fate(
             deaths=row.deaths,
-            watched_row=self._watched.read(str(row.job_id), row.chunk_index) if is_leased else None,
+            watched_row=self._watched.read(str(row.job_id), row.chunk_index) if is_watched else None,
             suspect_row=row.suspect_row,
             guilty_rows=tuple(row.guilty_rows),
         )
@@ -503,6 +523,11 @@ def lease_lost(claim: Claim) -> LeaseLostError:
         chunk_index=claim.chunk.chunk_index,
         attempt=claim.attempt,
     )
+
+
+def _only(rows: QuerySet[_Row]) -> _Row | None:
+    """The row of a query that gives one or none; `first` would sort and limit, and take longer to be made than run."""
+    return next(iter(rows.order_by()), None)
 
 
 def _key(job_id: str) -> UUID | None:

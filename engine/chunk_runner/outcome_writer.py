@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from engine.failure_messages import FailureMessages
@@ -53,11 +54,14 @@ class OutcomeWriter:
         return Counts(success_count=self._success_count, failure_count=self._failure_count)
 
     def finish(self) -> ChunkOutcome:
-        """Store the parts; nothing can be added afterwards. Raises as `PartWriter.finish`."""
+        """Store the parts, both at once; nothing can be added afterwards. Raises as `PartWriter.finish`."""
+        with ThreadPoolExecutor(1, thread_name_prefix="rowmill-part") as other:
+            failed = other.submit(self._failed.finish) if self._failure_count else None
+            success_part = self._success.finish()
         return ChunkOutcome(
             counts=self.counts,
-            success_part=self._success.finish(),
-            failed_part=self._failed.finish(),
+            success_part=success_part,
+            failed_part=failed.result() if failed is not None else None,
             messages=self._messages.counts(),
         )
 

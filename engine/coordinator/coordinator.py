@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from engine import failpoints
@@ -29,6 +30,16 @@ from engine.tracing import span
 
 #: Folder below the output that holds parts and staged copies while a job runs.
 WORKSPACE = ".rowmill"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """What is to be done after a chunk."""
+
+    chunks: list[int]
+    """To be sent; given to this caller only."""
+    is_ready_to_finish: bool
+    """Whether nothing but the merge is left."""
 
 
 class Coordinator:
@@ -156,13 +167,26 @@ class Coordinator:
 
     def chunks_to_send(self, job_id: str, *, window: int | None = None) -> list[int]:
         """Take the chunks that may be sent now; each is given to one caller only."""
+        return self._chunks_to_send(self._desk.ledger.job(job_id), window)
+
+    def after_chunk(self, job_id: str) -> Following:
+        """What a chunk's end brings about, by one look at the job; fails it first where its error budget is spent.
+
+        Of the processes that end chunks at the same time at least one is told to finish: the one that looks last.
+        """
         job = self._desk.ledger.job(job_id)
+        if self._failing.check_budget_of(job):
+            job = self._desk.ledger.job(job_id)
+        chunks = self._chunks_to_send(job, None)
+        return Following(chunks=chunks, is_ready_to_finish=not chunks and self._finishing.is_ready(job))
+
+    def _chunks_to_send(self, job: Job, window: int | None) -> list[int]:
         is_planned = job.phase is Phase.PROCESSING or (
             job.phase is Phase.SCANNING and job.plan is not None and not job.options["count_total_first"]
         )
         if not job.takes_work or not is_planned:
             return []
-        found = self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
+        found = self._desk.ledger.send_chunks(job.job_id, window=window or self._desk.config.window)
         failpoints.hit("chunks.marked_sent")
         return found
 

@@ -82,13 +82,16 @@ class Failing:
 
     def check_budget(self, job_id: str) -> bool:
         """Fail a job whose refused rows, by the live counters, are more than its options allow; whether it did."""
-        job = self._desk.ledger.job(job_id)
+        return self.check_budget_of(self._desk.ledger.job(job_id))
+
+    def check_budget_of(self, job: Job) -> bool:
+        """See `check_budget`; by a job that has just been read."""
         if job.options.get("max_errors") is None and job.options.get("max_error_rate") is None:
             return False
         if job.status is not Status.RUNNING or job.cancel_requested or job.error_code:
             return False
         text = trouble(job, self._desk.counts(job))
-        return text is not None and self.fail(job_id, TooManyErrorsError(text, job_id=job_id))
+        return text is not None and self.fail(job.job_id, TooManyErrorsError(text, job_id=job.job_id))
 
     def _end_if_untouched(self, job_id: str) -> bool:
         """End a failing job of which no chunk has begun: it needs no files, as its source holds all of its rows."""

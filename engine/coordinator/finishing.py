@@ -41,8 +41,11 @@ class Finishing:
 
     def is_ready_to_finish(self, job_id: str) -> bool:
         """Whether every chunk has an outcome and nothing but the merge is left."""
-        job = self._desk.ledger.job(job_id)
-        return (job.status, job.phase) in _WORKING and self._desk.ledger.unfinished_chunks(job_id) == 0
+        return self.is_ready(self._desk.ledger.job(job_id))
+
+    def is_ready(self, job: Job) -> bool:
+        """See `is_ready_to_finish`; by a job that has just been read."""
+        return (job.status, job.phase) in _WORKING and self._desk.ledger.unfinished_chunks(job.job_id) == 0
 
     def finish(self, job_id: str, executor: Executor | None = None) -> bool:
         """Merge the parts and end the job, if all its chunks are through. Of several callers one does it.

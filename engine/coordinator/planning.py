@@ -13,12 +13,13 @@ from engine.chunk_runner import rebuild_progress
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
 from engine.coordinator.failing import Failing
+from engine.coordinator.refused_rows import write_refused_rows
 from engine.errors import LedgerUnavailableError, RowmillError, SourceTooLargeError
 from engine.handlers import resolve_handler
 from engine.model import Job
 from engine.options import ImportOptions
 from engine.status import Phase, Status
-from engine.storage import open_storage
+from engine.storage import open_location, open_storage
 from engine.table import TablePlanner, pin_source
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ class Planning:
         resolve_handler(job.handler_path)
         options = ImportOptions.from_mapping(job.options)
         if not job.source.etag:
+            if job.retry_of is not None:
+                self._write_source_of_retry(job)
             self._desk.ledger.save_source(job_id, pin_source(job.source.url, self._desk.config))
             job = self._desk.ledger.job(job_id)
         planner = TablePlanner(
@@ -143,6 +146,13 @@ class Planning:
         )
         logger.info("job planned", extra={"job_id": job_id, "rows": total})
         failpoints.hit("plan.ended")
+
+    def _write_source_of_retry(self, job: Job) -> None:
+        """Copy the refused rows, for a retry that was made without; a repeat writes the same."""
+        assert job.retry_of is not None
+        first = self._desk.ledger.job(job.retry_of)
+        target, key = open_location(job.source.url, self._desk.config)
+        write_refused_rows(first, self._desk.ledger, self._desk.config, target, key)
 
     def _is_ending(self, job_id: str) -> bool:
         job = self._desk.ledger.job(job_id)

@@ -46,6 +46,24 @@ buffer_put_byte(Buffer *buffer, char byte)
 /* Append a cell, in quotes where it holds a quote, a comma or a line end, its quotes doubled. */
 int buffer_add_cell(Buffer *buffer, const char *cell, Py_ssize_t length);
 
+/* What a byte means outside quotes; all from QUOTE on are text there. */
+enum { PLAIN = 0, DELIMITER = 1, LINE_END = 2, QUOTE = 3, TO_QUOTE = 4 };
+
+/* Fill a table of what each byte means in a dialect; a quote below zero stands for none. TO_QUOTE is what this dialect
+   takes for text, and a result file has to put in quotes. */
+static inline void
+fill_meanings(unsigned char meaning[256], int delimiter, int quote)
+{
+    memset(meaning, PLAIN, 256);
+    meaning['"'] = TO_QUOTE;
+    meaning[','] = TO_QUOTE;
+    if (quote >= 0) {
+        meaning[(unsigned char)quote] = QUOTE;
+    }
+    meaning['\n'] = meaning['\r'] = LINE_END;
+    meaning[(unsigned char)delimiter] = DELIMITER;
+}
+
 /* A str of UTF-8; the caller has seen whether all of it is ASCII. */
 static inline PyObject *
 new_text(const char *bytes, Py_ssize_t length, int is_ascii)

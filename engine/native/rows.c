@@ -5,9 +5,6 @@
 
 #include "loops.h"
 
-/* What a byte means outside quotes. */
-enum { PLAIN = 0, DELIMITER = 1, LINE_END = 2, QUOTE = 3, TO_QUOTE = 4 };
-
 typedef struct {
     const char *data;
     Py_ssize_t size;
@@ -33,17 +30,12 @@ open_cutter(Cutter *cutter, const char *data, Py_ssize_t size, int delimiter, in
     cutter->has_quote = quote >= 0;
     cutter->quote = (char)quote;
     cutter->is_csv = delimiter == ',' && (quote == '"' || quote < 0);
-    /* What a result file has to put in quotes, and this dialect takes for text. */
-    cutter->meaning['"'] = TO_QUOTE;
-    cutter->meaning[','] = TO_QUOTE;
-    if (cutter->has_quote) {
-        cutter->meaning[(unsigned char)quote] = QUOTE;
-    }
-    cutter->meaning['\n'] = cutter->meaning['\r'] = LINE_END;
-    cutter->meaning[(unsigned char)delimiter] = DELIMITER;
+    fill_meanings(cutter->meaning, delimiter, quote);
     cutter->cell_room = 32;
     cutter->cells = PyMem_Malloc((size_t)cutter->cell_room * sizeof(PyObject *));
-    if (cutter->cells == NULL) {
+    cutter->joined_room = 256;
+    cutter->joined = PyMem_Malloc((size_t)cutter->joined_room);
+    if (cutter->cells == NULL || cutter->joined == NULL) {
         PyErr_NoMemory();
         return -1;
     }

@@ -5,20 +5,16 @@
 typedef struct {
     const char *data;
     Py_ssize_t size;
-    char delimiter;
     int has_quote;
     char quote;
     int is_csv;
+    unsigned char meaning[256];
 } Table;
 
-static int
-is_end(const Table *table, Py_ssize_t at)
+static unsigned char
+meaning_at(const Table *table, Py_ssize_t at)
 {
-    if (at >= table->size) {
-        return 1;
-    }
-    char byte = table->data[at];
-    return byte == '\n' || (byte == '\r' && at + 1 < table->size && table->data[at + 1] == '\n');
+    return at < table->size ? table->meaning[(unsigned char)table->data[at]] : LINE_END;
 }
 
 /* The offset behind the cell at `at`; -1 where a quote stands elsewhere than at the start and the end of one. */
@@ -27,13 +23,18 @@ skip_cell(const Table *table, Py_ssize_t at, int *is_minimal)
 {
     const char *data = table->data;
     if (!table->has_quote || at >= table->size || data[at] != table->quote) {
-        for (; !is_end(table, at) && data[at] != table->delimiter; at++) {
-            if (table->has_quote && data[at] == table->quote) {
+        for (; at < table->size; at++) {
+            unsigned char kind = table->meaning[(unsigned char)data[at]];
+            if (kind == PLAIN) {
+                continue;
+            }
+            if (kind <= LINE_END) {
+                break;
+            }
+            if (kind == QUOTE) {
                 return -1;
             }
-            if (data[at] == '"' || data[at] == ',' || data[at] == '\r') {
-                *is_minimal = 0;
-            }
+            *is_minimal = 0;
         }
         return at;
     }
@@ -54,7 +55,7 @@ skip_cell(const Table *table, Py_ssize_t at, int *is_minimal)
     }
     *is_minimal &= asks_for_quotes;
     at++;
-    return is_end(table, at) || data[at] == table->delimiter ? at : -1;
+    return meaning_at(table, at) == DELIMITER || meaning_at(table, at) == LINE_END ? at : -1;
 }
 
 /* Append a cell as a result file has it. */
@@ -101,10 +102,10 @@ take_record(const Table *table, Buffer *texts, Buffer *joined, Py_ssize_t at, Py
 {
     Py_ssize_t start = at, cells = 1;
     int is_minimal = table->is_csv;
-    if (width == 1 && is_end(table, at)) {
+    if (width == 1 && meaning_at(table, at) == LINE_END) {
         return -1;
     }
-    while ((at = skip_cell(table, at, &is_minimal)) >= 0 && !is_end(table, at)) {
+    while ((at = skip_cell(table, at, &is_minimal)) >= 0 && meaning_at(table, at) == DELIMITER) {
         cells++;
         at++;
     }
@@ -137,11 +138,11 @@ loops_row_texts(PyObject *Py_UNUSED(module), PyObject *arguments)
     Table table = {
         .data = PyBytes_AS_STRING(source),
         .size = PyBytes_GET_SIZE(source),
-        .delimiter = (char)delimiter,
         .has_quote = quote >= 0,
         .quote = (char)quote,
         .is_csv = delimiter == ',' && (quote == '"' || quote < 0),
     };
+    fill_meanings(table.meaning, delimiter, quote);
     Buffer texts = {0}, ends = {0}, joined = {0};
     if (buffer_open(&texts, table.size) < 0 || buffer_open(&ends, table.size / 16) < 0 ||
         buffer_open(&joined, 256) < 0) {

@@ -3,6 +3,15 @@
 from engine.progress.memory import MemoryProgress
 from engine.progress.protocol import ProgressSnapshot, ProgressStore
 from engine.progress.redis import RedisProgress, url_without_secrets
+from engine.progress.step_times import StepTimes
 from engine.progress.ticker import Ticker
 
-__all__ = ["MemoryProgress", "ProgressSnapshot", "ProgressStore", "RedisProgress", "Ticker", "url_without_secrets"]
+__all__ = [
+    "MemoryProgress",
+    "ProgressSnapshot",
+    "ProgressStore",
+    "RedisProgress",
+    "StepTimes",
+    "Ticker",
+    "url_without_secrets",
+]

@@ -140,6 +140,11 @@ def _advice(layout: Layout, dialect: Dialect, options: ImportOptions) -> tuple[s
     if layout.preamble and options.skip_rows is None:
         lines = len(layout.preamble)
         advice.append(f"{lines} line(s) above the header are left out. If they are rows, say skip_rows=0.")
+    if layout.counted_lines:
+        advice.append(
+            f"header_rows counts {layout.counted_lines} line(s) that look like titles above the table. "
+            f"If it counts rows of the table only, say skip_rows={layout.counted_lines}."
+        )
     if layout.starts_with_blank and options.skip_initial_space is None:
         advice.append("Cells begin with a blank, which is kept. To leave it out, say skip_initial_space=true.")
     if dialect.delimiter == " " and options.skip_initial_space is None:

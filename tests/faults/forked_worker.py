@@ -56,6 +56,25 @@ def start(
     return made
 
 
+def post(user: str, file_id: int, at: float) -> int:
+    """Import a file by a request of that user, through every layer of Django, at that moment; returns the status."""
+    from django.contrib.auth.models import User
+    from rest_framework.test import APIClient
+
+    client = APIClient()
+    client.force_authenticate(User.objects.get(username=user))
+    time.sleep(max(0.0, at - time.time()))
+    return int(client.post("/api/dynamic/import/", {"file_id": file_id}).status_code)
+
+
+def count_jobs(user: str) -> dict[str, int]:
+    """How many jobs a user has, and the id of the file of the newest."""
+    from django_integration.imports.models import ImportJob
+
+    found = ImportJob.objects.filter(created_by__username=user)
+    return {"jobs": found.count(), "file_id": found.latest("created_at").file_id}
+
+
 class Messages:
     """An executor whose messages wait in this process, and are lost with it."""
 

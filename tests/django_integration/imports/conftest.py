@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ def api_client(api: APIClient) -> APIClient:
 
 
 @pytest.fixture(autouse=True)
-def _own_parts(settings: Any, tmp_path: Path, valkey_url: str) -> Iterator[None]:
+def _own_parts(settings: Any, tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A storage of the test's own, and the counters where the tests have theirs."""
     settings.MEDIA_ROOT = str(tmp_path / "media")
     settings.IMPORT_REDIS_URL = valkey_url
+    # So that what is between the last chunk and the merge can be looked at.
+    monkeypatch.setattr(bridge, "FINISH_HERE_ROWS", 0)
     bridge.forget_parts()
     yield
     bridge.forget_parts()
@@ -67,12 +70,13 @@ def run_to_end(messages: list[tuple[Any, ...]]) -> Callable[[ImportJob], ImportJ
 
     def run(job: ImportJob) -> ImportJob:
         steps = bridge.process_parts().steps
-        steps.plan(str(job.pk))
+        # Of this job, whatever others there are: as messages that came before.
+        steps.plan(str(job.pk), is_repeated=True)
         while messages:
             task, *arguments = messages.pop(0)
             step = {
-                bridge.PLAN_TASK: steps.plan,
-                bridge.CHUNK_TASK: steps.chunk,
+                bridge.PLAN_TASK: partial(steps.plan, is_repeated=True),
+                bridge.CHUNK_TASK: partial(steps.chunk, is_repeated=True),
                 bridge.FINISH_TASK: steps.finish,
                 bridge.HELP_TASK: steps.help,
             }[task]
