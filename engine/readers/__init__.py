@@ -1,6 +1,7 @@
 """Bytes → dialect, record ends, rows. What needs numpy (`scan`, `frames`) is imported where it is used."""
 
-from engine.readers.encoding import EncodingEvidence, needs_transcoding
+from engine.readers.dialect import UNTESTED
+from engine.readers.encoding import EncodingEvidence, encoding_advice, needs_transcoding
 from engine.readers.frame import TextFrame
 from engine.readers.head import HEAD_BYTES, DataStart, Head, find_data_start, look
 from engine.readers.kind import SourceKind, kind_of_start, tell_kind
@@ -11,6 +12,7 @@ from engine.readers.workbook_check import check_workbook
 
 __all__ = [
     "HEAD_BYTES",
+    "UNTESTED",
     "BrokenRow",
     "DataStart",
     "EncodingEvidence",
@@ -22,6 +24,7 @@ __all__ = [
     "bytes_to_read",
     "check_workbook",
     "count_lines",
+    "encoding_advice",
     "find_data_start",
     "kind_of_start",
     "look",
