@@ -7,6 +7,7 @@ import logging
 from engine.chunk_runner import ChunkRunner
 from engine.coordinator import Coordinator, Executor
 from engine.errors import JobNotFoundError, LedgerError, RowmillError, ServiceUnavailableError
+from engine.runtime.process_memory import keep_process_small
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ class JobSteps:
 
     def plan(self, job_id: str) -> None:
         """Scan the source and send the first chunks. After a crash it starts over."""
+        keep_process_small()
         try:
             self._coordinator.plan(job_id, on_chunks=lambda: self._send_next(job_id))
             self._finish_if_ready(job_id)
@@ -32,6 +34,7 @@ class JobSteps:
 
     def chunk(self, job_id: str, chunk_index: int) -> None:
         """Run one chunk, then send the next ones of its job."""
+        keep_process_small()
         facts = {"job_id": job_id, "chunk_index": chunk_index}
         try:
             self._runner.run(job_id, chunk_index)
@@ -56,6 +59,7 @@ class JobSteps:
 
     def finish(self, job_id: str) -> None:
         """Merge the parts and end the job."""
+        keep_process_small()
         try:
             self._coordinator.finish(job_id, self._executor)
         except RowmillError as error:

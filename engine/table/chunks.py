@@ -53,7 +53,7 @@ def load_frames() -> None:
     """Load ahead of time what `read_chunk_frame` needs."""
     import_module("engine.readers.frames")
     import_module("polars")
-    import_module("pyarrow")
+    import_module("nanoarrow")
 
 
 def read_chunk_frame(
