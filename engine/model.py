@@ -54,6 +54,8 @@ class Chunk:
     """1-based physical line of the source on which it starts, for messages."""
     irregular: bool = False
     """True where a record inside is broken, so that the exact splitter has to cut it."""
+    crc32: int | None = None
+    """Of the bytes that its reader gets, as they were when it was planned; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,8 @@ class Part:
 
     key: str
     size_bytes: int
+    crc32: int | None = None
+    """Of its bytes; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -380,8 +380,10 @@ class DjangoLedger:
             failure_count=outcome.counts.failure_count,
             success_part=success and success.key,
             success_bytes=success and success.size_bytes,
+            success_crc32=success and success.crc32,
             failed_part=failed and failed.key,
             failed_bytes=failed and failed.size_bytes,
+            failed_crc32=failed and failed.crc32,
             messages=dict(outcome.messages),
         )
         if done != 1:
@@ -552,16 +554,17 @@ def _chunk(row: ImportChunk) -> Chunk:
         row_count=row.row_count,
         first_line_number=row.first_line_number,
         irregular=row.irregular,
+        crc32=row.crc32,
     )
 
 
 def _outcome(row: ImportChunk) -> ChunkOutcome:
-    def part(key: str | None, size_bytes: int | None) -> Part | None:
-        return None if key is None or size_bytes is None else Part(key=key, size_bytes=size_bytes)
+    def part(key: str | None, size_bytes: int | None, crc32: int | None) -> Part | None:
+        return None if key is None or size_bytes is None else Part(key=key, size_bytes=size_bytes, crc32=crc32)
 
     return ChunkOutcome(
         counts=Counts(success_count=row.success_count, failure_count=row.failure_count),
-        success_part=part(row.success_part, row.success_bytes),
-        failed_part=part(row.failed_part, row.failed_bytes),
+        success_part=part(row.success_part, row.success_bytes, row.success_crc32),
+        failed_part=part(row.failed_part, row.failed_bytes, row.failed_crc32),
         messages=row.messages,
     )

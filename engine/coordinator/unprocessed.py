@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from zlib_ng.zlib_ng import crc32
+
 from engine.config import EngineConfig
 from engine.coordinator.parts import parts_folder, result_key, source_header_cells
 from engine.errors import InconsistentJobError
@@ -63,7 +65,7 @@ def _make_excel_file(job: Job, ledger: Ledger, config: EngineConfig, options: Im
     parts: list[CountedPart] = []
     try:
         for rows, block in _blocks(job, ledger, config, escapes=False):
-            part = Part(key=f"{folder}/{len(parts):08d}.csv", size_bytes=len(block))
+            part = Part(key=f"{folder}/{len(parts):08d}.csv", size_bytes=len(block), crc32=crc32(block))
             output.write(part.key, block)
             parts.append(CountedPart(part=part, row_count=rows))
         sheets = SheetFragments(output, f"{folder}/sheets", parts, temp_dir=config.temp_dir)

@@ -154,7 +154,7 @@ class SqliteLedger:
             for chunk in chunks:
                 execute(
                     "INSERT OR IGNORE INTO chunks (job_id, chunk_index, byte_start, byte_end, first_row_index,"
-                    " row_count, first_line_number, irregular) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    " row_count, first_line_number, irregular, crc32) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (job_id, *records.chunk_values(chunk)),
                 )
 
@@ -324,14 +324,17 @@ class SqliteLedger:
         if not self._update_leased(
             claim,
             "status = 'done', owner = NULL, watched_row = NULL, changed_at = ?, success_count = ?, failure_count = ?,"
-            " success_key = ?, success_bytes = ?, failed_key = ?, failed_bytes = ?, messages = ?",
+            " success_key = ?, success_bytes = ?, success_crc32 = ?,"
+            " failed_key = ?, failed_bytes = ?, failed_crc32 = ?, messages = ?",
             self._clock(),
             outcome.counts.success_count,
             outcome.counts.failure_count,
             success and success.key,
             success and success.size_bytes,
+            success and success.crc32,
             failed and failed.key,
             failed and failed.size_bytes,
+            failed and failed.crc32,
             json.dumps(dict(outcome.messages)),
         ):
             raise _lease_lost(claim)

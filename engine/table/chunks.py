@@ -23,6 +23,7 @@ from engine.readers import (
 )
 from engine.results import original_row
 from engine.storage import Storage
+from engine.table.checksums import read_checked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,8 +112,10 @@ def _original(row: Row, unescape_formulae: bool) -> Row:
 
 def _text_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig) -> bytes:
     size = bytes_to_read(chunk, max_record_bytes=config.max_record_bytes)
-    return storage.read_range(key, chunk.byte_start, chunk.byte_start + size, etag=plan.readable.etag)
+    end, etag = chunk.byte_start + size, plan.readable.etag
+    return read_checked(lambda: storage.read_range(key, chunk.byte_start, end, etag=etag), chunk, plan.readable.url)
 
 
 def _arrow_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> bytes:
-    return storage.read_range(key, chunk.byte_start, chunk.byte_end, etag=plan.readable.etag)
+    start, end, etag = chunk.byte_start, chunk.byte_end, plan.readable.etag
+    return read_checked(lambda: storage.read_range(key, start, end, etag=etag), chunk, plan.readable.url)
