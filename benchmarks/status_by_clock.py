@@ -123,7 +123,7 @@ def _server(core: int) -> Iterator[_Server]:
     words = [sys.executable, "-m", "gunicorn", "benchmarks.project.wsgi", "--bind", f"127.0.0.1:{port}"]
     words += ["--workers", "1", "--threads", "1", "--worker-class", "gthread", "--keep-alive", "60"]
     words += ["--log-level", "warning"]
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603 - our own command
         words, cwd=ROOT, preexec_fn=lambda: os.sched_setaffinity(0, {core})
     )
     try:

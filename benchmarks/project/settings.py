@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 _database = urlsplit(os.environ["DATABASE_URL"])
 
-SECRET_KEY = "only-for-benchmarks"  # noqa: S105
+SECRET_KEY = "only-for-benchmarks"  # noqa: S105 - no secret
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 USE_TZ = True

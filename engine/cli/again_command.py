@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from engine import runs
-from engine.cli import arguments as flags
+from engine.cli import flags
 from engine.cli.console import write, write_json
 from engine.cli.failure import tell_failure
+from engine.cli.given_options import workers_in
 from engine.cli.progress_display import make_display
 from engine.cli.run_command import EXIT_CODES, program
 from engine.cli.summary import summary
@@ -49,7 +50,7 @@ def _go_on(act: Callable[..., JobReport], arguments: argparse.Namespace, words: 
                 arguments.job_id,
                 output_dir=output_dir,
                 executor=flags.EXECUTOR.value_in(arguments) or "local",
-                workers=flags.workers_in(arguments),
+                workers=workers_in(arguments),
                 ledger=arguments.ledger,
                 config=config,
                 on_progress=see,

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from engine import runs
-from engine.cli import arguments as flags
+from engine.cli import flags
 from engine.cli.console import write, write_json
 from engine.cli.failure import is_worth_resuming, tell_failure
+from engine.cli.given_options import import_options, workers_in
 from engine.cli.progress_display import make_display
 from engine.cli.summary import summary
 from engine.config import EngineConfig
@@ -118,9 +119,9 @@ class _Given:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.handler: str | None = arguments.handler
         self.batch_handler: str | None = arguments.batch_handler
-        self.options = flags.import_options(arguments, (*flags.READING_FLAGS, *flags.RUNNING_FLAGS))
+        self.options = import_options(arguments, (*flags.READING_FLAGS, *flags.RUNNING_FLAGS))
         self.executor: str = flags.EXECUTOR.value_in(arguments) or "local"
-        self.workers = flags.workers_in(arguments)
+        self.workers = workers_in(arguments)
         self.output_dir: str = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
         self.ledger: str | None = arguments.ledger
         self.config = EngineConfig.from_env(redis_url=arguments.redis_url, s3_endpoint_url=arguments.s3_endpoint_url)
