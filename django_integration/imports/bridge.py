@@ -121,14 +121,14 @@ class ProcessParts:
         self.executor = TaskExecutor()
         runner = ChunkRunner(self.ledger, self.progress, config, owner=owner)
         self.step_times = StepTimes(counters)
-        steps = JobSteps(
+        self.steps = JobSteps(
             self.coordinator,
             runner,
             self.executor,
             finish_here_rows=FINISH_HERE_ROWS,
             observe=self.step_times.observe,
         )
-        self.steps = FairSteps(steps, self.ledger.next_turn)
+        self.fair_steps = FairSteps(self.steps, self.ledger.next_turn)
 
 
 def process_parts() -> ProcessParts:

@@ -21,13 +21,13 @@ _OPTIONS = {"ignore_result": True, "acks_late": True, "reject_on_worker_lost": T
 @shared_task(name=bridge.PLAN_TASK, bind=True, **_OPTIONS)
 def plan(self: Any, job_id: str) -> None:
     """Scan a job's source and send its first chunks, or do what is due before. After a crash it starts over."""
-    bridge.process_parts().steps.plan(job_id, is_repeated=is_repeated(self))
+    bridge.process_parts().fair_steps.plan(job_id, is_repeated=is_repeated(self))
 
 
 @shared_task(name=bridge.CHUNK_TASK, bind=True, **_OPTIONS)
 def chunk(self: Any, job_id: str, chunk_index: int) -> None:
     """Run one chunk, or what is due before it, then send the next of its job. A copy does no harm."""
-    bridge.process_parts().steps.chunk(job_id, chunk_index, is_repeated=is_repeated(self))
+    bridge.process_parts().fair_steps.chunk(job_id, chunk_index, is_repeated=is_repeated(self))
 
 
 @shared_task(name=bridge.FINISH_TASK, **_OPTIONS)

@@ -74,6 +74,7 @@ class Attempt:
                 writer = OutcomeWriter(success, failed, has_files=has_files, escapes=self._escape)
                 if frame is not None:
                     self._run_frame(frame, work, writer, ticker)
+                    frame = None  # its memory is better used by the parts on their way
                 else:
                     self._run_rows(self._slices(), work, writer, ticker)
                 if self._is_watched:

@@ -1,6 +1,7 @@
 """Bytes → dialect, record ends, rows and frames. What needs numpy is imported where it is used."""
 
-from engine.readers.encoding import EncodingEvidence, needs_transcoding
+from engine.readers.dialect import UNTESTED
+from engine.readers.encoding import EncodingEvidence, encoding_advice, needs_transcoding
 from engine.readers.frame import TextFrame
 from engine.readers.frames import read_frame
 from engine.readers.head import HEAD_BYTES, DataStart, Head, find_data_start, look
@@ -13,6 +14,7 @@ from engine.readers.workbook_check import check_workbook
 
 __all__ = [
     "HEAD_BYTES",
+    "UNTESTED",
     "BrokenRow",
     "DataStart",
     "EncodingEvidence",
@@ -25,6 +27,7 @@ __all__ = [
     "bytes_to_read",
     "check_workbook",
     "count_lines",
+    "encoding_advice",
     "find_data_start",
     "kind_of_start",
     "look",

@@ -78,8 +78,8 @@ class ProcessParts:
         self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner)
         self.executor = CeleryExecutor(app, ledger_url)
         runner = ChunkRunner(self.ledger, self.progress, config, owner=owner)
-        steps = JobSteps(self.coordinator, runner, self.executor, finish_here_rows=FINISH_HERE_ROWS)
-        self.steps = FairSteps(steps, self.ledger.next_turn)
+        self.steps = JobSteps(self.coordinator, runner, self.executor, finish_here_rows=FINISH_HERE_ROWS)
+        self.fair_steps = FairSteps(self.steps, self.ledger.next_turn)
         self.registry = LedgerRegistry(config)
 
 
@@ -102,7 +102,7 @@ def plan_job(self: Any, ledger_url: str, job_id: str) -> None:
     """Scan a job's source and send its first chunks, or do what is due before. After a crash it starts over."""
     parts = process_parts(ledger_url)
     parts.registry.register(ledger_url)
-    parts.steps.plan(job_id, is_repeated=is_repeated(self))
+    parts.fair_steps.plan(job_id, is_repeated=is_repeated(self))
 
 
 @shared_task(name="rowmill.run_chunk", bind=True, **_OPTIONS)
@@ -110,7 +110,7 @@ def run_chunk(self: Any, ledger_url: str, job_id: str, chunk_index: int) -> None
     """Run one chunk, or what is due before it, then send the next of its job. A copy does no harm."""
     parts = process_parts(ledger_url)
     parts.registry.register(ledger_url)
-    parts.steps.chunk(job_id, chunk_index, is_repeated=is_repeated(self))
+    parts.fair_steps.chunk(job_id, chunk_index, is_repeated=is_repeated(self))
 
 
 @shared_task(name="rowmill.finish_job", **_OPTIONS)

@@ -29,7 +29,7 @@ def is_repeated(task: Any) -> bool:
 
 
 class FairSteps:
-    """`JobSteps`, but plans and chunks in fair order over all jobs of the ledger."""
+    """Plans and chunks of `JobSteps`, in fair order over all jobs of the ledger."""
 
     def __init__(
         self,
@@ -58,14 +58,6 @@ class FairSteps:
             is_repeated: the message came before, to a process that may have died over it: what it names goes first.
         """
         self._take(Turn(job_id=job_id, chunk_index=chunk_index), is_repeated)
-
-    def finish(self, job_id: str) -> None:
-        """See `JobSteps.finish`."""
-        self._steps.finish(job_id)
-
-    def help(self, job_id: str, position: int, step: int) -> None:
-        """See `JobSteps.help`."""
-        self._steps.help(job_id, position, step)
 
     def _take(self, named: Turn, is_repeated: bool) -> None:
         if is_repeated and self._do(named):

@@ -11,11 +11,13 @@ from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE, ChunkCutter
 from engine.readers import (
     HEAD_BYTES,
+    UNTESTED,
     DataStart,
     EncodingEvidence,
     Head,
     RecordScanner,
     count_lines,
+    encoding_advice,
     find_data_start,
     look,
     needs_transcoding,
@@ -148,10 +150,16 @@ class TextPlanner:
         if self._evidence is None:
             return plan
         encoding, confidence = self._evidence.verdict_with_confidence()
-        detection = replace(plan.detection, confidence={**plan.detection.confidence, "encoding": confidence})
-        if encoding == plan.dialect.encoding or needs_transcoding(encoding):
+        known = plan.dialect.encoding
+        if needs_transcoding(encoding):
             # It is too late for a copy in UTF-8: the rows concerned fail, and say so.
-            return plan
+            encoding, confidence = known, UNTESTED
+        found = plan.detection
+        before = encoding_advice(known, found.confidence["encoding"])
+        advice = (*encoding_advice(encoding, confidence), *(each for each in found.advice if each not in before))
+        detection = replace(found, confidence={**found.confidence, "encoding": confidence}, advice=advice)
+        if encoding == known:
+            return replace(plan, detection=detection)
         storage, key = open_location(plan.readable.url, self._config)
         dialect = replace(plan.dialect, encoding=encoding)
         start = self._data_start(storage, key, plan.readable, dialect, 0)
@@ -212,7 +220,7 @@ class TextPlanner:
         added = added_column_of(header, self._options.added_columns)
         if added is None and is_named_as_added(header) and self._options.added_columns == "auto":
             advice = f"The last column is named {header[-1]}. If a result file added it, say added_columns=ignore."
-            detection = replace(detection, advice=(*detection.advice, advice))
+            detection = replace(detection, advice=tuple(dict.fromkeys((*detection.advice, advice))))
         return Plan(
             dialect=dialect,
             header=header[:-1] if added else header,

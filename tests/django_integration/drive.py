@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import django
@@ -64,7 +63,6 @@ def import_file(
     from django.contrib.auth.models import User
     from django.db import transaction
 
-    from django_integration.conf import storage_root
     from django_integration.files.models import FileModel
     from django_integration.imports import services
     from django_integration.imports.models import ImportJob
@@ -105,11 +103,16 @@ def import_file(
         "held": held,
         "attempts": list(job.chunks.order_by("chunk_index").values_list("attempt", flat=True)),
         "written_rows": list(rows),
-        "files": [
-            (Path(storage_root()) / key).read_bytes().decode() if key else None
-            for key in (job.success_key, job.failed_key)
-        ],
+        "files": [_text_of(key) if key else None for key in (job.success_key, job.failed_key)],
     }
+
+
+def _text_of(key: str) -> str:
+    from django_integration.files.storage import file_storage
+
+    storage = file_storage()
+    size = storage.stat(key).size_bytes
+    return b"".join(storage.read_blocks(key, 0, size, block_bytes=1024 * 1024)).decode()
 
 
 def hold(job: Any) -> Any:

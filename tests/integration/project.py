@@ -81,13 +81,18 @@ class Project:
         )
 
 
-def make_project(folder: Path, database_url: str, redis_url: str) -> Project:
-    """A project with its tables, in that database."""
+def make_project(folder: Path, database_url: str, redis_url: str, changes: Mapping[str, str] | None = None) -> Project:
+    """A project with its tables, in that database.
+
+    Args:
+        changes: further variables of its processes.
+    """
     environment = {
         "DATABASE_URL": database_url,
         "TEST_MEDIA_ROOT": str(folder / "media"),
         "DJANGO_SETTINGS_MODULE": "tests.django_integration.settings",
         "TEST_RECOVERY_SECONDS": "1",
+        **(changes or {}),
     }
     made = Project(environment, folder, redis_url)
     made.drive(do="migrate")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +69,12 @@ def run_to_end(messages: list[tuple[Any, ...]]) -> Callable[[ImportJob], ImportJ
 
     def run(job: ImportJob) -> ImportJob:
         steps = bridge.process_parts().steps
-        # Of this job, whatever others there are: as messages that came before.
-        steps.plan(str(job.pk), is_repeated=True)
+        steps.plan(str(job.pk))
         while messages:
             task, *arguments = messages.pop(0)
             step = {
-                bridge.PLAN_TASK: partial(steps.plan, is_repeated=True),
-                bridge.CHUNK_TASK: partial(steps.chunk, is_repeated=True),
+                bridge.PLAN_TASK: steps.plan,
+                bridge.CHUNK_TASK: steps.chunk,
                 bridge.FINISH_TASK: steps.finish,
                 bridge.HELP_TASK: steps.help,
             }[task]
