@@ -53,7 +53,7 @@ def _import_under_fire(
     file_id = stack.user.upload("flight_import", "flights.csv", (folder / "flights.csv").read_bytes())
     options: dict[str, Any] = {"chunk_size": wanted.chunk_size, "batch_size": 100}
     if wanted.quick:
-        options["handler_path"] = "tests.chaos.handlers.note_flight"
+        options["handler_path"] = "tests.chaos.handlers.note_flights"
     job_id = stack.user.start_import("/api/flights/import/", file_id, **options)
     shooter = Shooter(stack, job_id, rows=wanted.rows, kills=wanted.kills, wipes=wanted.broker_wipes, seed=wanted.seed)
     seen: list[dict[str, Any]] = []
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a handler that costs nothing, and children that fork instead of being spawned",
+        help="a batch handler that costs nothing, and children that fork instead of being spawned",
     )
     parser.add_argument("--lease-seconds", type=float, help="pace of recovery; default: that of production")
     parser.add_argument("--timeout-minutes", type=float, default=60, help="after which the job counts as stuck")
