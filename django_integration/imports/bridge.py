@@ -114,11 +114,12 @@ class ProcessParts:
         )
         owner = this_process()
         listener = SignalListener(self.statuses)
-        self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner, listener=listener)
-        self.executor = TaskExecutor()
-        self.steps = JobSteps(
-            self.coordinator, ChunkRunner(self.ledger, self.progress, config, owner=owner), self.executor
+        self.coordinator = Coordinator(
+            self.ledger, self.progress, config, owner=owner, listener=listener, costs=counters
         )
+        self.executor = TaskExecutor()
+        runner = ChunkRunner(self.ledger, self.progress, config, owner=owner, costs=counters)
+        self.steps = JobSteps(self.coordinator, runner, self.executor)
 
 
 def process_parts() -> ProcessParts:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from functools import partial
 
 from engine import failpoints
 from engine.chunk_runner import rebuild_progress
+from engine.chunk_sizes import ChunkSizes, fitting_sizes
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
 from engine.coordinator.failing import Failing
-from engine.errors import RowmillError, SourceTooLargeError
-from engine.handlers import resolve_handler
-from engine.model import Job
+from engine.errors import RowmillError, ServiceUnavailableError, SourceTooLargeError
+from engine.handlers import HandlerMode, mode_of, resolve_handler
+from engine.model import Job, Plan
 from engine.options import ImportOptions
+from engine.progress import RowCosts
 from engine.status import Phase, Status
 from engine.storage import open_storage
 from engine.table import TablePlanner, pin_source
@@ -25,8 +28,13 @@ logger = logging.getLogger(__name__)
 class Planning:
     """Scans sources."""
 
-    def __init__(self, desk: JobDesk, cancelling: Cancelling, failing: Failing) -> None:
+    def __init__(self, desk: JobDesk, cancelling: Cancelling, failing: Failing, costs: RowCosts | None) -> None:
+        """
+        Args:
+            costs: what rows took in earlier jobs; None where nobody remembers.
+        """
         self._desk = desk
+        self._costs = costs
         self._cancelling = cancelling
         self._failing = failing
 
@@ -72,20 +80,27 @@ class Planning:
     def _scan(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
         job_id = job.job_id
         failpoints.hit("plan.begun")
-        resolve_handler(job.handler_path)
+        handler = resolve_handler(job.handler_path)
         options = ImportOptions.from_mapping(job.options)
         if not job.source.etag:
             self._desk.ledger.save_source(job_id, pin_source(job.source.url, self._desk.config))
             job = self._desk.ledger.job(job_id)
+        mode: HandlerMode = "batch" if job.handler_mode == "batch" else mode_of(handler)
+        sizes = self._chosen_sizes(job, mode) if options.chunk_size is None else None
+        config = self._desk.config
+        if sizes is not None:
+            options = dataclasses.replace(options, chunk_size=sizes.rows)
+            config = dataclasses.replace(config, max_chunk_bytes=sizes.max_bytes)
         planner = TablePlanner(
             job.source,
             options,
-            self._desk.config,
+            config,
             workspace=lambda: open_storage(job.workspace_url, self._desk.config),
             job_id=job_id,
         )
-        plan = planner.look().plan
-        if not options.count_total_first:
+        plan = _with_sizes(planner.look().plan, sizes)
+        if sizes is not None or not options.count_total_first:
+            # Before the first chunk: a scan that is done again must cut as this one did.
             self._desk.ledger.save_plan(job_id, plan)
         self._desk.quietly(lambda: rebuild_progress(self._desk.ledger, self._desk.progress, job_id))
         for chunks in planner.chunks(plan):
@@ -100,7 +115,7 @@ class Planning:
                 raise Stopped
         else:
             if options.count_total_first:
-                self._desk.ledger.save_plan(job_id, planner.settle_encoding(plan))
+                self._desk.ledger.save_plan(job_id, _with_sizes(planner.settle_encoding(plan), sizes))
             total = planner.total_rows
             self._desk.quietly(partial(self._desk.progress.set_total, job_id, total))
             self._desk.ledger.move_job(
@@ -120,6 +135,23 @@ class Planning:
             self._failing.begin(job_id, scan_has_ended=True)
         on_chunks()
 
+    def _chosen_sizes(self, job: Job, mode: HandlerMode) -> ChunkSizes:
+        """What an earlier scan of the job chose, or what fits its handler."""
+        if job.plan is not None and job.plan.chunk_rows and job.plan.chunk_bytes:
+            return ChunkSizes(rows=job.plan.chunk_rows, max_bytes=job.plan.chunk_bytes)
+        seconds_per_row = None
+        if self._costs is not None:
+            try:
+                seconds_per_row = self._costs.seconds_per_row(job.handler_path)
+            except ServiceUnavailableError:
+                logger.warning("costs of rows not known", extra={"job_id": job.job_id}, exc_info=True)
+        return fitting_sizes(
+            mode,
+            seconds_per_row,
+            source_bytes=job.source.size_bytes,
+            max_chunk_bytes=self._desk.config.max_chunk_bytes,
+        )
+
     def _is_ending(self, job_id: str) -> bool:
         job = self._desk.ledger.job(job_id)
         return job.cancel_requested or job.error_code is not None
@@ -131,3 +163,7 @@ class Planning:
                 f"{job.source.url} has more than the {limit:,} rows that are allowed. Split it and import the pieces.",
                 source=job.source.url,
             )
+
+
+def _with_sizes(plan: Plan, sizes: ChunkSizes | None) -> Plan:
+    return plan if sizes is None else dataclasses.replace(plan, chunk_rows=sizes.rows, chunk_bytes=sizes.max_bytes)

@@ -74,9 +74,9 @@ class ProcessParts:
         self.ledger: Ledger = open_ledger(ledger_url)
         self.progress = RedisProgress.from_url(config.redis_url, config)
         owner = this_process()
-        self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner)
+        self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner, costs=self.progress)
         self.executor = CeleryExecutor(app, ledger_url)
-        runner = ChunkRunner(self.ledger, self.progress, config, owner=owner)
+        runner = ChunkRunner(self.ledger, self.progress, config, owner=owner, costs=self.progress)
         self.steps = JobSteps(self.coordinator, runner, self.executor)
         self.registry = LedgerRegistry(config)
 
