@@ -20,6 +20,7 @@ from engine.config import EngineConfig
 from engine.errors import SourceDamagedError, SourceError, SourceTooLargeError, error_of
 from engine.staging.excel.child import TOLD, frame_of, request_json
 from engine.staging.excel.sheet import Request
+from engine.staging.limited_process import watched_pipe
 
 MIB = 1024 * 1024
 
@@ -32,13 +33,14 @@ class Feed(Protocol):
 
 @contextmanager
 def parsing(
-    request: Request, feed: Callable[[Feed], None], config: EngineConfig
+    request: Request, feed: Callable[[Feed], None], config: EngineConfig, checkpoint: Callable[[], None]
 ) -> Iterator[pa.ipc.RecordBatchStreamReader]:
     """The table as the child's Arrow stream (see `child.write_table`), to be read within the context.
 
     Args:
         feed: looks through the workbook meanwhile, in this process, and hands over the parts that are read; what it
             raises ends the child.
+        checkpoint: called several times a second while the child is waited for; what it raises ends the child.
 
     Raises:
         SourceTooLargeError: the child needed more memory or time than is allowed.
@@ -52,7 +54,7 @@ def parsing(
             process.stdin.flush()
             feed(partial(_write_block, process.stdin))
             process.stdin.close()
-            yield pa.ipc.open_stream(process.stdout)
+            yield pa.ipc.open_stream(watched_pipe(process.stdout.fileno(), checkpoint))
             process.wait()
         except (pa.ArrowInvalid, OSError, EOFError) as error:  # it ended too soon
             process.wait()

@@ -51,6 +51,7 @@ def stage_workbook(
     kind: str,
     chunk_size: int,
     check: WorkbookCheck,
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> StagedTable:
     """Stage the wanted sheet of a workbook.
 
@@ -59,13 +60,14 @@ def stage_workbook(
     Args:
         kind: "xlsx", "xlsm", "xlsb", "xls" or "ods".
         check: looks through the open file for what must not be parsed.
+        checkpoint: called several times a second; what it raises ends the staging.
 
     Raises:
         SourceError: the workbook is damaged, protected, too large, changed, or empty.
         OptionError: there is no such sheet, table or range.
         OutputNotWritableError: the target refuses writes.
     """
-    with _local_file(source, config) as path, open(path, "rb") as file:
+    with _local_file(source, config, checkpoint) as path, open(path, "rb") as file:
         is_small = _is_small(file, path)
         book = _open_parts(file, kind)
         request, names = _request(book, path, source.url, kind, options)
@@ -75,11 +77,11 @@ def stage_workbook(
 
         def feed_parts(feed: Feed) -> None:
             def watch(part: str, block: bytes) -> None:
+                checkpoint()
                 if part in (sheet_part, strings):
                     feed(block, is_strings=part == strings)
 
-            parts = [part for part in (strings, sheet_part) if part is not None]
-            check(file, watch=watch if parts else None, first=parts)
+            check(file, watch=watch, first=[part for part in (strings, sheet_part) if part is not None])
 
         def stage(
             batches: Iterator[pa.RecordBatch], column_count: int, sheet: str, layout: Layout, first_row: int
@@ -108,7 +110,7 @@ def stage_workbook(
             width = table.layout.end_column - table.layout.first_column
             staged = stage(table.batches(), width, table.sheet, table.layout, table.first_row)
         else:
-            with parsing(request, feed_parts, config) as stream:
+            with parsing(request, feed_parts, config, checkpoint) as stream:
                 sheet, layout, first_row = head_from_schema(stream.schema)
                 staged = stage(iter(stream), len(stream.schema) - 1, sheet, layout, first_row)
         _check_unchanged(source, config)
@@ -116,7 +118,7 @@ def stage_workbook(
 
 
 @contextmanager
-def _local_file(source: Source, config: EngineConfig) -> Iterator[str]:
+def _local_file(source: Source, config: EngineConfig, checkpoint: Callable[[], None]) -> Iterator[str]:
     """The path of the source, or of a copy of the pinned version of it for as long as the context lasts."""
     if "://" not in source.url:
         yield source.url
@@ -126,6 +128,7 @@ def _local_file(source: Source, config: EngineConfig) -> Iterator[str]:
         for block in storage.read_blocks(
             key, 0, source.size_bytes, block_bytes=config.scan_block_bytes, etag=source.etag
         ):
+            checkpoint()
             file.write(block)
         file.flush()
         yield file.name
