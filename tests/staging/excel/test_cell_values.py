@@ -31,7 +31,7 @@ def test_every_kind_of_cell(tmp_path: Path, write: Any, rows: list[list[Any]], e
 
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("few_strings_bytes", [0, 1 << 20])
-@examples(60)
+@examples(30)
 @given(tables(), epochs, st.integers(100, 1_000))
 def test_every_kind_of_cell_in_pieces(
     tmp_path: Path, write: Any, few_strings_bytes: int, rows: list[list[Any]], epoch: int, piece_bytes: int
