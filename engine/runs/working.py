@@ -91,7 +91,7 @@ def resumed(job: Job, coordinator: Coordinator, config: EngineConfig) -> Job:
             source=job.source.url,
             job_id=job.job_id,
         )
-    if job.phase is Phase.FAILING:
+    if job.error_code is not None and not job.status.is_final:
         # Whoever ran it is gone: first the end that it was about to come to.
         coordinator.recover(job.job_id, EndHere(coordinator))
     return coordinator.resume(job.job_id)
