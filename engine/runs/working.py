@@ -16,7 +16,7 @@ from engine.report import JobReport
 from engine.runs.books import report_of
 from engine.runtime.local import LocalRun
 from engine.runtime.local_fork import ForkedProcess
-from engine.status import Phase, Status
+from engine.status import Status
 from engine.table import pin_source
 
 #: What a job has ended as that nothing is left to do for.
