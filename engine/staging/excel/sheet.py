@@ -21,6 +21,8 @@ from engine.staging.excel.layout import Layout, lay_out
 from engine.staging.excel.target import Area, SheetName, choose_sheet
 from engine.staging.excel.texts import ERROR_TEXTS
 
+#: Columns of a sheet, at most, in any format; a damaged XLS may claim four times as many.
+_MAX_COLUMNS = 16_384
 #: Rows of a batch on its way to the staged copy.
 _ROWS_PER_BATCH = 10_000
 _ERROR_CELL = re.compile(r"got 'Error\((\w+)\)'")
@@ -74,6 +76,12 @@ def read_sheet(request: Request, facts_of: Callable[[], Facts]) -> SheetTable:
         OptionError: there is no such sheet.
     """
     name, columns, errors, unreadable = _load(request)
+    if len(columns) > _MAX_COLUMNS:
+        raise SourceDamagedError(
+            f'The sheet "{name}" of {request.source} is damaged: it claims {len(columns):,} columns. '
+            "Open it in a spreadsheet program and save it again.",
+            source=request.source,
+        )
     facts = facts_of()
     settled = [None if index in unreadable else settle_column(column, facts) for index, column in enumerate(columns)]
     area = request.area

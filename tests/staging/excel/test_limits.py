@@ -26,7 +26,7 @@ from engine.errors import (
     SourceProtectedError,
     SourceTooLargeError,
 )
-from engine.staging.excel import stage
+from engine.staging.excel import sheet, stage
 from tests.readers.strategies import examples
 from tests.staging.excel.workbooks import write_openpyxl
 
@@ -123,6 +123,16 @@ def test_a_part_that_is_missing_or_broken(
     with pytest.raises(SourceError) as caught:
         list(read_rows(tmp_path / "new.xlsx"))
     assert caught.value.source.endswith("new.xlsx")
+
+
+def test_a_sheet_that_claims_more_columns_than_there_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by the fuzzer: 302 rows of 64,769 columns, 20 million cells, in a damaged XLS of 60 kB."""
+    path = write_openpyxl(tmp_path / "t.xlsx", [["a", "b", "c"], ["1", "2", "3"]])
+    monkeypatch.setattr(sheet, "_MAX_COLUMNS", 3)
+    assert len(list(read_rows(path))) == 1
+    monkeypatch.setattr(sheet, "_MAX_COLUMNS", 2)
+    with pytest.raises(SourceDamagedError, match="claims 3 columns"):
+        list(read_rows(path))
 
 
 @pytest.mark.parametrize("small_bytes", [0, 1 << 20])
