@@ -61,7 +61,7 @@ def clever(text: str) -> Form:
 
 def duck(folder: Path) -> Form:
     """DuckDB's sniffer, which wants a file; the time to write it does not count."""
-    found = duckdb.sql(f"SELECT Delimiter, Quote, Escape FROM sniff_csv('{folder / 'sample.csv'}')")  # noqa: S608
+    found = duckdb.sql(f"SELECT Delimiter, Quote, Escape FROM sniff_csv('{folder / 'sample.csv'}')")  # noqa: S608 - own names
     delimiter, quote, escape = ("" if each in ("\0", "(empty)", None) else each for each in found.fetchall()[0])
     return Form(delimiter, quote, escape if escape and escape != quote else None)
 
@@ -152,7 +152,7 @@ def compare_encodings(count: int) -> None:
         "charset-normalizer": lambda data: getattr(charset_normalizer.from_bytes(data).best(), "encoding", None),
         "chardet": lambda data: chardet.detect(data)["encoding"],
     }
-    rng = random.Random(1)  # noqa: S311
+    rng = random.Random(1)  # noqa: S311 - data, no secrets
     print(f"{'':<18}{'files':>7}" + "".join(f"{title:>20}" for title in candidates))
     seconds: dict[str, list[float]] = defaultdict(list)
     for encoding, language in _LANGUAGES.items():

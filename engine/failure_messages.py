@@ -23,8 +23,12 @@ class FailureMessages:
 
     def add(self, messages: Iterable[str]) -> None:
         """Count the messages of a batch's refused rows."""
+        self.add_counts(Counter(messages).items())
+
+    def add_counts(self, messages: Iterable[tuple[str, int]]) -> None:
+        """As `add`, of messages that have been counted already."""
         counts = self._counts
-        for message, count in Counter(messages).items():
+        for message, count in messages:
             text = _short(message)
             if text in counts:
                 counts[text] += count

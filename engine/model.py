@@ -54,6 +54,8 @@ class Chunk:
     """1-based physical line of the source on which it starts, for messages."""
     irregular: bool = False
     """True where a record inside is broken, so that the exact splitter has to cut it."""
+    crc32: int | None = None
+    """Of the bytes that its reader gets, as they were when it was planned; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,10 @@ class Plan:
     detection: Detection = field(default_factory=Detection)
     added_column: str | None = None
     """The last cell of every row is left out: the source is a result file, and this its added column."""
+    chunk_rows: int | None = None
+    """Rows of a chunk, chosen for this job: a repeated scan cuts by them again. None: what the options say."""
+    chunk_bytes: int | None = None
+    """So its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,8 @@ class Part:
 
     key: str
     size_bytes: int
+    crc32: int | None = None
+    """Of its bytes; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +157,15 @@ class Claim:
     """The row_index that was running when a watched attempt died."""
     guilty_rows: tuple[int, ...] = ()
     """Rows that killed their process twice: they fail without being run again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a free process is to do next: one chunk of a job, or its plan."""
+
+    job_id: str
+    chunk_index: int | None
+    """None: the job waits to be planned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,6 +198,13 @@ def exits_in_batches(first_row_index: int, batch: Any, import_job_id: str, optio
     return [None] * batch.height
 
 
+@engine.batch_handler
+def refuses_batches_alike(first_row_index: int, batch: Any, import_job_id: str, options: Options) -> Any:
+    """As `refuses_alike`."""
+    found = [refuses_alike(0, [number], import_job_id, options) for number in batch["n"]]
+    return [returned.get("error") for returned in found]
+
+
 def refuses_alike(row_index: int, row: list[str], import_job_id: str, options: Options) -> Returned:
     """Refuses every second and every fourth row, for two reasons that are the same for all of them."""
     number = int(row[0])

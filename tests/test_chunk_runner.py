@@ -252,7 +252,7 @@ def test_a_stopped_attempt_leaves_the_ledgers_work_by_an_error(
     monkeypatch.setattr(SqliteLedger, "work", watched)
     here.plan(numbered(10), batch_size=2)
     here.run_chunk(0, should_stop=lambda: True)
-    assert left_by == ["_Stopped"]
+    assert left_by == ["Stopped"]
 
 
 def test_a_process_that_is_to_stop_after_its_last_batch_commits(here: InProcess) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,13 +52,14 @@ def test_a_sum_stays_small_and_keeps_what_is_frequent() -> None:
     assert (len(found), found["no email"]) == (MAX_MESSAGES, 1_500)
 
 
-def test_a_job_tells_why_its_rows_were_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("handler", ["refuses_alike", "refuses_batches_alike"])
+def test_a_job_tells_why_its_rows_were_refused(tmp_path: Path, handler: str) -> None:
     for files in (True, False):
         folder = tmp_path / str(files)
         folder.mkdir()
         here = InProcess(folder, EngineConfig(enable_result_files=files, progress_interval_seconds=0))
         rows = [["n"], *([str(n)] for n in range(100))]
-        here.run(csv_bytes(rows), "refuses_alike", chunk_size=30, batch_size=7)
+        here.run(csv_bytes(rows), handler, chunk_size=30, batch_size=7)
         messages = here.ledger.messages(here.job_id)
         assert messages == {"Email is required": 50, "Name is required": 25}
         job = here.job()

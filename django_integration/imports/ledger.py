@@ -20,11 +20,12 @@ from uuid import UUID
 
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Exists, F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
-from django_integration.imports import result_records
+from django_integration.files.models import FileModel
+from django_integration.imports import result_records, turns
 from django_integration.imports.database_errors import as_ledger_error, ledger_errors, translated
 from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.savepoints import RowSavepoints
@@ -34,7 +35,7 @@ from engine.failure_messages import sum_messages
 from engine.ledger import owner as owners
 from engine.ledger.protocol import ChunkWork
 from engine.ledger.records import Fate
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Part, Plan, Source
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Part, Plan, Source, Turn
 from engine.status import ChunkStatus, Phase, Status, check_transition
 
 _UNFINISHED = (ChunkStatus.PLANNED, ChunkStatus.SENT, ChunkStatus.LEASED)
@@ -80,7 +81,7 @@ class DjangoLedger:
 
     @ledger_errors
     def job(self, job_id: str) -> Job:
-        row = self._job(job_id).select_related("file").first()
+        row = _only(self._job(job_id).select_related("file"))
         if row is None:
             raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
         return result_records.engine_job(row, now=self._clock())
@@ -114,7 +115,7 @@ class DjangoLedger:
         elif expected_owner is not None:
             states &= Q(owner=expected_owner)
         with transaction.atomic(using=self._using):
-            row = self._lock(self._job(job_id).filter(states), wait=True).first()
+            row = _only(self._lock(self._job(job_id).filter(states), wait=True))
             if row is None:
                 return False
             row.status, row.phase, row.owner = str(status), str(phase or ""), owner
@@ -135,6 +136,10 @@ class DjangoLedger:
     @ledger_errors
     def save_source(self, job_id: str, source: Source) -> None:
         self._job(job_id).update(source_size=source.size_bytes, source_etag=source.etag)
+        # The file of a retry is written by the job itself.
+        FileModel.objects.using(self._using).filter(
+            import_jobs__in=self._job(job_id).filter(retry_of__isnull=False), etag=""
+        ).update(size=source.size_bytes, etag=source.etag)
 
     @ledger_errors
     def request_cancel(self, job_id: str) -> bool:
@@ -162,53 +167,69 @@ class DjangoLedger:
 
     @ledger_errors
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
+        planned = self._of(job_id).filter(status=ChunkStatus.PLANNED)
+        if not planned.exists():
+            return []  # as at the end of most jobs: whoever adds chunks sends them
         with transaction.atomic(using=self._using):
             # The job's row serialises the senders, so that the window holds.
-            if self._lock(self._job(job_id), wait=True).first() is None:
+            if _only(self._lock(self._job(job_id).only("pk"), wait=True)) is None:
                 return []
             in_flight = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).count()
             room = max(0, window - in_flight)
-            planned = self._of(job_id).filter(status=ChunkStatus.PLANNED).order_by("chunk_index")
-            found = list(planned.values_list("chunk_index", flat=True)[:room])
+            found = list(planned.order_by("chunk_index").values_list("chunk_index", flat=True)[:room])
             if found:
-                self._of(job_id).filter(chunk_index__in=found, status=ChunkStatus.PLANNED).update(
+                planned.filter(chunk_index__in=found).update(
                     status=ChunkStatus.SENT, changed_at=self._clock(), sendings=1
                 )
             return found
 
     @ledger_errors
+    def next_turn(self, *, longest_waiting: bool = False) -> Turn | None:
+        return turns.next_turn(self._jobs, longest_waiting=longest_waiting)
+
+    @ledger_errors
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
+        """See the protocol. A chunk that waits is claimed by one statement, and read under its new token."""
+        takes_work = self._job(job_id).filter(
+            status=Status.RUNNING,
+            phase__in=(Phase.SCANNING, Phase.PROCESSING),
+            cancel_requested=False,
+            paused=False,
+            error_code="",
+        )
+        chunk = self._of(job_id).filter(chunk_index=chunk_index)
+        claimed = chunk.filter(Exists(takes_work), status__in=(ChunkStatus.PLANNED, ChunkStatus.SENT)).update(
+            status=ChunkStatus.LEASED,
+            token=token,
+            owner=owner,
+            attempt=F("attempt") + 1,
+            sendings=0,
+            changed_at=self._clock(),
+        )
+        if claimed:
+            row = _only(chunk.filter(token=token))
+            return None if row is None else self._claim_of(row, token)
         with transaction.atomic(using=self._using):
-            takes_work = self._job(job_id).filter(
-                status=Status.RUNNING,
-                phase__in=(Phase.SCANNING, Phase.PROCESSING),
-                cancel_requested=False,
-                paused=False,
-                error_code="",
-            )
             # A row that is locked belongs to a living attempt, which this must not wait for.
-            row = self._lock(self._of(job_id).filter(chunk_index=chunk_index, status__in=_UNFINISHED)).first()
-            if row is None or not takes_work.exists():
+            row = _only(self._lock(chunk.filter(status=ChunkStatus.LEASED)))
+            if row is None or not (row.owner and self._is_dead(row.owner)) or not takes_work.exists():
                 return None
-            fate = self._fate(row)
-            if row.status == ChunkStatus.LEASED:
-                if not (row.owner and self._is_dead(row.owner)):
-                    return None
-                fate = fate.after_death()
+            fate = self._fate(row).after_death()
             row.status, row.token, row.owner = ChunkStatus.LEASED, token, owner
             row.attempt += 1
             row.sendings = 0
             self._set_fate(row, fate)
             row.save(using=self._using)
-            return Claim(
-                job_id=str(job_id),
-                chunk=_chunk(row),
-                attempt=row.attempt,
-                token=token,
-                deaths=fate.deaths,
-                suspect_row=fate.suspect_row,
-                guilty_rows=fate.guilty_rows,
-            )
+            return self._claim_of(row, token)
+
+    @ledger_errors
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        begun = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED), attempt__gt=0)
+        rows = begun.order_by("chunk_index").values_list("chunk_index", "status", "owner")
+        left = (
+            index for index, status, owner in rows if status == ChunkStatus.SENT or (owner and self._is_dead(owner))
+        )
+        return next(left, None)
 
     @ledger_errors
     def heartbeat(self, claim: Claim) -> bool:
@@ -238,7 +259,7 @@ class DjangoLedger:
         try:
             with transaction.atomic(using=self._using, durable=True):
                 self._prepare_session()
-                if self._lock(self._leased(claim), wait=True).first() is None:
+                if _only(self._lock(self._leased(claim).only("pk"), wait=True)) is None:
                     raise lease_lost(claim)
                 with work.row_guard.watching():
                     yield work
@@ -266,18 +287,26 @@ class DjangoLedger:
     def take_back(self, job_id: str, *, lease_seconds: float, resend_after_seconds: float) -> list[int]:
         found: list[int] = []
         now = self._clock()
+
+        def is_due(row: ImportChunk) -> bool:
+            idle = now - _changed_at(row)
+            if row.status == ChunkStatus.LEASED:
+                return self._is_abandoned(row, idle=idle, lease_seconds=lease_seconds)
+            factor = min(2 ** max(0, row.sendings - 1), _MAX_RESEND_FACTOR)
+            return idle >= timedelta(seconds=resend_after_seconds * factor)
+
+        rows = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
+        # Only what is due is locked: a claim passes over a locked chunk, and its message would be lost.
+        due = [row.chunk_index for row in rows if is_due(row)]
+        if not due:
+            return found
         with transaction.atomic(using=self._using):
-            rows = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
-            for row in self._lock(rows):
+            for row in self._lock(rows.filter(chunk_index__in=due)):
+                if not is_due(row):
+                    continue
                 fate = self._fate(row)
                 if row.status == ChunkStatus.LEASED:
-                    if not self._is_abandoned(row, idle=now - _changed_at(row), lease_seconds=lease_seconds):
-                        continue
                     fate = fate.after_death()
-                else:
-                    factor = min(2 ** max(0, row.sendings - 1), _MAX_RESEND_FACTOR)
-                    if now - _changed_at(row) < timedelta(seconds=resend_after_seconds * factor):
-                        continue
                 row.status, row.token, row.owner = ChunkStatus.SENT, None, None
                 row.sendings += 1
                 self._set_fate(row, fate)
@@ -351,8 +380,10 @@ class DjangoLedger:
             failure_count=outcome.counts.failure_count,
             success_part=success and success.key,
             success_bytes=success and success.size_bytes,
+            success_crc32=success and success.crc32,
             failed_part=failed and failed.key,
             failed_bytes=failed and failed.size_bytes,
+            failed_crc32=failed and failed.crc32,
             messages=dict(outcome.messages),
         )
         if done != 1:
@@ -393,6 +424,18 @@ class DjangoLedger:
             no_key=features.has_select_for_no_key_update,
         )
 
+    def _claim_of(self, row: ImportChunk, token: str) -> Claim:
+        fate = self._fate(row, may_be_watched=False)
+        return Claim(
+            job_id=str(row.job_id),
+            chunk=_chunk(row),
+            attempt=row.attempt,
+            token=token,
+            deaths=fate.deaths,
+            suspect_row=fate.suspect_row,
+            guilty_rows=fate.guilty_rows,
+        )
+
     def _touch(self, claim: Claim) -> bool:
         return bool(self._leased(claim).update(changed_at=self._clock()))
 
@@ -405,12 +448,12 @@ class DjangoLedger:
         may_be_taken = dead is None or connections[self._using].features.has_select_for_update
         return may_be_taken and idle >= timedelta(seconds=lease_seconds)
 
-    def _fate(self, row: ImportChunk) -> Fate:
+    def _fate(self, row: ImportChunk, *, may_be_watched: bool = True) -> Fate:
         """What is known of the deaths; the watched row only where a lease may turn out to be a dead one's."""
-        is_leased = row.status == ChunkStatus.LEASED
+        is_watched = may_be_watched and row.status == ChunkStatus.LEASED
         return Fate(
             deaths=row.deaths,
-            watched_row=self._watched.read(str(row.job_id), row.chunk_index) if is_leased else None,
+            watched_row=self._watched.read(str(row.job_id), row.chunk_index) if is_watched else None,
             suspect_row=row.suspect_row,
             guilty_rows=tuple(row.guilty_rows),
         )
@@ -482,6 +525,11 @@ def lease_lost(claim: Claim) -> LeaseLostError:
     )
 
 
+def _only(rows: QuerySet[_Row]) -> _Row | None:
+    """The row of a query that gives one or none; `first` would sort and limit, and take longer to be made than run."""
+    return next(iter(rows.order_by()), None)
+
+
 def _key(job_id: str) -> UUID | None:
     try:
         return UUID(job_id)
@@ -506,16 +554,17 @@ def _chunk(row: ImportChunk) -> Chunk:
         row_count=row.row_count,
         first_line_number=row.first_line_number,
         irregular=row.irregular,
+        crc32=row.crc32,
     )
 
 
 def _outcome(row: ImportChunk) -> ChunkOutcome:
-    def part(key: str | None, size_bytes: int | None) -> Part | None:
-        return None if key is None or size_bytes is None else Part(key=key, size_bytes=size_bytes)
+    def part(key: str | None, size_bytes: int | None, crc32: int | None) -> Part | None:
+        return None if key is None or size_bytes is None else Part(key=key, size_bytes=size_bytes, crc32=crc32)
 
     return ChunkOutcome(
         counts=Counts(success_count=row.success_count, failure_count=row.failure_count),
-        success_part=part(row.success_part, row.success_bytes),
-        failed_part=part(row.failed_part, row.failed_bytes),
+        success_part=part(row.success_part, row.success_bytes, row.success_crc32),
+        failed_part=part(row.failed_part, row.failed_bytes, row.failed_crc32),
         messages=row.messages,
     )

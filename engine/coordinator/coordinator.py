@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from engine import failpoints
@@ -21,7 +22,7 @@ from engine.handlers import HandlerMode, resolve_handler
 from engine.ledger import Ledger
 from engine.model import Counts, Job
 from engine.options import ImportOptions
-from engine.progress import ProgressStore
+from engine.progress import ProgressStore, RowCosts
 from engine.status import Phase, Status
 from engine.storage import join_url, open_storage
 from engine.table import pin_source
@@ -29,6 +30,16 @@ from engine.tracing import span
 
 #: Folder below the output that holds parts and staged copies while a job runs.
 WORKSPACE = ".rowmill"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """What is to be done after a chunk."""
+
+    chunks: list[int]
+    """To be sent; given to this caller only."""
+    is_ready_to_finish: bool
+    """Whether nothing but the merge is left."""
 
 
 class Coordinator:
@@ -42,17 +53,19 @@ class Coordinator:
         *,
         owner: str,
         listener: JobListener | None = None,
+        costs: RowCosts | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
         Args:
             owner: the name of this process (`engine.ledger.owner.this_process`).
             listener: is told of every change of status.
+            costs: what rows took in earlier jobs, for the size of chunks; None where nobody remembers.
         """
         self._desk = JobDesk(ledger, progress, config, owner=owner, listener=listener, now=now)
         self._cancelling = Cancelling(self._desk)
         self._failing = Failing(self._desk)
-        self._planning = Planning(self._desk, self._cancelling, self._failing)
+        self._planning = Planning(self._desk, self._cancelling, self._failing, costs)
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
         self._helper = MergeHelper(ledger, config)
@@ -149,22 +162,43 @@ class Coordinator:
         *,
         on_chunks: Callable[[], None] = lambda: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> None:
+    ) -> bool:
         """See `Planning.plan`."""
         with span("rowmill.plan", job_id=job_id):
-            self._planning.plan(job_id, on_chunks=on_chunks, should_stop=should_stop)
+            return self._planning.plan(job_id, on_chunks=on_chunks, should_stop=should_stop)
 
     def chunks_to_send(self, job_id: str, *, window: int | None = None) -> list[int]:
         """Take the chunks that may be sent now; each is given to one caller only."""
+        return self._chunks_to_send(self._desk.ledger.job(job_id), window)
+
+    def after_chunk(self, job_id: str) -> Following:
+        """What a chunk's end brings about, by one look at the job; fails it first where its error budget is spent.
+
+        Of the processes that end chunks at the same time at least one is told to finish: the one that looks last.
+        """
         job = self._desk.ledger.job(job_id)
+        if self._failing.check_budget_of(job):
+            job = self._desk.ledger.job(job_id)
+        chunks = self._chunks_to_send(job, None)
+        return Following(chunks=chunks, is_ready_to_finish=not chunks and self._finishing.is_ready(job))
+
+    def _chunks_to_send(self, job: Job, window: int | None) -> list[int]:
         is_planned = job.phase is Phase.PROCESSING or (
             job.phase is Phase.SCANNING and job.plan is not None and not job.options["count_total_first"]
         )
         if not job.takes_work or not is_planned:
             return []
-        found = self._desk.ledger.send_chunks(job_id, window=window or self._desk.config.window)
+        found = self._desk.ledger.send_chunks(job.job_id, window=window or self._desk.config.window)
         failpoints.hit("chunks.marked_sent")
         return found
+
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        """See `Ledger.abandoned_chunk`."""
+        return self._desk.ledger.abandoned_chunk(job_id)
+
+    def rows_of(self, job_id: str) -> int:
+        """How many rows a planned job has; 0 where its scan came to no end."""
+        return self._desk.ledger.job(job_id).total_rows or 0
 
     def is_ready_to_finish(self, job_id: str) -> bool:
         """See `Finishing.is_ready_to_finish`."""

@@ -6,7 +6,7 @@ import logging
 
 from engine.coordinator.desk import JobDesk, text_of
 from engine.coordinator.error_budget import trouble
-from engine.errors import RowmillError, TooManyErrorsError
+from engine.errors import RowmillError, SourceChangedError, TooManyErrorsError
 from engine.model import Job
 from engine.status import Phase, Status
 
@@ -82,20 +82,26 @@ class Failing:
 
     def check_budget(self, job_id: str) -> bool:
         """Fail a job whose refused rows, by the live counters, are more than its options allow; whether it did."""
-        job = self._desk.ledger.job(job_id)
+        return self.check_budget_of(self._desk.ledger.job(job_id))
+
+    def check_budget_of(self, job: Job) -> bool:
+        """See `check_budget`; by a job that has just been read."""
         if job.options.get("max_errors") is None and job.options.get("max_error_rate") is None:
             return False
         if job.status is not Status.RUNNING or job.cancel_requested or job.error_code:
             return False
         text = trouble(job, self._desk.counts(job))
-        return text is not None and self.fail(job_id, TooManyErrorsError(text, job_id=job_id))
+        return text is not None and self.fail(job.job_id, TooManyErrorsError(text, job_id=job.job_id))
 
     def _end_if_untouched(self, job_id: str) -> bool:
         """End a failing job of which no chunk has begun: it needs no files, as its source holds all of its rows."""
         job = self._desk.ledger.job(job_id)
         if (job.status, job.phase) != (Status.RUNNING, Phase.FAILING) or self._desk.ledger.begun_chunks(job_id):
             return False
-        return self._desk.end_failed(job_id, _error_of(job))
+        note = ""
+        if job.error_code == SourceChangedError.code:
+            note = " None of its rows was processed; the object that held them is gone, or another one by now."
+        return self._desk.end_failed(job_id, _error_of(job), note=note)
 
 
 def _error_of(job: Job) -> RowmillError:

@@ -41,8 +41,11 @@ class Finishing:
 
     def is_ready_to_finish(self, job_id: str) -> bool:
         """Whether every chunk has an outcome and nothing but the merge is left."""
-        job = self._desk.ledger.job(job_id)
-        return (job.status, job.phase) in _WORKING and self._desk.ledger.unfinished_chunks(job_id) == 0
+        return self.is_ready(self._desk.ledger.job(job_id))
+
+    def is_ready(self, job: Job) -> bool:
+        """See `is_ready_to_finish`; by a job that has just been read."""
+        return (job.status, job.phase) in _WORKING and self._desk.ledger.unfinished_chunks(job.job_id) == 0
 
     def finish(self, job_id: str, executor: Executor | None = None) -> bool:
         """Merge the parts and end the job, if all its chunks are through. Of several callers one does it.
@@ -135,14 +138,15 @@ class Finishing:
         if is_complete or not self._desk.config.enable_result_files:
             return files, None
         try:
-            if job.total_rows is None:
-                raise InconsistentJobError("The scan of the source has not come to its end.", job_id=job.job_id)
-            url = make_unprocessed_file(job, self._desk.ledger, self._desk.config)
+            url, cut = make_unprocessed_file(job, self._desk.ledger, self._desk.config)
         except RowmillError as error:
             logger.warning("no unprocessed file", extra={"job_id": job.job_id, "error_code": error.code})
             kind, text = type(error), f"The rows that were not processed have no file: {error.message}"
             return files, kind(text, **error.facts)
-        return dataclasses.replace(files, unprocessed_url=url), None
+        if cut is not None:
+            text = f"The file of the rows that were not processed ends where the source cannot be read: {cut.message}"
+            cut = type(cut)(text, **cut.facts)
+        return dataclasses.replace(files, unprocessed_url=url), cut
 
     def _checked_counts(self, job: Job) -> Counts:
         """The recount from the ledger, which must give every planned row one outcome."""

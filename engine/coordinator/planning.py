@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -10,15 +11,18 @@ from functools import partial
 
 from engine import failpoints
 from engine.chunk_runner import rebuild_progress
+from engine.chunk_sizes import ChunkSizes, fitting_sizes
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
 from engine.coordinator.failing import Failing
-from engine.errors import LedgerUnavailableError, RowmillError, SourceTooLargeError
-from engine.handlers import resolve_handler
-from engine.model import Job
+from engine.coordinator.refused_rows import write_refused_rows
+from engine.errors import LedgerUnavailableError, RowmillError, ServiceUnavailableError, SourceTooLargeError
+from engine.handlers import HandlerMode, mode_of, resolve_handler
+from engine.model import Job, Plan
 from engine.options import ImportOptions
+from engine.progress import RowCosts
 from engine.status import Phase, Status
-from engine.storage import open_storage
+from engine.storage import open_location, open_storage
 from engine.table import TablePlanner, pin_source
 
 logger = logging.getLogger(__name__)
@@ -30,8 +34,13 @@ _LOOK_SECONDS = 0.5
 class Planning:
     """Scans sources."""
 
-    def __init__(self, desk: JobDesk, cancelling: Cancelling, failing: Failing) -> None:
+    def __init__(self, desk: JobDesk, cancelling: Cancelling, failing: Failing, costs: RowCosts | None) -> None:
+        """
+        Args:
+            costs: what rows took in earlier jobs; None where nobody remembers.
+        """
         self._desk = desk
+        self._costs = costs
         self._cancelling = cancelling
         self._failing = failing
 
@@ -41,12 +50,15 @@ class Planning:
         *,
         on_chunks: Callable[[], None] = lambda: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> None:
+    ) -> bool:
         """Scan the source and write its chunks, then let the job be processed. A repeat makes the same chunks.
 
         Args:
             on_chunks: called whenever there are chunks that may be sent (`chunks_to_send`).
             should_stop: asked after each block of the scan; True leaves the scan to whoever resumes the job.
+
+        Returns:
+            Whether this call did anything: False when the job is planned already, or by another process now.
 
         Raises:
             RowmillError: the source is not a table, has changed, or cannot be read; the job has
@@ -54,9 +66,9 @@ class Planning:
         """
         started = self._desk.ledger.job(job_id)
         if (started.status, started.phase) not in ((Status.QUEUED, None), (Status.RUNNING, Phase.SCANNING)):
-            return  # planned already
+            return False  # planned already
         if started.phase is Phase.SCANNING and not self._desk.owner_is_gone(started):
-            return  # a copy of the message
+            return False  # a copy of the message
         if not self._desk.ledger.move_job(
             job_id,
             expected=[(started.status, started.phase)],
@@ -66,13 +78,14 @@ class Planning:
             owner=self._desk.owner,
             started_at=started.started_at or self._desk.now(),
         ):
-            return  # by someone else at this moment
+            return False  # by someone else at this moment
 
         def fail(error: RowmillError) -> bool:
             return self._failing.fail(job_id, error, expected_owner=self._desk.owner)
 
         with self._desk.in_charge(job_id, Phase.SCANNING, given_back_as=Phase.SCANNING, fail=fail):
             self._scan(self._desk.told(job_id), on_chunks, should_stop)
+        return True
 
     def _scan(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
         job_id = job.job_id
@@ -101,21 +114,30 @@ class Planning:
                 raise Stopped
 
         failpoints.hit("plan.begun")
-        resolve_handler(job.handler_path)
+        handler = resolve_handler(job.handler_path)
         options = ImportOptions.from_mapping(job.options)
         if not job.source.etag:
+            if job.retry_of is not None:
+                self._write_source_of_retry(job)
             self._desk.ledger.save_source(job_id, pin_source(job.source.url, self._desk.config))
             job = self._desk.ledger.job(job_id)
+        mode: HandlerMode = "batch" if job.handler_mode == "batch" else mode_of(handler)
+        sizes = self._chosen_sizes(job, mode) if options.chunk_size is None else None
+        config = self._desk.config
+        if sizes is not None:
+            options = dataclasses.replace(options, chunk_size=sizes.rows)
+            config = dataclasses.replace(config, max_chunk_bytes=sizes.max_bytes)
         planner = TablePlanner(
             job.source,
             options,
-            self._desk.config,
+            config,
             workspace=lambda: open_storage(job.workspace_url, self._desk.config),
             job_id=job_id,
             checkpoint=_now_and_then(look_up),
         )
-        plan = planner.look().plan
-        if not options.count_total_first:
+        plan = _with_sizes(planner.look().plan, sizes)
+        if sizes is not None or not options.count_total_first:
+            # Before the first chunk: a scan that is done again must cut as this one did.
             self._desk.ledger.save_plan(job_id, plan)
         self._desk.quietly(lambda: rebuild_progress(self._desk.ledger, self._desk.progress, job_id))
         for chunks in planner.chunks(plan):
@@ -126,7 +148,7 @@ class Planning:
                 on_chunks()
             look_up()
         if options.count_total_first:
-            self._desk.ledger.save_plan(job_id, planner.settle_encoding(plan))
+            self._desk.ledger.save_plan(job_id, _with_sizes(planner.settle_encoding(plan), sizes))
         total = planner.total_rows
         self._desk.quietly(partial(self._desk.progress.set_total, job_id, total))
         self._desk.ledger.move_job(
@@ -139,6 +161,30 @@ class Planning:
         )
         logger.info("job planned", extra={"job_id": job_id, "rows": total})
         failpoints.hit("plan.ended")
+
+    def _write_source_of_retry(self, job: Job) -> None:
+        """Copy the refused rows, for a retry that was made without; a repeat writes the same."""
+        assert job.retry_of is not None
+        first = self._desk.ledger.job(job.retry_of)
+        target, key = open_location(job.source.url, self._desk.config)
+        write_refused_rows(first, self._desk.ledger, self._desk.config, target, key)
+
+    def _chosen_sizes(self, job: Job, mode: HandlerMode) -> ChunkSizes:
+        """What an earlier scan of the job chose, or what fits its handler."""
+        if job.plan is not None and job.plan.chunk_rows and job.plan.chunk_bytes:
+            return ChunkSizes(rows=job.plan.chunk_rows, max_bytes=job.plan.chunk_bytes)
+        seconds_per_row = None
+        if self._costs is not None:
+            try:
+                seconds_per_row = self._costs.seconds_per_row(job.handler_path)
+            except ServiceUnavailableError:
+                logger.warning("costs of rows not known", extra={"job_id": job.job_id}, exc_info=True)
+        return fitting_sizes(
+            mode,
+            seconds_per_row,
+            source_bytes=job.source.size_bytes,
+            max_chunk_bytes=self._desk.config.max_chunk_bytes,
+        )
 
     def _is_ending(self, job_id: str) -> bool:
         job = self._desk.ledger.job(job_id)
@@ -172,3 +218,7 @@ def _now_and_then(action: Callable[[], None]) -> Callable[[], None]:
             done_at = time.monotonic()
 
     return step
+
+
+def _with_sizes(plan: Plan, sizes: ChunkSizes | None) -> Plan:
+    return plan if sizes is None else dataclasses.replace(plan, chunk_rows=sizes.rows, chunk_bytes=sizes.max_bytes)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from engine.guard import RowGuard, one_savepoint
 from engine.handlers.contract import BatchHandler, RowFailure, is_atomic
 from engine.handlers.frame_outcome import FrameOutcome, WrongFormError, WrongLengthError, outcome_of, refused
-from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS, RowGuard, failure_of_crash
+from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS, failure_of_crash
 
 if TYPE_CHECKING:
     import polars
@@ -43,7 +43,7 @@ class BatchAdapter:
         self._job_id = job_id
         self._options = options
         self._names = list(column_names)
-        self._guard = guard or nullcontext
+        self._guard = guard
         # A second call would repeat effects that cannot be rolled back.
         self._may_repeat = is_atomic(handler)
 
@@ -74,7 +74,7 @@ class BatchAdapter:
             first_row_index: 1-based index of the first of the rows.
         """
         try:
-            with self._guard():
+            with one_savepoint(self._guard):
                 # A copy, which shares the columns: a handler may drop some, and the frame may be needed again.
                 returned = self._handler(first_row_index, frame.clone(), self._job_id, self._options)
                 return [outcome_of(returned, frame.height)]

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.guard import RowGuard
 from engine.handlers.contract import RowFailure, RowHandler
 
 #: Characters of an error message that are kept; a cell of a spreadsheet holds no more.
 MAX_ERROR_CHARACTERS = 32_000
-
-RowGuard = Callable[[], AbstractContextManager[None]]
-
-
-class _RefusedError(Exception):
-    """Leaves a row's guard so that its savepoint is rolled back."""
 
 
 class RowAdapter:
@@ -30,7 +24,7 @@ class RowAdapter:
         """
         Args:
             options: what the handler sees; it may change it, for this chunk only.
-            guard: a savepoint around each row, where the ledger has transactions.
+            guard: savepoints around the rows, where the ledger has transactions.
         """
         self._handler = handler
         self._job_id = job_id
@@ -44,7 +38,8 @@ class RowAdapter:
             first_row_index: 1-based index of the first of the rows.
         """
         if self._guard is not None:
-            return [self._guarded(index, row, self._guard) for index, row in enumerate(rows, first_row_index)]
+            with self._guard:
+                return self._run_guarded(first_row_index, rows, self._guard)
         handler, job_id, options = self._handler, self._job_id, self._options
         outcomes: list[Any] = []
         append = outcomes.append
@@ -62,20 +57,38 @@ class RowAdapter:
                 append(failure_of_crash(error))
         return outcomes
 
-    def _guarded(self, row_index: int, row: list[str], guard: RowGuard) -> Any:
-        outcome: Any = None
-        try:
-            with guard():
-                outcome = _judge(self._handler(row_index, row, self._job_id, self._options))
-                if outcome.__class__ is RowFailure:
-                    raise _RefusedError
-        except _RefusedError:
-            pass
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - as in run
-            outcome = failure_of_crash(error)
-        return outcome
+    def _run_guarded(self, first_row_index: int, rows: Sequence[list[str]], guard: RowGuard) -> list[Any]:
+        """As the loop of `run`, which pays for nothing of this."""
+        handler, job_id, options = self._handler, self._job_id, self._options
+        outcomes: list[Any] = []
+        append = outcomes.append
+        for row_index, row in enumerate(rows, first_row_index):
+            try:
+                returned = handler(row_index, row, job_id, options)
+                if returned.__class__ is dict and returned.get("ok") is True:
+                    outcome = returned.get("result", NO_RESULT)
+                else:
+                    outcome = _judge(returned)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - as in run
+                outcome = failure_of_crash(error)
+            append(_settled(guard, outcome) if guard.is_set else outcome)
+        return outcomes
+
+
+def _settled(guard: RowGuard, outcome: Any) -> Any:
+    """The outcome of a row that has touched the database, when its savepoint is gone."""
+    try:
+        if outcome.__class__ is RowFailure:
+            guard.undo()
+        else:
+            guard.keep()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the database has the last word on a row
+        return failure_of_crash(error)
+    return outcome
 
 
 #: The result of a row whose handler named none.
@@ -84,7 +97,7 @@ NO_RESULT: Mapping[str, Any] = {}
 
 def _judge(returned: Any) -> Any:
     """The outcome that a return value stands for; one that is not of the guide's form is a failure."""
-    if not isinstance(returned, Mapping):
+    if returned.__class__ is not dict and not isinstance(returned, Mapping):
         return RowFailure(
             f'The handler returned {kind_of(returned)}, not a dict with "ok": it must return '
             '{"ok": True, "result": {...}} or {"ok": False, "error": "..."}.'

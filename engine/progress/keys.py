@@ -13,8 +13,14 @@
     rowmill:note:{name}         string, expires as its keeper says: what an integration shows of a running job beside
                                 the counters, under the job's id or another name; empty while none may be kept
 
+    rowmill:cost:{handler}      hash, expires as above: what rows took with a handler
+        rows, seconds               sums, of which older ones count for less
+
     rowmill:probe:{name}        list with an element while a worker's answer to a probe is not taken; expires after
                                 a minute
+
+    rowmill:sums:{name}         hash, expires as the progress of a job: what workers add up for whoever watches them;
+                                the fields of `step_times` are "step outcome bucket" and "step outcome sum"
 
 One progress key per job: the counters are there whole or not at all, whatever is evicted or expires. The
 braces are part of the key; they are a hash tag, so that a job stays on one node of a cluster.
@@ -30,6 +36,11 @@ CANCEL_FIELD = "cancel"
 LEDGERS_KEY = "rowmill:ledgers"
 
 
+def cost_key(handler: str) -> str:
+    """Where the cost of a handler's rows is."""
+    return f"rowmill:cost:{handler}"
+
+
 def probe_key(name: str) -> str:
     """Where a worker answers a probe."""
     return f"rowmill:probe:{name}"
@@ -38,6 +49,11 @@ def probe_key(name: str) -> str:
 def progress_key(job_id: str) -> str:
     """The one key of a job."""
     return f"rowmill:progress:{{{job_id}}}"
+
+
+def sums_key(name: str) -> str:
+    """Where sums are kept."""
+    return f"rowmill:sums:{name}"
 
 
 def note_key(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
 
+from engine.native import loops
 from engine.readers.code_pages import SAMPLE_BYTES, guess_code_page, telling_lines
 
 #: Longest first: UTF-32's mark begins with UTF-16's.
@@ -132,6 +133,9 @@ class EncodingEvidence:
     def _add_slice(self, data: bytes) -> None:
         cut = len(data) - _incomplete_bytes(data)
         data, self._tail = data[:cut], data[cut:]
+        if loops is not None and not self._gathered and (count := loops.continuation_bytes(data)) >= 0:
+            self._multibyte += count
+            return
         whole, gather_from = data, 0 if self._gathered else len(data)
         try:
             text = data.decode("utf-8")

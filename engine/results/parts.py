@@ -6,12 +6,15 @@ what a lost attempt leaves behind is never mistaken for the part of the attempt 
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, get_args
+
+from zlib_ng.zlib_ng import crc32
 
 from engine import failpoints
 from engine.model import Claim, Part
@@ -113,9 +116,10 @@ class PartWriter:
         self._key = key
         self._max_held_bytes = max_held_bytes
         self._lines: list[str] = []
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        #: Not a list of bytes: those would have to be joined, and be there twice for it.
+        self._held = io.BytesIO()
         self._size_bytes = 0
+        self._crc32 = 0
         self._stream: Writer | None = None
         self._open = ExitStack()
 
@@ -148,13 +152,13 @@ class PartWriter:
             return None
         failpoints.hit("part.before_write")
         if self._stream is None:
-            self._storage.write(self._key, b"".join(self._held))
+            self._storage.write(self._key, self._held.getvalue())
         else:
             self._drain(self._stream)
             self._open.close()
         failpoints.hit("part.written")
-        self._held.clear()
-        return Part(key=self._key, size_bytes=self._size_bytes)
+        self._held.close()
+        return Part(key=self._key, size_bytes=self._size_bytes, crc32=self._crc32)
 
     def __enter__(self) -> Self:
         return self
@@ -173,19 +177,17 @@ class PartWriter:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        self._held.append(data)
-        self._held_bytes += len(data)
+        self._held.write(data)
         self._size_bytes += len(data)
-        if self._held_bytes > self._max_held_bytes:
+        self._crc32 = crc32(data, self._crc32)
+        if self._held.tell() > self._max_held_bytes:
             if self._stream is None:
                 self._stream = self._open.enter_context(self._storage.open_writer(self._key))
             self._drain(self._stream)
 
     def _drain(self, stream: Writer) -> None:
-        for data in self._held:
-            stream.write(data)
-        self._held.clear()
-        self._held_bytes = 0
+        stream.write(self._held.getvalue())
+        self._held = io.BytesIO()
 
 
 class _AbandonedPartError(Exception):

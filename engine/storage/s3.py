@@ -1,27 +1,21 @@
 """A bucket, or a prefix of one, as storage: Amazon S3 and what speaks its language.
 
-Only this module makes boto3 clients. It is imported when an `s3://` address is opened.
+It is imported when an `s3://` address is opened.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from threading import Lock
 from typing import Any
 
-import boto3
-import botocore.loaders
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from engine import failpoints
@@ -30,7 +24,9 @@ from engine.errors import OutputNotWritableError, SourceChangedError, StorageAcc
 from engine.model import Part
 from engine.storage.keys import check_key, check_range
 from engine.storage.multipart import Slice, UploadPiece, plan_pieces
+from engine.storage.part_checks import read_part
 from engine.storage.protocol import ObjectInfo, Writer
+from engine.storage.s3_client import attempts_of, client_of_process
 from engine.storage.s3_errors import (
     CLIENT_ERRORS,
     S3Place,
@@ -40,21 +36,14 @@ from engine.storage.s3_errors import (
     translate,
     translated,
 )
+from engine.storage.s3_integrity import BodySender
 from engine.storage.s3_presign import S3Presigner
 from engine.storage.s3_read import ObjectReader, plain_etag
 from engine.storage.s3_unfinished import abort_unfinished, unfinished_uploads
 from engine.storage.s3_upload import MultipartUpload, ObjectWriter, multipart_upload
 
-#: The first contact of a run: two tries of 1.5 s tell within about 3 s that nobody answers.
-_FAIL_FAST_ATTEMPTS = 2
-_FAIL_FAST_CONNECT_SECONDS = 1.5
-_FAIL_FAST_READ_SECONDS = 10.0
-
 #: Small parts fetched at once while a piece is joined.
 _READ_THREADS = 8
-
-#: Reading, joining and sending run at once, each with its own threads.
-_POOL_CONNECTIONS = 16
 
 #: S3's limit for one DeleteObjects.
 _DELETE_BATCH = 1000
@@ -66,8 +55,8 @@ _NO_BATCH_DELETE_STATUS = frozenset({400, 404, 405, 411, 501})
 class S3Storage:
     """Objects below a prefix of a bucket. Meets `Storage`.
 
-    The client is made at the first request and again after a fork, so that a storage may be
-    opened anywhere. One storage serves several threads.
+    The client is sought at the first request and again after a fork, so that a storage may be
+    opened anywhere; storages of one configuration share it. One storage serves several threads.
     """
 
     def __init__(self, bucket: str, prefix: str = "", *, config: EngineConfig, fail_fast: bool = False) -> None:
@@ -75,6 +64,7 @@ class S3Storage:
         self._config = config
         self._fail_fast = fail_fast
         self._place = S3Place(endpoint=shown_endpoint(config.s3_endpoint_url, config.s3_region), bucket=bucket)
+        self._sender = BodySender(self._place)
         self._client_lock = Lock()
         self._made_client: tuple[int, Any] | None = None
         self._deletes_in_batches = True
@@ -116,14 +106,19 @@ class S3Storage:
         """See `Storage.write`."""
         full_key = self._full_key(key)
         with translated(self._place, full_key, writing=True):
-            answer = self._client.put_object(Bucket=self._place.bucket, Key=full_key, Body=data)
+            request = partial(self._client.put_object, Bucket=self._place.bucket, Key=full_key)
+            try:
+                answer = self._sender.send(full_key, data, request)
+            except StorageError:  # what cannot be right does not stay
+                self._client.delete_object(Bucket=self._place.bucket, Key=full_key)
+                raise
         return ObjectInfo(key=key, size_bytes=len(data), etag=plain_etag(answer["ETag"]))
 
     @contextmanager
     def open_writer(self, key: str) -> Iterator[Writer]:
         """See `Storage.open_writer`. Holds up to five pieces: 40 MiB below 10 GB, then slowly more."""
         full_key = self._full_key(key)
-        writer = ObjectWriter(lambda: MultipartUpload(self._client, self._place, full_key))
+        writer = ObjectWriter(lambda: MultipartUpload(self._client, self._place, full_key, self._sender))
         try:
             yield writer
             writer.finish(partial(self.write, key))
@@ -146,7 +141,7 @@ class S3Storage:
                 return self.write(key, b"")
             if len(pieces) == 1 and isinstance(pieces[0], UploadPiece):
                 return self.write(key, joined(pieces[0]))
-            with multipart_upload(self._client, self._place, full_key) as upload:
+            with multipart_upload(self._client, self._place, full_key, self._sender) as upload:
                 for piece in pieces:
                     if isinstance(piece, UploadPiece):
                         upload.put(joined(piece))
@@ -167,7 +162,9 @@ class S3Storage:
                     key = entry["Key"].removeprefix(self._base)
                     if key and not key.endswith("/"):
                         etag = plain_etag(entry.get("ETag", ""))
-                        found[key] = ObjectInfo(key=key, size_bytes=int(entry["Size"]), etag=etag)
+                        found[key] = ObjectInfo(
+                            key=key, size_bytes=int(entry["Size"]), etag=etag, written_at=entry.get("LastModified")
+                        )
         yield from (found[key] for key in sorted(found))
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -217,54 +214,28 @@ class S3Storage:
 
     @property
     def _attempts(self) -> int:
-        return _FAIL_FAST_ATTEMPTS if self._fail_fast else self._config.s3_max_attempts
+        return attempts_of(self._config, fail_fast=self._fail_fast)
 
     @property
     def _client(self) -> Any:
         with self._client_lock:
             if self._made_client is None or self._made_client[0] != os.getpid():
                 with translated(self._place):
-                    self._made_client = (os.getpid(), self._make_client())
+                    self._made_client = (os.getpid(), self._open_client())
             return self._made_client[1]
 
     @property
     def _reader(self) -> ObjectReader:
         return ObjectReader(self._client, self._place, attempts=self._attempts)
 
-    def _make_client(self) -> Any:
-        config = self._config
-        connect_seconds, read_seconds = config.s3_connect_timeout_seconds, config.s3_read_timeout_seconds
-        if self._fail_fast:
-            connect_seconds = min(connect_seconds, _FAIL_FAST_CONNECT_SECONDS)
-            read_seconds = min(read_seconds, _FAIL_FAST_READ_SECONDS)
+    def _open_client(self) -> Any:
         try:
-            # A session of its own: boto3's default one is not made for several threads.
-            session = botocore.session.Session()
-            session.register_component("data_loader", _service_descriptions())
-            client = boto3.session.Session(botocore_session=session).client(
-                "s3",
-                endpoint_url=config.s3_endpoint_url,
-                region_name=config.s3_region,
-                config=Config(
-                    signature_version="s3v4",
-                    retries={"mode": "standard", "total_max_attempts": self._attempts},
-                    connect_timeout=connect_seconds,
-                    read_timeout=read_seconds,
-                    # Host names like bucket.127.0.0.1 do not exist.
-                    s3={"addressing_style": "path"} if config.s3_endpoint_url else {},
-                    # Other servers than Amazon's reject the newer checksum headers.
-                    request_checksum_calculation="when_required",
-                    response_checksum_validation="when_required",
-                    max_pool_connections=_POOL_CONNECTIONS,
-                ),
-            )
+            return client_of_process(self._config, fail_fast=self._fail_fast)
         except ValueError as error:
             raise StorageAccessError(
                 f"{self._place.endpoint} is not an address of S3: {type(error).__name__}. Check S3_ENDPOINT_URL.",
                 endpoint=self._place.endpoint,
             ) from error
-        client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
-        return client
 
     def _full_key(self, key: str) -> str:
         return self._base + check_key(key)
@@ -299,10 +270,13 @@ class S3Storage:
         segment = segments[piece.segment_index]
         if isinstance(segment, bytes):
             return segment[piece.start : piece.end]
+
+        def read() -> bytes:
+            full_key = self._full_key(segment.key)
+            return self._reader.read(full_key, piece.start, piece.end, whole_bytes=segment.size_bytes)
+
         try:
-            return self._reader.read(
-                self._full_key(segment.key), piece.start, piece.end, whole_bytes=segment.size_bytes
-            )
+            return read_part(read, segment, piece)
         except SourceChangedError as error:
             raise StorageError(
                 f"The part {self.url_of(segment.key)} is not the one that was written: "
@@ -349,15 +323,3 @@ class S3Storage:
             gone = isinstance(error, ClientError) and error_code(error) == "NoSuchKey"
             if not gone:
                 raise translate(error, self._place, full_key) from error
-
-
-@cache
-def _service_descriptions() -> Any:
-    """botocore's read-only JSON of S3, parsed once a process: a client then takes 5 ms, not 50."""
-    return botocore.loaders.create_loader()
-
-
-def _add_content_md5(request: Any, **_: Any) -> None:
-    """DeleteObjects needs Content-MD5 on servers that do not know the newer checksum headers."""
-    digest = hashlib.md5(request.data or b"", usedforsecurity=False).digest()
-    request.headers["Content-MD5"] = base64.b64encode(digest).decode("ascii")

@@ -16,6 +16,7 @@ from engine.readers import (
     DataStart,
     EncodingEvidence,
     Head,
+    RecordScanner,
     count_lines,
     encoding_advice,
     find_data_start,
@@ -26,6 +27,7 @@ from engine.results import added_column_of, is_named_as_added
 from engine.staging import stage_blocks, staged_key
 from engine.storage import Storage, open_location
 from engine.table.checkpoints import Checkpoint, watched
+from engine.table.checksums import ChunkSums
 from engine.table.look import Look
 
 #: How many places of a large source are sampled for its encoding, its quotes and its escapes.
@@ -123,17 +125,19 @@ class TextPlanner:
             self._evidence = EncodingEvidence()
             self._evidence.add(header)
             blocks = self._evidence.watch(blocks)
-        # numpy takes a while to load, and those who only run chunks need none.
-        from engine.readers.scan import RecordScanner
-
         scanner = RecordScanner(plan.dialect, max_record_bytes=config.max_record_bytes)
+        sums = ChunkSums(
+            plan.data_start,
+            max_held_bytes=config.max_chunk_bytes + config.max_record_bytes + config.scan_block_bytes,
+            max_record_bytes=config.max_record_bytes,
+        )
         ready: list[Chunk] = []
-        for block in scanner.scan(blocks, plan.data_start):
-            ready.extend(cutter.feed(block.ends, block.line_counts, block.broken))
+        for block in scanner.scan(sums.watch(blocks), plan.data_start):
+            ready.extend(map(sums.added, cutter.feed(block.ends, block.line_counts, block.broken)))
             if ready and ready[-1].byte_end - ready[0].byte_start >= config.scan_block_bytes:
                 yield ready
                 ready = []
-        ready.extend(cutter.finish())
+        ready.extend(map(sums.added, cutter.finish()))
         if ready:
             yield ready
         self._total_rows = cutter.total_rows

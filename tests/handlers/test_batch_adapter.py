@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -142,21 +140,27 @@ def test_a_handler_that_is_not_atomic_is_not_called_again() -> None:
 def test_what_a_crashed_call_did_is_rolled_back_and_what_a_refusing_one_did_is_kept() -> None:
     log: list[str] = []
 
-    @contextmanager
-    def guard() -> Iterator[None]:
-        log.append("begin")
-        try:
-            yield
-        except BaseException:
-            log.append("rollback")
-            raise
-        log.append("commit")
+    class Guard:
+        is_set = True
 
+        def __enter__(self) -> None:
+            log.append("begin")
+
+        def __exit__(self, *_: object) -> None:
+            log.append("end")
+
+        def keep(self) -> None:
+            log.append("keep")
+
+        def undo(self) -> None:
+            log.append("undo")
+
+    guard = Guard()
     assert failures(run(lambda *_: ERRORS, guard=guard)) == {2: WRONG}
-    assert log == ["begin", "commit"]
+    assert log == ["begin", "keep", "end"]
     log.clear()
     assert list(failures(run(crashes_on_empty, ROWS[:2], guard=guard))) == [2]
-    assert log == ["begin", "rollback", "begin", "commit", "begin", "rollback"]
+    assert log == ["begin", "undo", "end", "begin", "keep", "end", "begin", "undo", "end"]
 
 
 def test_ragged_rows_fail_with_both_counts_and_the_batches_around_them_have_no_gaps() -> None:

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import UserDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
@@ -14,23 +13,35 @@ from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS
 
 
 class Guard:
-    """Counts savepoints kept and rolled back."""
+    """Counts savepoints kept and rolled back; every row sets one that does not clear `touches`."""
 
     def __init__(self) -> None:
         self.kept: list[int] = []
         self.undone: list[int] = []
+        self.entered = 0
+        self.touches = True
         self._number = 0
 
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
+    @property
+    def is_set(self) -> bool:
+        return self.touches
+
+    def __enter__(self) -> None:
+        self.entered += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.entered -= 1
+
+    def keep(self) -> None:
+        self.kept.append(self._next())
+
+    def undo(self) -> None:
+        self.undone.append(self._next())
+
+    def _next(self) -> int:
+        assert self.entered == 1
         self._number += 1
-        number = self._number
-        try:
-            yield
-        except BaseException:
-            self.undone.append(number)
-            raise
-        self.kept.append(number)
+        return self._number
 
 
 def run(handler: Callable[..., Any], *rows: list[str], guard: Any = None, options: Any = None) -> list[Any]:
@@ -247,22 +258,21 @@ def test_only_accepted_rows_keep_their_savepoint() -> None:
     assert (guard.kept, guard.undone) == ([1, 6], [2, 3, 4, 5])
 
 
-def test_a_savepoint_that_cannot_be_kept_fails_its_row() -> None:
-    @contextmanager
-    def guard() -> Iterator[None]:
-        yield
+def test_a_row_that_touches_nothing_has_no_savepoint() -> None:
+    guard = Guard()
+
+    def handler(row_index: int, *_: Any) -> Any:
+        guard.touches = row_index == 2
+        return {"ok": False, "error": "no"}
+
+    run(handler, *[["a"]] * 3, guard=guard)
+    assert (guard.kept, guard.undone, guard.entered) == ([], [1], 0)
+
+
+@pytest.mark.parametrize(("returned", "end"), [({"ok": True}, "keep"), ({"ok": False, "error": "no"}, "undo")])
+def test_a_savepoint_that_cannot_be_ended_fails_its_row(returned: Any, end: str, monkeypatch: Any) -> None:
+    def fails(_guard: Guard) -> None:
         raise RuntimeError("deferred constraint")
 
-    assert run(returning({"ok": True}), guard=guard) == [RowFailure("RuntimeError: deferred constraint")]
-
-
-def test_a_savepoint_that_cannot_be_made_fails_its_row_without_the_handler() -> None:
-    calls: list[Any] = []
-
-    @contextmanager
-    def guard() -> Iterator[None]:
-        raise RuntimeError("connection lost")
-        yield
-
-    assert run(lambda *_: calls.append(1), guard=guard) == [RowFailure("RuntimeError: connection lost")]
-    assert calls == []
+    monkeypatch.setattr(Guard, end, fails)
+    assert run(returning(returned), guard=Guard()) == [RowFailure("RuntimeError: deferred constraint")]

@@ -193,7 +193,7 @@ def test_a_defect_is_told_as_one(
         raise defect
 
     here.plan(numbered(20))
-    monkeypatch.setattr("engine.chunk_runner.read_chunk_slices", fails)
+    monkeypatch.setattr("engine.chunk_runner.attempt.read_chunk_slices", fails)
     parent.order("run", here.job_id, 0)
     _, (kind, index, error) = parent.connection.recv(), parent.connection.recv()
     assert (kind, index, type(error)) == ("error", 0, RowmillError)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from engine.staging.excel.columns import last_filled
+from engine.staging.excel.text_bytes import last_filled
 
 #: Rows at the top that are looked at for titles and the header.
 _TOP_ROWS = 200

@@ -1,0 +1,22 @@
+"""Python's garbage collector while rows run."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: Objects by which allocations must outrun deallocations before the garbage collector looks at the
+#: youngest. Python's own 700 makes it walk every slice of rows: a quarter of the time in row mode.
+_GC_THRESHOLD = 100_000
+
+
+@contextmanager
+def relaxed_collector() -> Iterator[None]:
+    """Keep the garbage collector from walking the rows in hand; what it was set to comes back."""
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], _GC_THRESHOLD) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

@@ -1,0 +1,158 @@
+"""The outcomes of a chunk on their way into its two parts, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from engine.failure_messages import FailureMessages
+from engine.handlers import RowFailure
+from engine.model import ChunkOutcome, Counts
+from engine.native import RowTexts
+from engine.readers import BrokenRow, RowSlice, TextFrame
+from engine.results import (
+    PartWriter,
+    accepted_lines,
+    accepted_lines_of_texts,
+    escape_row,
+    extra_lines,
+    format_record,
+    frame_lines,
+    frame_records,
+    quote_cell,
+    refused_lines_of_texts,
+    result_json,
+    success_lines,
+    success_lines_of_texts,
+)
+
+if TYPE_CHECKING:
+    from engine.handlers.frame_outcome import FrameOutcome
+
+
+class OutcomeWriter:
+    """Writes each row into the part that its outcome says, in order, and counts."""
+
+    def __init__(self, success: PartWriter, failed: PartWriter, *, has_files: bool, escapes: bool) -> None:
+        """
+        Args:
+            has_files: False only counts.
+            escapes: keep cells from being taken for formulae.
+        """
+        self._success = success
+        self._failed = failed
+        self._has_files = has_files
+        self._escapes = escapes
+        self._success_count = 0
+        self._failure_count = 0
+        self._messages = FailureMessages()
+
+    @property
+    def counts(self) -> Counts:
+        """Of the rows so far."""
+        return Counts(success_count=self._success_count, failure_count=self._failure_count)
+
+    def finish(self) -> ChunkOutcome:
+        """Store the parts, both at once; nothing can be added afterwards. Raises as `PartWriter.finish`."""
+        with ThreadPoolExecutor(1, thread_name_prefix="rowmill-part") as other:
+            failed = other.submit(self._failed.finish) if self._failure_count else None
+            success_part = self._success.finish()
+        return ChunkOutcome(
+            counts=self.counts,
+            success_part=success_part,
+            failed_part=failed.result() if failed is not None else None,
+            messages=self._messages.counts(),
+        )
+
+    def records(self, piece: RowSlice) -> RowTexts | list[str]:
+        """What the rows' lines begin with. To be asked for before the handler, which may change the rows.
+
+        Returns:
+            The rows' texts; as a list they go up to the comma of the extra cell, with it where a row has no cells.
+        """
+        if not self._has_files:
+            return []
+        rows: list[list[str]] = piece.rows  # type: ignore[assignment]
+        if isinstance(piece.records, RowTexts):
+            if not self._escapes:
+                return piece.records
+            piece = RowSlice(piece.rows)
+        if isinstance(piece.records, list) and not self._escapes:
+            records = piece.records
+            for position in piece.odd:
+                records[position] = format_record(rows[position])
+        else:
+            if BrokenRow in set(map(type, rows)):
+                rows = [row.cells if isinstance(row, BrokenRow) else row for row in piece.rows]
+            if self._escapes:
+                rows = [escape_row(row) for row in rows]
+            records = list(map(format_record, rows))
+        if all(rows):
+            return records
+        return [record + "," if row else "" for record, row in zip(records, rows, strict=True)]
+
+    def add_rows(self, records: RowTexts | list[str], outcomes: list[Any], *, has_blank: bool) -> None:
+        """Take rows with their outcomes; both lists are used up.
+
+        Args:
+            records: as `records` gave them.
+            has_blank: whether there are rows without cells, which have no comma in their line.
+        """
+        refused = [position for position, outcome in enumerate(outcomes) if outcome.__class__ is RowFailure]
+        self._success_count += len(outcomes) - len(refused)
+        self._failure_count += len(refused)
+        messages = [outcomes[position].message for position in refused]
+        self._messages.add(messages)
+        if not self._has_files:
+            return
+        if self._escapes:
+            messages = escape_row(messages)
+        for position in reversed(refused):
+            del outcomes[position]
+        if isinstance(records, RowTexts):
+            self._success.add_bytes(success_lines_of_texts(records, refused, outcomes))
+            self._failed.add_bytes(refused_lines_of_texts(records, refused, messages))
+            return
+        refused_records = [records[position] for position in refused]
+        for position in reversed(refused):
+            del records[position]
+        if not has_blank:
+            self._success.add_text(success_lines(records, outcomes))
+            self._failed.add_text(extra_lines(refused_records, messages))
+        else:
+            self._add_with_blank(records, outcomes, refused_records, messages)
+
+    def _add_with_blank(
+        self, records: Sequence[str], outcomes: Sequence[Any], refused_records: Sequence[str], messages: Sequence[str]
+    ) -> None:
+        self._success.add_lines(
+            [start + quote_cell(result_json(outcome)) for start, outcome in zip(records, outcomes, strict=True)]
+        )
+        lines = [start + quote_cell(text) for start, text in zip(refused_records, messages, strict=True)]
+        self._failed.add_lines([line or '""' for line in lines])
+
+    def add_frame(self, chunk: TextFrame, begin: int, outcome: FrameOutcome) -> None:
+        """Take the outcomes of consecutive rows of the frame, without a Python object for any row.
+
+        Args:
+            begin: position in the frame of the first of them.
+        """
+        end = begin + len(outcome.errors)
+        accepted = outcome.errors.null_count()
+        self._success_count += accepted
+        self._failure_count += end - begin - accepted
+        messages = outcome.errors.drop_nulls()
+        # By the frame, in the order in which they come first: refused rows may be many.
+        self._messages.add_counts(messages.to_frame("m").group_by("m", maintain_order=True).len().iter_rows())
+        if not self._has_files:
+            return
+        known, is_accepted = chunk.records, outcome.errors.is_null()
+        if isinstance(known, RowTexts):
+            texts, refused = known.between(begin, end), (~is_accepted).arg_true().to_list()
+            self._success.add_bytes(accepted_lines_of_texts(texts, outcome.results, is_accepted))
+            self._failed.add_bytes(refused_lines_of_texts(texts, refused, outcome.errors.drop_nulls().to_list()))
+            return
+        records = known[begin:end] if known is not None else frame_records(chunk.frame[begin:end])
+        self._success.add_bytes(accepted_lines(records, outcome.results, is_accepted))
+        self._failed.add_bytes(frame_lines(records.filter(~is_accepted), messages))
