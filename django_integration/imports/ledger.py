@@ -19,7 +19,7 @@ from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
-from django.db.models import Exists, F, Q, Sum
+from django.db.models import Count, Exists, F, Q, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
@@ -49,6 +49,8 @@ from engine.status import ChunkStatus, Phase, Status, check_transition
 _UNFINISHED = (ChunkStatus.PLANNED, ChunkStatus.SENT, ChunkStatus.LEASED)
 #: Longer than the longest wait between two tries of SQLite to get a lock (100 ms).
 _SQLITE_PAUSE_SECONDS = 0.12
+#: Messages that wait for a worker are enough for a while when they are a quarter of the window, and not very few.
+_REFILLS_OF_A_WINDOW, _FEW_MESSAGES = 4, 4
 #: As in the SQLite ledger: a message is sent again after the given time, then twice that, up to this factor.
 _MAX_RESEND_FACTOR = 16
 
@@ -173,9 +175,13 @@ class DjangoLedger:
 
     @ledger_errors
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
+        """See the protocol. While enough messages wait, none are added: one look is cheaper than a transaction."""
+        unfinished = self._rows.chunks(job_id).filter(status__in=_UNFINISHED).order_by()
+        waiting = dict(unfinished.values_list("status").annotate(Count("pk")))
+        has_enough = waiting.get(ChunkStatus.SENT, 0) >= max(_FEW_MESSAGES, window // _REFILLS_OF_A_WINDOW)
+        if has_enough or ChunkStatus.PLANNED not in waiting:
+            return []  # whoever adds chunks, or ends the next one, looks again
         planned = self._rows.chunks(job_id).filter(status=ChunkStatus.PLANNED)
-        if not planned.exists():
-            return []  # as at the end of most jobs: whoever adds chunks sends them
         with transaction.atomic(using=self._using):
             # The job's row serialises the senders, so that the window holds.
             if only(self._rows.lock(self._rows.job(job_id).only("pk"), wait=True)) is None:
