@@ -94,6 +94,10 @@ class Plan:
     detection: Detection = field(default_factory=Detection)
     added_column: str | None = None
     """The last cell of every row is left out: the source is a result file, and this its added column."""
+    chunk_rows: int | None = None
+    """Rows of a chunk, chosen for this job: a repeated scan cuts by them again. None: what the options say."""
+    chunk_bytes: int | None = None
+    """So its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

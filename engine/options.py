@@ -18,10 +18,8 @@ from engine.errors import OptionError
 
 #: Rows; the guide's default.
 DEFAULT_BATCH_SIZE = 500
-#: Rows that a batch handler is called with, and of a chunk in batch mode: a call costs some tenths of a
-#: millisecond for the frame alone, and the rows of a chunk are held in memory.
+#: Rows that a batch handler is called with: a call costs some tenths of a millisecond for the frame alone.
 DEFAULT_BATCH_SIZE_IN_BATCH_MODE = 20_000
-DEFAULT_CHUNK_SIZE_IN_BATCH_MODE = 60_000
 #: Levels of the custom options: they are copied by recursion, here and in whatever keeps them.
 MAX_CUSTOM_OPTIONS_DEPTH = 32
 #: Of the custom options' JSON, which is kept with the job and copied for every chunk.
@@ -120,7 +118,7 @@ class ImportOptions:
         """Defaults that differ from the fields' own, by what the handler is called with."""
         if mode == "row":
             return {}
-        return {"batch_size": DEFAULT_BATCH_SIZE_IN_BATCH_MODE, "chunk_size": DEFAULT_CHUNK_SIZE_IN_BATCH_MODE}
+        return {"batch_size": DEFAULT_BATCH_SIZE_IN_BATCH_MODE}
 
     def for_handler(self) -> dict[str, Any]:
         """A fresh dict of what the handler sees: every known option, then the custom ones."""

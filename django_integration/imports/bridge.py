@@ -117,9 +117,11 @@ class ProcessParts:
         )
         owner = this_process()
         listener = SignalListener(self.statuses)
-        self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner, listener=listener)
+        self.coordinator = Coordinator(
+            self.ledger, self.progress, config, owner=owner, listener=listener, costs=counters
+        )
         self.executor = TaskExecutor()
-        runner = ChunkRunner(self.ledger, self.progress, config, owner=owner)
+        runner = ChunkRunner(self.ledger, self.progress, config, owner=owner, costs=counters)
         self.step_times = StepTimes(counters)
         self.steps = JobSteps(
             self.coordinator,

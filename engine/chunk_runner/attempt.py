@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,6 +53,14 @@ class Attempt:
         self._guilty = frozenset(claim.guilty_rows)
         self._escape = config.escape_formulae and at_hand.options.output_format == "csv"
         self._progress = progress
+        #: Rows that were run, and the seconds from the first byte read to the last line; none of watched rows.
+        self.rows_run = 0
+        self.seconds_taken = 0.0
+
+    @property
+    def handler_path(self) -> str:
+        """Of the job's handler."""
+        return self._at_hand.job.handler_path
 
     def run(self) -> ChunkOutcome:
         """Run the rows and commit.
@@ -62,6 +71,7 @@ class Attempt:
         """
         claim, at_hand = self._claim, self._at_hand
         keys = PartKeys.of_claim(claim)
+        began = time.monotonic()
         frame = self._frame()
         with self._new_ticker() as ticker:
             with (
@@ -79,6 +89,8 @@ class Attempt:
                     self._run_rows(self._slices(), work, writer, ticker)
                 if self._is_watched:
                     self._ledger.watch_row(claim, None)
+                else:
+                    self.rows_run, self.seconds_taken = writer.counts.processed_rows, time.monotonic() - began
                 outcome = writer.finish()
                 work.commit(outcome)
                 failpoints.hit("chunk.marked")

@@ -14,16 +14,18 @@ from engine.chunk_runner.collector import relaxed_collector
 from engine.chunk_runner.heartbeat import Heartbeat
 from engine.chunk_runner.job_at_hand import JobsAtHand
 from engine.config import EngineConfig
-from engine.errors import HandlerError, LeaseLostError, LedgerError, WorkerLostError
+from engine.errors import HandlerError, LeaseLostError, LedgerError, ServiceUnavailableError, WorkerLostError
 from engine.handlers import resolve_handler, use_one_polars_thread
 from engine.ledger import Ledger
 from engine.model import Claim
-from engine.progress import ProgressStore
+from engine.progress import ProgressStore, RowCosts
 from engine.table import load_frames
 from engine.tracing import span
 
 logger = logging.getLogger(__name__)
 
+#: A chunk of so many rows, or of so many seconds, tells what a row costs.
+_TELLING_ROWS, _TELLING_SECONDS = 1_000, 1.0
 #: Deaths beyond those that guilty rows explain, after which the chunk is given up.
 MAX_UNEXPLAINED_DEATHS = 20
 
@@ -51,17 +53,20 @@ class ChunkRunner:
         config: EngineConfig,
         *,
         owner: str,
+        costs: RowCosts | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """
         Args:
             owner: the name of this process (`engine.ledger.owner.this_process`).
+            costs: is told what rows took; None where nobody remembers.
             should_stop: asked after each batch; True makes the runner give the chunk back.
         """
         self._ledger = ledger
         self._progress = progress
         self._config = config
         self._owner = owner
+        self._costs = costs
         self._should_stop = should_stop
         self._jobs = JobsAtHand(ledger, config)
 
@@ -96,6 +101,7 @@ class ChunkRunner:
                 at_hand = self._jobs.get(job_id)
                 attempt = Attempt(at_hand, claim, self._ledger, self._progress, self._config, self._should_stop, beat)
                 outcome = attempt.run()
+                self._note_cost(attempt)
         except LeaseLostError:
             logger.warning("chunk lease lost", extra=facts)
             return Ran.LOST
@@ -118,6 +124,16 @@ class ChunkRunner:
         """Load the handler ahead of time; what fails here is told when a chunk is run."""
         with suppress(HandlerError):
             resolve_handler(self._ledger.job(job_id).handler_path)
+
+    def _note_cost(self, attempt: Attempt) -> None:
+        rows, seconds = attempt.rows_run, attempt.seconds_taken
+        # Of fewer rows it would be the cost of reaching the storage.
+        if self._costs is None or not (rows >= _TELLING_ROWS or (rows and seconds >= _TELLING_SECONDS)):
+            return
+        try:
+            self._costs.note_cost(attempt.handler_path, rows=rows, seconds=seconds)
+        except ServiceUnavailableError:
+            logger.warning("costs of rows not noted", exc_info=True)
 
     def _release(self, claim: Claim) -> None:
         try:

@@ -22,7 +22,7 @@ from engine.handlers import HandlerMode, resolve_handler
 from engine.ledger import Ledger
 from engine.model import Counts, Job
 from engine.options import ImportOptions
-from engine.progress import ProgressStore
+from engine.progress import ProgressStore, RowCosts
 from engine.status import Phase, Status
 from engine.storage import join_url, open_storage
 from engine.table import pin_source
@@ -53,17 +53,19 @@ class Coordinator:
         *,
         owner: str,
         listener: JobListener | None = None,
+        costs: RowCosts | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
         Args:
             owner: the name of this process (`engine.ledger.owner.this_process`).
             listener: is told of every change of status.
+            costs: what rows took in earlier jobs, for the size of chunks; None where nobody remembers.
         """
         self._desk = JobDesk(ledger, progress, config, owner=owner, listener=listener, now=now)
         self._cancelling = Cancelling(self._desk)
         self._failing = Failing(self._desk)
-        self._planning = Planning(self._desk, self._cancelling, self._failing)
+        self._planning = Planning(self._desk, self._cancelling, self._failing, costs)
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
         self._helper = MergeHelper(ledger, config)

@@ -6,7 +6,7 @@ import logging
 
 from engine.coordinator.desk import JobDesk, text_of
 from engine.coordinator.error_budget import trouble
-from engine.errors import RowmillError, TooManyErrorsError
+from engine.errors import RowmillError, SourceChangedError, TooManyErrorsError
 from engine.model import Job
 from engine.status import Phase, Status
 
@@ -66,19 +66,8 @@ class Failing:
 
         While a job is scanned, its scan alone moves it on.
         """
-        job = self._desk.ledger.job(job_id)
-        if job.status is not Status.RUNNING or job.phase is Phase.MERGING:
-            return
-        if job.phase is Phase.PROCESSING or (job.phase is Phase.SCANNING and scan_has_ended):
-            self._desk.ledger.move_job(
-                job_id,
-                expected=[(Status.RUNNING, job.phase)],
-                expected_owner=job.owner or "",
-                status=Status.RUNNING,
-                phase=Phase.FAILING,
-            )
-        self._desk.ledger.drop_chunks(job_id)
-        self._end_if_untouched(job_id)
+        if self._desk.take_no_more(job_id, Phase.FAILING, scan_has_ended=scan_has_ended):
+            self._end_if_untouched(job_id)
 
     def check_budget(self, job_id: str) -> bool:
         """Fail a job whose refused rows, by the live counters, are more than its options allow; whether it did."""
@@ -98,7 +87,10 @@ class Failing:
         job = self._desk.ledger.job(job_id)
         if (job.status, job.phase) != (Status.RUNNING, Phase.FAILING) or self._desk.ledger.begun_chunks(job_id):
             return False
-        return self._desk.end_failed(job_id, _error_of(job))
+        note = ""
+        if job.error_code == SourceChangedError.code:
+            note = " None of its rows was processed; the object that held them is gone, or another one by now."
+        return self._desk.end_failed(job_id, _error_of(job), note=note)
 
 
 def _error_of(job: Job) -> RowmillError:

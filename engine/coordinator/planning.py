@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -10,14 +11,16 @@ from functools import partial
 
 from engine import failpoints
 from engine.chunk_runner import rebuild_progress
+from engine.chunk_sizes import ChunkSizes, fitting_sizes
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
 from engine.coordinator.failing import Failing
 from engine.coordinator.refused_rows import write_refused_rows
-from engine.errors import LedgerUnavailableError, RowmillError, SourceTooLargeError
-from engine.handlers import resolve_handler
-from engine.model import Job
+from engine.errors import LedgerUnavailableError, RowmillError, ServiceUnavailableError, SourceTooLargeError
+from engine.handlers import HandlerMode, mode_of, resolve_handler
+from engine.model import Job, Plan
 from engine.options import ImportOptions
+from engine.progress import RowCosts
 from engine.status import Phase, Status
 from engine.storage import open_location, open_storage
 from engine.table import TablePlanner, pin_source
@@ -31,8 +34,13 @@ _LOOK_SECONDS = 0.5
 class Planning:
     """Scans sources."""
 
-    def __init__(self, desk: JobDesk, cancelling: Cancelling, failing: Failing) -> None:
+    def __init__(self, desk: JobDesk, cancelling: Cancelling, failing: Failing, costs: RowCosts | None) -> None:
+        """
+        Args:
+            costs: what rows took in earlier jobs; None where nobody remembers.
+        """
         self._desk = desk
+        self._costs = costs
         self._cancelling = cancelling
         self._failing = failing
 
@@ -106,23 +114,30 @@ class Planning:
                 raise Stopped
 
         failpoints.hit("plan.begun")
-        resolve_handler(job.handler_path)
+        handler = resolve_handler(job.handler_path)
         options = ImportOptions.from_mapping(job.options)
         if not job.source.etag:
             if job.retry_of is not None:
                 self._write_source_of_retry(job)
             self._desk.ledger.save_source(job_id, pin_source(job.source.url, self._desk.config))
             job = self._desk.ledger.job(job_id)
+        mode: HandlerMode = "batch" if job.handler_mode == "batch" else mode_of(handler)
+        sizes = self._chosen_sizes(job, mode) if options.chunk_size is None else None
+        config = self._desk.config
+        if sizes is not None:
+            options = dataclasses.replace(options, chunk_size=sizes.rows)
+            config = dataclasses.replace(config, max_chunk_bytes=sizes.max_bytes)
         planner = TablePlanner(
             job.source,
             options,
-            self._desk.config,
+            config,
             workspace=lambda: open_storage(job.workspace_url, self._desk.config),
             job_id=job_id,
             checkpoint=_now_and_then(look_up),
         )
-        plan = planner.look().plan
-        if not options.count_total_first:
+        plan = _with_sizes(planner.look().plan, sizes)
+        if sizes is not None or not options.count_total_first:
+            # Before the first chunk: a scan that is done again must cut as this one did.
             self._desk.ledger.save_plan(job_id, plan)
         self._desk.quietly(lambda: rebuild_progress(self._desk.ledger, self._desk.progress, job_id))
         for chunks in planner.chunks(plan):
@@ -133,7 +148,7 @@ class Planning:
                 on_chunks()
             look_up()
         if options.count_total_first:
-            self._desk.ledger.save_plan(job_id, planner.settle_encoding(plan))
+            self._desk.ledger.save_plan(job_id, _with_sizes(planner.settle_encoding(plan), sizes))
         total = planner.total_rows
         self._desk.quietly(partial(self._desk.progress.set_total, job_id, total))
         self._desk.ledger.move_job(
@@ -153,6 +168,23 @@ class Planning:
         first = self._desk.ledger.job(job.retry_of)
         target, key = open_location(job.source.url, self._desk.config)
         write_refused_rows(first, self._desk.ledger, self._desk.config, target, key)
+
+    def _chosen_sizes(self, job: Job, mode: HandlerMode) -> ChunkSizes:
+        """What an earlier scan of the job chose, or what fits its handler."""
+        if job.plan is not None and job.plan.chunk_rows and job.plan.chunk_bytes:
+            return ChunkSizes(rows=job.plan.chunk_rows, max_bytes=job.plan.chunk_bytes)
+        seconds_per_row = None
+        if self._costs is not None:
+            try:
+                seconds_per_row = self._costs.seconds_per_row(job.handler_path)
+            except ServiceUnavailableError:
+                logger.warning("costs of rows not known", extra={"job_id": job.job_id}, exc_info=True)
+        return fitting_sizes(
+            mode,
+            seconds_per_row,
+            source_bytes=job.source.size_bytes,
+            max_chunk_bytes=self._desk.config.max_chunk_bytes,
+        )
 
     def _is_ending(self, job_id: str) -> bool:
         job = self._desk.ledger.job(job_id)
@@ -186,3 +218,7 @@ def _now_and_then(action: Callable[[], None]) -> Callable[[], None]:
             done_at = time.monotonic()
 
     return step
+
+
+def _with_sizes(plan: Plan, sizes: ChunkSizes | None) -> Plan:
+    return plan if sizes is None else dataclasses.replace(plan, chunk_rows=sizes.rows, chunk_bytes=sizes.max_bytes)

@@ -156,6 +156,8 @@ def plan_from_json(text: str | None) -> Plan | None:
         details=data.get("details", {}),
         detection=_detection(data.get("detection") or {}),
         added_column=data.get("added_column"),
+        chunk_rows=data.get("chunk_rows"),
+        chunk_bytes=data.get("chunk_bytes"),
     )
 
 

@@ -1,7 +1,7 @@
 """Live counters of running jobs, and the flag that cancels them."""
 
 from engine.progress.memory import MemoryProgress
-from engine.progress.protocol import ProgressSnapshot, ProgressStore
+from engine.progress.protocol import ProgressSnapshot, ProgressStore, RowCosts
 from engine.progress.redis import RedisProgress, url_without_secrets
 from engine.progress.step_times import StepTimes
 from engine.progress.ticker import Ticker
@@ -11,6 +11,7 @@ __all__ = [
     "ProgressSnapshot",
     "ProgressStore",
     "RedisProgress",
+    "RowCosts",
     "StepTimes",
     "Ticker",
     "url_without_secrets",

@@ -13,6 +13,9 @@
     rowmill:note:{name}         string, expires as its keeper says: what an integration shows of a running job beside
                                 the counters, under the job's id or another name; empty while none may be kept
 
+    rowmill:cost:{handler}      hash, expires as above: what rows took with a handler
+        rows, seconds               sums, of which older ones count for less
+
     rowmill:probe:{name}        list with an element while a worker's answer to a probe is not taken; expires after
                                 a minute
 
@@ -31,6 +34,11 @@ SUCCESS_FIELD = "success"
 FAILED_FIELD = "failed"
 CANCEL_FIELD = "cancel"
 LEDGERS_KEY = "rowmill:ledgers"
+
+
+def cost_key(handler: str) -> str:
+    """Where the cost of a handler's rows is."""
+    return f"rowmill:cost:{handler}"
 
 
 def probe_key(name: str) -> str:

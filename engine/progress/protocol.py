@@ -18,6 +18,20 @@ class ProgressSnapshot:
     cancel_requested: bool
 
 
+class RowCosts(Protocol):
+    """What rows cost with each handler: a hint for the size of chunks.
+
+    Raises (all methods):
+        ServiceUnavailableError: nobody answers.
+    """
+
+    def note_cost(self, handler: str, *, rows: int, seconds: float) -> None:
+        """Take what so many rows took in one process; what was noted before counts for less and less."""
+
+    def seconds_per_row(self, handler: str) -> float | None:
+        """What was noted lately; None where nothing was."""
+
+
 class ProgressStore(Protocol):
     """Totals and the counts of every chunk, per job. All methods raise ServiceUnavailableError when the store is away.
 

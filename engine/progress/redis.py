@@ -19,6 +19,7 @@ from engine.progress.keys import (
     LEDGERS_KEY,
     SUCCESS_FIELD,
     TOTAL_FIELD,
+    cost_key,
     note_key,
     probe_key,
     progress_key,
@@ -42,6 +43,9 @@ RETRY_CAP_SECONDS = 1.0
 
 #: Life of an answer that nobody takes.
 PROBE_TTL_SECONDS = 60
+
+#: Seconds of work with a handler that its costs are known by: the last few chunks.
+REMEMBERED_COST_SECONDS = 20.0
 
 #: Reply of record.lua.
 _MISSING = -1
@@ -148,6 +152,20 @@ class RedisProgress:
         with self._errors():
             self._connected().unlink(progress_key(job_id))
 
+    def note_cost(self, handler: str, *, rows: int, seconds: float) -> None:
+        """See `RowCosts`."""
+        with self._errors():
+            self._connected()
+            self._scripts["note_cost"](
+                keys=[cost_key(handler)], args=[rows, seconds, REMEMBERED_COST_SECONDS, self._ttl_seconds]
+            )
+
+    def seconds_per_row(self, handler: str) -> float | None:
+        """See `RowCosts`."""
+        with self._errors():
+            rows, seconds = self._connected().hmget(cost_key(handler), ["rows", "seconds"])
+        return float(seconds) / float(rows) if rows and seconds and float(rows) else None
+
     def note_and_snapshot(self, name: str) -> tuple[str | None, ProgressSnapshot | None]:
         """What is noted under a name, and the counters of the job whose id the name is, in one round trip."""
         with self._errors():
@@ -235,7 +253,7 @@ class RedisProgress:
         with self._lock:
             if self._client is None:
                 self._client = self._connect()
-                names = ("begin", "record", "request_cancel", "set_total", "note_and_counters")
+                names = ("begin", "note_and_counters", "note_cost", "record", "request_cancel", "set_total")
                 self._scripts = {name: self._client.register_script(_script_text(name)) for name in names}
             return self._client
 

@@ -53,11 +53,12 @@ def _import_under_fire(
     file_id = stack.user.upload("flight_import", "flights.csv", (folder / "flights.csv").read_bytes())
     options: dict[str, Any] = {"chunk_size": wanted.chunk_size, "batch_size": 100}
     if wanted.quick:
-        options["handler_path"] = "tests.chaos.handlers.note_flight"
+        options["handler_path"] = "tests.chaos.handlers.note_flights"
     job_id = stack.user.start_import("/api/flights/import/", file_id, **options)
     shooter = Shooter(stack, job_id, rows=wanted.rows, kills=wanted.kills, wipes=wanted.broker_wipes, seed=wanted.seed)
     seen: list[dict[str, Any]] = []
-    deadline, told_at = time.monotonic() + wanted.timeout_minutes * 60, time.monotonic()
+    began = told_at = time.monotonic()
+    deadline = began + wanted.timeout_minutes * 60
     with shooter:
         while not seen or seen[-1]["status"] in ("queued", "running"):
             try:
@@ -70,7 +71,8 @@ def _import_under_fire(
             if time.monotonic() - told_at > 10:
                 told_at = time.monotonic()
                 fired = sum(shooter.shots.fired.values())
-                _tell(f"{seen[-1]['processed_rows']:>9,} rows, {fired} shots")
+                seconds = told_at - began
+                _tell(f"{seconds:>6.0f} s {seen[-1]['processed_rows']:>9,} rows, {fired} shots")
             time.sleep(0.3)
     return job_id, seen, shooter.shots
 
@@ -89,6 +91,7 @@ def _tell_all(shots: Shots, verdict: Verdict, seconds: float, *, attempts: int, 
     _tell(f"lost {verdict.lost}, duplicated {verdict.duplicated}, violations {len(verdict.violations)}")
     for violation in verdict.violations:
         _tell(f"  VIOLATION {violation}")
+    _tell(f"verdict: {'FAILED' if verdict.violations else 'passed: nothing lost, nothing twice'}")
 
 
 def _tell_times(what: str, seconds: list[float]) -> None:
@@ -115,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a handler that costs nothing, and children that fork instead of being spawned",
+        help="a batch handler that costs nothing, and children that fork instead of being spawned",
     )
     parser.add_argument("--lease-seconds", type=float, help="pace of recovery; default: that of production")
     parser.add_argument("--timeout-minutes", type=float, default=60, help="after which the job counts as stuck")

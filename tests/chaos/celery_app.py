@@ -1,6 +1,6 @@
 """The example project's Celery app, whose children fork: a killed one is replaced in milliseconds, not in seconds.
 
-For the quick form alone. Its handler loads no library with threads of its own, which a fork would not bear.
+For the quick form alone: a fork does not bear a parent that has used polars, and here only the children do.
 """
 
 from __future__ import annotations

@@ -7,15 +7,18 @@ from typing import Any
 from django.db import connection
 from travel.import_handlers import UNKNOWN
 
+import engine
 
-def note_flight(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> dict[str, Any]:
+
+@engine.batch_handler
+def note_flights(first_row_index: int, batch: Any, import_job_id: str, options: dict[str, Any]) -> list[str | None]:
     """Decide as the example project does, and write the least that a flight needs."""
-    if row[6] in UNKNOWN:
-        return {"ok": False, "error": "There is no time of arrival"}
+    refused = [arrival in UNKNOWN for arrival in batch["column 6"]]
+    accepted = [first_row_index + number for number, is_refused in enumerate(refused) if not is_refused]
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO travel_flight (day, carrier, number, tail_number, origin, destination, arrival_time,"
-            " import_job_id, row_index) VALUES ('2013-01-01', '', 0, '', '', '', '00:00', %s, %s)",
-            [import_job_id, row_index],
+            " import_job_id, row_index) SELECT '2013-01-01', '', 0, '', '', '', '00:00', %s, unnest(%s::bigint[])",
+            [import_job_id, accepted],
         )
-    return {"ok": True, "result": {}}
+    return ["There is no time of arrival" if is_refused else None for is_refused in refused]

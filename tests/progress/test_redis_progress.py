@@ -20,7 +20,7 @@ from engine.config import EngineConfig
 from engine.errors import OptionError, ServiceUnavailableError
 from engine.model import Counts
 from engine.progress import ProgressSnapshot, RedisProgress, url_without_secrets
-from engine.progress.keys import progress_key
+from engine.progress.keys import cost_key, progress_key
 from tests.services import free_port
 
 CHUNK_ROWS = 50
@@ -297,3 +297,15 @@ def test_counters_wiped_in_the_middle_are_rebuilt_by_many_workers_at_once(
     snapshot = redis_progress.snapshot(job_id)
     assert snapshot is not None
     assert snapshot.counts == recount(client, job_id) == sum(ledger.values(), Counts())
+
+
+def test_costs_of_rows_follow_the_latest_and_expire(redis_progress: RedisProgress, client: redis.Redis) -> None:
+    client.flushall()
+    assert redis_progress.seconds_per_row("a.handler") is None
+    redis_progress.note_cost("a.handler", rows=1_000, seconds=10.0)
+    assert redis_progress.seconds_per_row("a.handler") == pytest.approx(0.01)
+    assert redis_progress.seconds_per_row("another.handler") is None
+    for _ in range(10):
+        redis_progress.note_cost("a.handler", rows=1_000, seconds=20.0)
+    assert redis_progress.seconds_per_row("a.handler") == pytest.approx(0.02, rel=0.01)
+    assert 0 < client.ttl(cost_key("a.handler")) <= EngineConfig().progress_ttl_seconds

@@ -25,6 +25,7 @@ from engine.staging.excel.text_bytes import TextBytes, place_texts
 #: letter follows.
 _NUMBER, _STRING, _FORMATTED = 1, 2, 3
 _MARKS = (b"\x01", b"\x02", b"\x03")
+NUMBER_MARK, FORMATTED_MARK = chr(_NUMBER), chr(_FORMATTED)
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: Styles that are looked for one by one; more of them by one regular expression.
 _FEW_STYLES = 12
@@ -75,7 +76,9 @@ class Marker:
         if len(self._formats) > len(_LETTERS) or kinds.has_metadata:
             raise IrregularSheetError("too many formats, or metadata")
         letters = dict(zip(self._formats, _LETTERS, strict=False))
-        self._letters = {b"%d" % style: letters[format_].encode() for style, format_ in kinds.formats}
+        self.letters = {style: letters[format_] for style, format_ in kinds.formats}
+        """Style → the letter that stands behind `FORMATTED_MARK`."""
+        self._letters = {b"%d" % style: letter.encode() for style, letter in self.letters.items()}
         styles = b"|".join(self._letters)
         self._styled = re.compile(rb' s="(' + styles + rb')"><v>') if len(self._letters) > _FEW_STYLES else None
 

@@ -42,7 +42,7 @@ def shown_numbers(raw: pa.Array, format_: NumberFormat | None, *, is_1904: bool)
         return plain_numbers(raw)
     match format_.shows:
         case "percent":
-            return _each(raw, lambda text: _percent(text, format_.decimals))
+            return _each(raw, lambda text: percent_text(text, format_.decimals))
         case "number":
             return _with_decimals(plain_numbers(raw), format_.decimals)
     return _dates(raw, format_.shows, is_1904=is_1904)
@@ -73,18 +73,23 @@ def plain_numbers(raw: pa.Array) -> pa.Array:
     return place_texts(raw, rows, _each(raw.take(pa.array(rows)), lambda text: number_text(float(text))))
 
 
+def percent_text(text: str, decimals: int) -> str:
+    """A number as a percentage, with so many decimals at least: `12.50%` for 0.125 and 2.
+
+    Raises:
+        ValueError: it is no number.
+    """
+    value = format(Decimal(number_text(float(text))).scaleb(2), "f")
+    whole, _, behind = value.partition(".")
+    behind = behind.rstrip("0").ljust(decimals, "0")
+    return f"{whole}.{behind}%" if behind else f"{whole}%"
+
+
 def _each(raw: pa.Array, change: Callable[[str], str]) -> pa.Array:
     """Each different text changed once."""
     different = raw.dictionary_encode()
     texts = pa.array([change(text) if text else text for text in different.dictionary.to_pylist()], pa.string())
     return texts.take(different.indices)
-
-
-def _percent(text: str, decimals: int) -> str:
-    value = format(Decimal(number_text(float(text))).scaleb(2), "f")
-    whole, _, behind = value.partition(".")
-    behind = behind.rstrip("0").ljust(decimals, "0")
-    return f"{whole}.{behind}%" if behind else f"{whole}%"
 
 
 def _with_decimals(texts: pa.Array, decimals: int) -> pa.Array:

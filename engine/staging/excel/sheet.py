@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +16,19 @@ import python_calamine
 
 from engine.arrow_form import batch_of
 from engine.errors import SourceDamagedError, SourceEmptyError, SourceProtectedError
+from engine.staging.excel.biff12 import marked_workbook, sheet_has_cells
 from engine.staging.excel.cells import read_cells
 from engine.staging.excel.columns import holds_texts_only
 from engine.staging.excel.layout import Layout, lay_out
 from engine.staging.excel.marks import CellKinds, IrregularSheetError
+from engine.staging.excel.opendocument import workbook_of_texts
 from engine.staging.excel.part_reader import PartReader
 from engine.staging.excel.target import Area, SheetName, choose_sheet
 from engine.staging.excel.text_bytes import place_texts
 from engine.staging.excel.texts import ERROR_TEXTS
 
+#: Columns of a sheet, at most, in any format; a damaged XLS may claim four times as many.
+_MAX_COLUMNS = 16_384
 #: Rows of a batch on its way to the staged copy.
 _ROWS_PER_BATCH = 10_000
 _ERROR_CELL = re.compile(r"got 'Error\((\w+)\)'")
@@ -45,6 +50,8 @@ class Request:
     area: Area | None
     skip_rows: int | None
     header_rows: int
+    kind: str
+    """Of workbook: "xlsx", "xlsm", "xlsb", "xls" or "ods"."""
     kinds: CellKinds | None
     """What the workbook says of the cells of the sheet, whose parts are fed then; None: it is read from the file."""
 
@@ -138,14 +145,29 @@ def _table(request: Request, name: str, columns: list[pa.Array], first_column: i
 
 def _read_whole(request: Request) -> tuple[str, list[pa.Array], int]:
     """The sheet's name, its cells from its first row on, and the first of its columns."""
-    name, columns, errors, unreadable = _load(request)
+    if request.kind == "xlsb":
+        try:
+            return _read_marked(request)
+        except IrregularSheetError:
+            pass  # the libraries may know their way about, or tell what is wrong
+    content = workbook_of_texts(request.path) if request.kind == "ods" else None
+    name, columns, errors, unreadable = _load(request, content)
+    if len(columns) > _MAX_COLUMNS:
+        raise SourceDamagedError(
+            f'The sheet "{name}" of {request.source} is damaged: it claims {len(columns):,} columns. '
+            "Open it in a spreadsheet program and save it again.",
+            source=request.source,
+        )
     settled = [
         None if index in unreadable or not holds_texts_only(column) else column for index, column in enumerate(columns)
     ]
     open_columns = [index for index, column in enumerate(settled) if column is None]
     first_column = 0
     if open_columns or request.area is not None:
-        with _library_errors(request.source), python_calamine.load_workbook(request.path) as workbook:
+        with (
+            _library_errors(request.source),
+            python_calamine.load_workbook(request.path if content is None else io.BytesIO(content)) as workbook,
+        ):
             cells = workbook.get_sheet_by_name(name)
             first_column = (cells.start or (0, 0))[1]
             if open_columns:
@@ -160,10 +182,30 @@ def _read_whole(request: Request) -> tuple[str, list[pa.Array], int]:
     return name, found, first_column
 
 
-def _load(request: Request) -> tuple[str, list[pa.Array], dict[int, dict[int, str]], set[int]]:
+def _read_marked(request: Request) -> tuple[str, list[pa.Array], int]:
+    """As `_read_whole`, of XLSB.
+
+    Raises:
+        IrregularSheetError: as `marked_workbook`.
+    """
+    with _library_errors(request.source):
+        sheets = _worksheets(request.path)
+    name = choose_sheet(sheets, request.sheet, lambda name: sheet_has_cells(request.path, name), source=request.source)
+    content, marker = marked_workbook(request.path, name)
+    with _library_errors(request.source):
+        sheet = fastexcel.read_excel(content).load_sheet(name, header_row=None, skip_rows=0, dtypes="string")
+        columns = [marker.unmark(column, None) for column in sheet.to_arrow().columns]
+        first_column = 0
+        if request.area is not None:
+            with python_calamine.load_workbook(io.BytesIO(content)) as workbook:
+                first_column = (workbook.get_sheet_by_name(name).start or (0, 0))[1]
+    return name, columns, first_column
+
+
+def _load(request: Request, content: bytes | None) -> tuple[str, list[pa.Array], dict[int, dict[int, str]], set[int]]:
     """The sheet's name, its columns as text, the text of what has none there by column and row, columns not read."""
     with _library_errors(request.source):
-        reader = fastexcel.read_excel(request.path)
+        reader = fastexcel.read_excel(request.path if content is None else content)
         loaded: dict[str, Any] = {}
 
         def load(name: str) -> Any:
@@ -218,6 +260,8 @@ def _library_errors(source: str) -> Iterator[None]:
     except BaseException as error:
         # A panic of the library, which a damaged workbook may cause, is no Exception and has no public class.
         is_of_library = isinstance(error, fastexcel.FastExcelError | python_calamine.CalamineError)
+        # An OSError of the system has a number; one of the library says that the file is too short.
+        is_of_library = is_of_library or (isinstance(error, OSError) and error.errno is None)
         if not is_of_library and type(error).__name__ != "PanicException":
             raise
         if isinstance(error, python_calamine.PasswordError) or "password" in str(error).lower():

@@ -70,7 +70,7 @@ def stage_workbook(
     with _local_file(source, config, checkpoint) as path, open(path, "rb") as file:
         is_small = _is_small(file, path)
         book = _open_parts(file, kind)
-        request, names = _request(book, path, source.url, options)
+        request, names = _request(book, path, source.url, kind, options)
         limits = {"chunk_size": chunk_size, "max_chunk_bytes": config.max_chunk_bytes}
 
         strings, sheet_part = _parts_to_read(book, request)
@@ -163,7 +163,9 @@ def _open_parts(file: BinaryIO, kind: str) -> Ooxml | None:
         return None
 
 
-def _request(book: Ooxml | None, path: str, source: str, options: ImportOptions) -> tuple[Request, list[str]]:
+def _request(
+    book: Ooxml | None, path: str, source: str, kind: str, options: ImportOptions
+) -> tuple[Request, list[str]]:
     """The request with its sheet found, if the parts say it, and the names of all sheets."""
     sheet: str | int | None = options.sheet
     area: Area | None = None
@@ -191,6 +193,7 @@ def _request(book: Ooxml | None, path: str, source: str, options: ImportOptions)
         area=area,
         skip_rows=options.skip_rows,
         header_rows=options.header_rows,
+        kind=kind,
         kinds=_cell_kinds(book),
     )
     return request, names
