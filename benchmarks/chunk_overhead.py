@@ -109,7 +109,7 @@ class _Clock:
             ("  two PUTs", OutcomeWriter, "finish"),
             ("  mark done", parts.ledger, "mark_done"),
             ("  progress", Ticker, "done"),
-            ("  next chunk", parts.coordinator, "chunks_to_send"),
+            ("  next chunk", parts.coordinator, "after_chunk"),
             ("  message", parts.executor, "send_chunks"),
         ]
         kept = []

@@ -44,6 +44,8 @@ def make_seeds() -> dict[str, list[bytes]]:
     import xlsxwriter
     from backports import zstd
 
+    from tests.staging.excel.xlsb import write_xlsb
+
     table = "id,name,note\r\n" + "".join(f'{n},"Ünal {n}","a ""b""\nc"\r\n' for n in range(40))
     objects = "".join(f'{{"id": {n}.50, "name": "Ünal", "deep": [1, {{"a": null}}]}}\n' for n in range(20))
 
@@ -58,6 +60,9 @@ def make_seeds() -> dict[str, list[bytes]]:
             for row in range(20):
                 sheet.write_row(row, 0, [f"text {row}", row * 1.5, True])
             sheet.add_table(0, 0, 19, 2)
+
+    def by_tests(target: io.BytesIO) -> None:
+        write_xlsb(target, [[f"text {row}", row / 3, row % 2 == 0, "#N/A", None] for row in range(20)])
 
     def by_openpyxl(target: io.BytesIO) -> None:
         book = openpyxl.Workbook()
@@ -88,7 +93,7 @@ def make_seeds() -> dict[str, list[bytes]]:
         "xlsx-parts": [workbook(by_xlsxwriter), workbook(by_openpyxl)],
         "parquet": [workbook(by_pyarrow)],
         **{path.suffix[1:]: [path.read_bytes()] for path in Path("tests").rglob("*.[ox][dl]s")},
-        **{path.suffix[1:]: [path.read_bytes()] for path in Path("tests").rglob("*.xlsb")},
+        "xlsb": [workbook(by_tests)],
     }
 
 

@@ -260,6 +260,8 @@ def _library_errors(source: str) -> Iterator[None]:
     except BaseException as error:
         # A panic of the library, which a damaged workbook may cause, is no Exception and has no public class.
         is_of_library = isinstance(error, fastexcel.FastExcelError | python_calamine.CalamineError)
+        # An OSError of the system has a number; one of the library says that the file is too short.
+        is_of_library = is_of_library or (isinstance(error, OSError) and error.errno is None)
         if not is_of_library and type(error).__name__ != "PanicException":
             raise
         if isinstance(error, python_calamine.PasswordError) or "password" in str(error).lower():
