@@ -134,11 +134,11 @@ def _measure(url: str, count: int, batch_size: int, rounds: int) -> dict[str, An
         names = "carrier_id, number, day, price, note"
         for data in clean:
             with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(f"CREATE TEMP TABLE s ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA")  # noqa: S608
+                cursor.execute(f"CREATE TEMP TABLE s ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA")  # noqa: S608 - own names
                 with cursor.copy(f"COPY s ({names}) FROM STDIN") as copy:
                     copy.write(data)
                 cursor.execute(
-                    f"INSERT INTO {table} ({names}) SELECT {names} FROM s ON CONFLICT (carrier_id, number)"  # noqa: S608
+                    f"INSERT INTO {table} ({names}) SELECT {names} FROM s ON CONFLICT (carrier_id, number)"  # noqa: S608 - own names
                     " DO UPDATE SET day = EXCLUDED.day, price = EXCLUDED.price, note = EXCLUDED.note"
                 )
 

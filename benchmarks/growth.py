@@ -165,7 +165,7 @@ def late_proxy(target_port: int, latency_ms: float) -> Iterator[int]:
     """The port of a proxy that answers late; see `latency_proxy`."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.latency_proxy", str(port), str(target_port), str(latency_ms)]
-    process = subprocess.Popen(command, cwd=ROOT)  # noqa: S603
+    process = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 - our own command
     try:
         deadline = time.monotonic() + _START_SECONDS
         while True:

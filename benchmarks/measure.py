@@ -180,5 +180,6 @@ def _last_json(out: str) -> dict[str, Any]:
 
 
 def base_environment(root: Path) -> dict[str, str]:
-    """What every command gets."""
-    return {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "0"}
+    """What every command gets. Python keeps what it has compiled, as it does unless told otherwise."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONPATH": str(root), "PYTHONHASHSEED": "0"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import random
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,6 +19,9 @@ _FIRST = ("Amélie", "Bao", "Carlos", "Deniz", "Ebba", "Farid", "Gita", "Hugo", 
 _LAST = ("Adeyemi", "Brontë", "Castillo", "D'Souza", "Eriksen", "Fischer", "Gonzalez", "Hashimoto", "Ivanova", "Jansen")
 _COUNTRIES = ("AR", "BE", "CA", "DK", "ES", "FI", "GR", "HU", "IE", "JP")
 _WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima")
+
+#: A sleep is some 60 µs at least, so that a wait is one for many rows.
+_ROWS_PER_WAIT = 100
 
 
 def rows(count: int, *, seed: int = 20_261_123) -> Iterator[list[str]]:
@@ -66,6 +70,13 @@ def check_email(row_index: int, row: list[str], import_job_id: str, options: dic
     if "@" not in row[3]:
         return {"ok": False, "error": "Invalid email format"}
     return {"ok": True, "result": {"id": row_index}}
+
+
+def check_email_slowly(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The same, waiting for something else `row_microseconds` a row."""
+    if row_index % _ROWS_PER_WAIT == 0:
+        time.sleep(_ROWS_PER_WAIT * float(options["row_microseconds"]) / 1_000_000)
+    return check_email(row_index, row, import_job_id, options)
 
 
 def refused(count: int) -> int:

@@ -195,7 +195,7 @@ def _commit() -> str | None:
     with suppress(OSError, subprocess.CalledProcessError):
         command = ["git", "describe", "--always", "--dirty"]
         folder = Path(__file__).parent
-        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout.strip()  # noqa: S603
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout.strip()  # noqa: S603 - our own command
     return None
 
 

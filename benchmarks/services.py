@@ -88,7 +88,7 @@ class Services:
             app = "benchmarks.project.celery"
             environment["DJANGO_SETTINGS_MODULE"] = "benchmarks.project.settings"
             migrate = [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0"]
-            subprocess.run(migrate, check=True, cwd=ROOT, env={**os.environ, **environment})  # noqa: S603
+            subprocess.run(migrate, check=True, cwd=ROOT, env={**os.environ, **environment})  # noqa: S603 - our own command
         worker = celery_worker(
             self._folder,
             environment["REDIS_URL"],

@@ -66,7 +66,7 @@ def _run_size(
     tell: Tell,
 ) -> list[CaseResult]:
     excel = table.with_suffix(".xlsx")
-    if any("XLSX to CSV" in case.name or "fastexcel" in case.name for case in cases):
+    if any("XLSX to" in case.name or "fastexcel" in case.name for case in cases):
         excel = generate.people_xlsx(rows)
     output = folder / "output"
     measured: dict[str, list[Measurement]] = {case.name: [] for case in cases}

@@ -83,6 +83,10 @@ class ImportSettings:
     """Bytes that the process that parses a workbook may take; a workbook that needs more is refused."""
     excel_timeout_seconds: float = 900.0
     """So long may it take."""
+    parquet_memory_bytes: int = 2 * GIB
+    """Bytes that the process that reads a Parquet file may take; a file that needs more is refused."""
+    parquet_timeout_seconds: float = 3600.0
+    """So long may it take."""
     monitoring_token: str | None = None
     """Who sends it as `Authorization: Bearer …` may read metrics and health, as staff may. None: staff alone."""
     preview_rows: int = 20

@@ -62,6 +62,10 @@ class EngineConfig:
     """What the process that parses a workbook may take; beyond it the workbook is refused."""
     excel_timeout_seconds: float = 900.0
     """So long may it take."""
+    parquet_memory_bytes: int = 2 * 1024 * MIB
+    """What the process that reads a Parquet file may take; beyond it the file is refused."""
+    parquet_timeout_seconds: float = 3600.0
+    """So long may it take."""
     max_record_bytes: int = 16 * MIB
     """A quote that is still open after this many bytes is taken for a stray one."""
     max_unpacked_bytes: int = 64 * 1024 * MIB
@@ -135,6 +139,8 @@ _ABOVE_ZERO = (
     "max_chunk_bytes",
     "excel_memory_bytes",
     "excel_timeout_seconds",
+    "parquet_memory_bytes",
+    "parquet_timeout_seconds",
     "max_record_bytes",
     "max_unpacked_bytes",
     "max_unpacked_ratio",

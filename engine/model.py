@@ -54,6 +54,8 @@ class Chunk:
     """1-based physical line of the source on which it starts, for messages."""
     irregular: bool = False
     """True where a record inside is broken, so that the exact splitter has to cut it."""
+    crc32: int | None = None
+    """Of the bytes that its reader gets, as they were when it was planned; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,8 @@ class Part:
 
     key: str
     size_bytes: int
+    crc32: int | None = None
+    """Of its bytes; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +157,15 @@ class Claim:
     """The row_index that was running when a watched attempt died."""
     guilty_rows: tuple[int, ...] = ()
     """Rows that killed their process twice: they fail without being run again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a free process is to do next: one chunk of a job, or its plan."""
+
+    job_id: str
+    chunk_index: int | None
+    """None: the job waits to be planned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

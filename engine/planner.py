@@ -1,15 +1,11 @@
-"""Record ends → chunks. Pure: what goes in is arrays, what comes out is values."""
+"""Record ends → chunks. Pure: what goes in is sequences of numbers, what comes out is values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
 from engine.model import Chunk
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 #: Rows of a chunk in row mode: seconds of work for a handler that writes to a database, and well
 #: above the fixed cost of a chunk for one that does not.
@@ -48,28 +44,26 @@ class ChunkCutter:
         """Rows taken in so far."""
         return self._row_index - 1 + self._rows
 
-    def feed(
-        self, ends: npt.NDArray[np.int64], line_counts: npt.NDArray[np.int64], broken: npt.NDArray[np.bool_]
-    ) -> Iterator[Chunk]:
+    def feed(self, ends: Sequence[int], line_counts: Sequence[int], broken: bytes) -> Iterator[Chunk]:
         """Take in the next records and yield the chunks that are full.
 
         Args:
             ends: offsets behind each record, ascending.
             line_counts: physical lines of these records up to and with each one.
-            broken: which records are broken.
+            broken: 1 for each record that is broken, else 0; empty where none is.
         """
         taken, lines_taken = 0, 0
         while taken < len(ends):
             by_rows = taken + self._chunk_size - self._rows
-            by_bytes = int(ends.searchsorted(self._start + self._max_chunk_bytes, "right"))
+            by_bytes = bisect_right(ends, self._start + self._max_chunk_bytes)
             stop = min(by_rows, by_bytes, len(ends))
             if stop <= taken and self._rows == 0:
                 stop = taken + 1
             if stop > taken:
-                self._end = int(ends[stop - 1])
+                self._end = ends[stop - 1]
                 self._rows += stop - taken
-                self._broken = self._broken or bool(broken[taken:stop].any())
-                lines = int(line_counts[stop - 1])
+                self._broken = self._broken or b"\1" in broken[taken:stop]
+                lines = line_counts[stop - 1]
                 self._lines_in_chunk += lines - lines_taken
                 taken, lines_taken = stop, lines
             if self._rows == self._chunk_size or stop < len(ends):

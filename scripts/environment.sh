@@ -29,11 +29,13 @@ find_python() {
     fail "there is no Python $MINIMUM_PYTHON or newer on the PATH. Install one, or set PYTHON to where it is."
 }
 
-# What the packages in `.venv` depend on: the project file, the folder (scripts carry their full path), the Python.
+# What the packages in `.venv` depend on: the project file, the loops that are compiled, the folder (scripts carry their
+# full path), the Python.
 fingerprint() {
     .venv/bin/python - "$@" <<'PYTHON'
 import hashlib, pathlib, sys
 facts = [pathlib.Path("pyproject.toml").read_bytes(), pathlib.Path("scripts/environment.sh").read_bytes()]
+facts += [path.read_bytes() for path in sorted(pathlib.Path("engine/native").glob("*.[ch]"))]
 facts += [text.encode() for text in (str(pathlib.Path.cwd()), sys.version, *sys.argv[1:])]
 print(hashlib.sha256(b"\0".join(facts)).hexdigest())
 PYTHON

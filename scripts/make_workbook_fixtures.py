@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Make the workbooks of tests/staging/excel/fixtures anew; needs LibreOffice (`soffice`), which tests do not.
 
-Writes `airports` and `cells` as XLSX by openpyxl, has LibreOffice save them as ODS, XLS and XLSX, and
-puts beside them as CSV what a reader must find in them.
+Writes `airports`, `flights`, `cells` and `formats` as XLSX by openpyxl, has LibreOffice save them as ODS, XLS
+and XLSX, and puts beside them as CSV what a reader must find in them. Names of tables make only those.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import airportsdata
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.staging.excel.workbooks import expected_text, write_openpyxl  # noqa: E402
+from tests.staging.excel.workbooks import WHOLE, Formatted, expected_text, flight_texts, write_openpyxl  # noqa: E402
 
 FIXTURES = ROOT / "tests" / "staging" / "excel" / "fixtures"
 AIRPORTS = 300
@@ -54,12 +55,37 @@ def cells() -> list[list[Any]]:
     return [header, *rows]
 
 
+def formats() -> list[list[Any]]:
+    """Percentages, decimals, and dates with a time of day of which some are at midnight."""
+    rows: list[list[Any]] = [["percent", "whole percent", "decimals", "moment"]]
+    for hour, value in enumerate(("0.125", "-0.5", "1", "0.12345", "0", "12.34")):
+        number = Decimal(value)
+        moment = datetime.datetime(2024, 2, 29, hour % 3)
+        rows.append([Formatted(number, "0.00%"), Formatted(number, "0%"), Formatted(number, "0.00"), moment])
+    return rows
+
+
+def flights() -> list[list[Any]]:
+    """Every thousandth flight that left New York in 2013, its hour as a date with a time of day."""
+    found = flight_texts()
+    rows: list[list[Any]] = [next(found)]
+    for texts in islice(found, 0, None, 1_000):
+        cells: list[Any] = [int(float(text)) if WHOLE.fullmatch(text) else text or None for text in texts]
+        cells[-1] = datetime.datetime.fromisoformat(texts[-1]).replace(tzinfo=None)
+        rows.append(cells)
+    return rows
+
+
+TABLES = {"airports": airports, "flights": flights, "cells": cells, "formats": formats}
+
+
 def main() -> None:
     """Write the files."""
     FIXTURES.mkdir(exist_ok=True)
     program = shutil.which("soffice") or sys.exit("LibreOffice is not installed.")
     with tempfile.TemporaryDirectory() as folder:
-        for name, rows in (("airports", airports()), ("cells", cells())):
+        for name in sys.argv[1:] or TABLES:
+            rows = TABLES[name]()
             with open(FIXTURES / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([expected_text(cell) for cell in row] for row in rows)
             xlsx = write_openpyxl(Path(folder) / f"{name}.xlsx", rows)

@@ -76,13 +76,18 @@ def start_valkey(*, own: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def start_moto() -> Iterator[str]:
-    """S3 that is exact on conditions and multipart rules, and checks no signatures; yields its endpoint."""
+def start_moto(*, least_piece_bytes: int | None = None) -> Iterator[str]:
+    """S3 that is exact on conditions and multipart rules, and checks no signatures; yields its endpoint.
+
+    Args:
+        least_piece_bytes: of a multipart upload, but for its last; None for S3's 5 MiB.
+    """
+    environment = {} if least_piece_bytes is None else {"S3_UPLOAD_PART_MIN_SIZE": str(least_piece_bytes)}
 
     def command(port: int, _folder: Path) -> list[str]:
         return [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
 
-    with _server(command, _answers_http("/moto-api/")) as port:
+    with _server(command, _answers_http("/moto-api/"), environment) as port:
         yield f"http://127.0.0.1:{port}"
 
 

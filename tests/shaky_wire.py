@@ -33,6 +33,8 @@ class Wire:
 
     delay_seconds: float = 0.0
     """Before any bytes go on, in either direction."""
+    bytes_per_second: float | None = None
+    """What one connection carries, in each direction; None: as much as there is."""
     is_down: bool = False
     """New connections are closed at once."""
     traps: list[Trap] = field(default_factory=list)
@@ -40,6 +42,10 @@ class Wire:
     """Made so far."""
     _open: set[socket.socket] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def seconds_for(self, block: bytes) -> float:
+        """How long a block is on its way."""
+        return self.delay_seconds + (len(block) / self.bytes_per_second if self.bytes_per_second else 0.0)
 
     def cut(self) -> int:
         """Cut every connection there is; returns how many clients that were."""
@@ -117,7 +123,7 @@ class _Conversation:
         """Client → server, until one of them ends it."""
         with suppress(OSError):
             while block := self._client.recv(_BUFFER_BYTES):
-                time.sleep(self._wire.delay_seconds)
+                time.sleep(self._wire.seconds_for(block))
                 fault = self._sprung(block)
                 if fault == "request lost":
                     break
@@ -129,7 +135,7 @@ class _Conversation:
         """Server → client."""
         with suppress(OSError):
             while block := self._server.recv(_BUFFER_BYTES):
-                time.sleep(self._wire.delay_seconds)
+                time.sleep(self._wire.seconds_for(block))
                 if self._next_answer == "answer lost":
                     break
                 if self._next_answer == "answer corrupt":

@@ -44,8 +44,35 @@ def test_public_names_are_there_and_documented() -> None:
 
 
 def test_nothing_public_is_left_out_of_all() -> None:
+    for name in engine.__all__:  # from then on it is in the module
+        getattr(engine, name)
     public = {name for name, value in vars(engine).items() if not name.startswith("_") and not inspect.ismodule(value)}
-    assert public == set(engine.__all__)
+    assert public == set(engine.__all__) == set(dir(engine))
+
+
+def test_a_room_is_loaded_without_the_others() -> None:
+    """Start of a process is most of what a small import takes."""
+    code = "import sys, engine, engine.config, engine.staging.excel.child; sys.exit('engine.runs' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import engine.status, engine; engine.status(output_dir='nothing')",
+        "import engine; engine.run; import engine.status; engine.status(output_dir='nothing')",
+        "from engine import status; status(output_dir='nothing')",
+        "from engine import *; status(output_dir='nothing')",
+    ],
+)
+def test_the_status_of_a_job_is_asked_by_the_name_of_a_room(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "LedgerError" in done.stderr
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = engine.nothing
 
 
 def test_the_local_way_needs_neither_boto3_nor_celery_nor_redis() -> None:

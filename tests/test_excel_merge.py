@@ -174,7 +174,9 @@ def test_a_merge_that_another_took_over_leaves_nothing_behind(
             quick.recover(here.job_id, here.executor)
             assert quick.finish(here.job_id)
             # Read before the sweep, as it were; the parts are gone for the others.
-            self._output.write(f".rowmill/parts/{here.job_id}/sheets/success/00000003-00000000-1-1-1.deflate", b"x")
+            self._output.write(
+                f".rowmill/parts/{here.job_id}/sheets/success/00000003-00000000-1-1-1-00000000.deflate", b"x"
+            )
         return make(self, position)
 
     monkeypatch.setattr(excel_results.ExcelWork, "make", overtaken)

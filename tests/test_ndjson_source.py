@@ -7,10 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import engine
 from engine.config import EngineConfig
 from engine.readers import BrokenRow
+from engine.table import stage_ndjson
+from engine.table.stage_ndjson import COLUMN_BYTES
+from tests.readers.strategies import examples
 from tests.reading import read
 
 OBJECTS = [{"id": str(number), "name": "Ünal", "tags": ["x"]} for number in range(5_000)]
@@ -75,3 +80,40 @@ def test_a_preview_reads_the_start_only(tmp_path: Path) -> None:
             file.write(b'{"id": %d, "text": "some text that takes its room"}\n' % number)
     preview = engine.preview(path, rows=2)
     assert (preview.header, preview.rows[1]) == (["id", "text"], ["1", "some text that takes its room"])
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_key_that_first_appears_far_behind_is_a_column_as_well(tmp_path: Path, is_packed: bool) -> None:
+    line = b'{"id": %d, "text": "some text that takes its room, as texts do"}\n'
+    lines = [line % number for number in range(200_000)]
+    lines[150_000] = b'{"id": 150000, "late": {"deep": 1.50}, "text": null}\n'
+    lines[-1] = b'{"last": true}\n'
+    data = b"".join(lines)
+    assert len(data) - len(b"".join(lines[150_000:])) > COLUMN_BYTES
+    reading = read(tmp_path / "t.json", gzip.compress(data, 1) if is_packed else data)
+    assert reading.plan.header == ("id", "text", "late", "last")
+    text = "some text that takes its room, as texts do"
+    assert reading.rows[149_999:150_002] == [
+        ["149999", text, "", ""], ["150000", "", '{"deep":1.50}', ""], ["150001", text, "", ""]
+    ]  # fmt: skip
+    assert reading.rows[-1] == ["", "", "", "TRUE"]
+    assert len(reading.rows) == 200_000
+    # Nothing of the first try is left.
+    assert [path.name for path in (tmp_path / "workspace").rglob("*.arrow")] == [Path(reading.plan.readable.url).name]
+
+
+keys = st.sampled_from("abcdef")
+
+
+@examples(60)
+@given(st.lists(st.dictionaries(keys, st.integers(0, 9), min_size=1), min_size=1, max_size=12), st.integers(1, 200))
+def test_how_far_the_first_look_goes_makes_no_difference(
+    tmp_path: Path, objects: list[dict[str, int]], column_bytes: int
+) -> None:
+    data = b"".join(json.dumps(each).encode() + b"\n" for each in objects)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage_ndjson, "COLUMN_BYTES", column_bytes)
+        reading = read(tmp_path / "t.json", data)
+    columns = list(dict.fromkeys(key for each in objects for key in each))
+    assert list(reading.plan.header) == columns
+    assert reading.rows == [[str(each.get(key, "")) for key in columns] for each in objects]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,9 +28,9 @@ records_lists = st.lists(st.builds(Record, st.integers(1, 12), st.integers(1, 4)
 
 def feed(cutter: ChunkCutter, start: int, records: list[Record]) -> Iterable[Chunk]:
     return cutter.feed(
-        start + np.cumsum([record.size for record in records], dtype=np.int64),
-        np.cumsum([record.lines for record in records], dtype=np.int64),
-        np.array([record.is_broken for record in records], dtype=np.bool_),
+        list(accumulate((record.size for record in records), initial=start))[1:],
+        list(accumulate(record.lines for record in records)),
+        bytes(record.is_broken for record in records),
     )
 
 

@@ -166,3 +166,49 @@ def test_titles_footers_and_second_tables_are_what_they_are(tmp_path: Path, deli
         assert reading.rows == [*table[1:size], [], ["a", "b"], ["1", "2"], ["Total", "123"]]
         as_given = read(tmp_path / "t.csv", text.encode(), skip_rows=0, header_rows=0, delimiter=delimiter)
         assert as_given.rows[1:] == [[], *table[:size], [], ["a", "b"], ["1", "2"], ["Total", "123"]]
+
+
+PLAIN = "Report\n\nkey;;other\nid;day;note\n1;2024-01-01;a\n2;2024-01-02;b\n3;2024-01-03;c\n"
+ROWS_BELOW = [["1", "2024-01-01", "a"], ["2", "2024-01-02", "b"], ["3", "2024-01-03", "c"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "header", "rows"),
+    [
+        ({"header_rows": 2}, ("id", "day", "note"), ROWS_BELOW),
+        ({"header_rows": 2, "skip_rows": 2}, ("id", "day", "note"), ROWS_BELOW),
+        ({"header_rows": 1, "skip_rows": 3}, ("id", "day", "note"), ROWS_BELOW),
+        ({"header_rows": 4}, ("id", "day", "note"), ROWS_BELOW),  # title, blank line, and the header
+        ({"header_rows": 2, "skip_rows": 0}, (), [["key", "", "other"], ["id", "day", "note"], *ROWS_BELOW]),
+        ({"header_rows": 0, "skip_rows": 4}, (), ROWS_BELOW),
+    ],
+)
+def test_a_header_of_several_rows_below_titles(
+    tmp_path: Path, options: dict[str, int], header: tuple[str, ...], rows: list[list[str]]
+) -> None:
+    reading = read(tmp_path / "t.csv", PLAIN.encode(), **options)
+    assert (reading.plan.header, reading.rows) == (header, rows)
+
+
+@pytest.mark.parametrize("header_rows", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        PLAIN + "\n\nTotal;6\nmade by hand\n",
+        PLAIN + "\nother;table\n1;2\n3;4\n",
+        "id;name;v\n1;a;2\n2;b;3\n\nTotals\n\nkind;sum\nx;3\ny;4\n\n",
+    ],
+)
+def test_footers_and_second_tables_are_rows_and_nothing_is_lost(tmp_path: Path, text: str, header_rows: int) -> None:
+    """Every line is above the header and shown, part of the header, or a row."""
+    reading = read(tmp_path / "t.csv", text.encode(), header_rows=header_rows)
+    lines = text.rstrip("\n").split("\n")
+    above = len(reading.plan.detection.preamble)
+    records = [row if isinstance(row, list) else row.cells for row in reading.rows]
+    if above:
+        assert list(reading.plan.detection.preamble) == lines[:above]
+    rest = lines[above:]
+    assert records == [line.split(";") if line else [] for line in rest[len(rest) - len(records) :]]
+    # Blank lines right above the header do not count.
+    assert len(rest) - len(records) - header_rows in (0, 1)

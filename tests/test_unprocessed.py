@@ -17,9 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.config import EngineConfig
-from engine.errors import SourceChangedError, StorageError, StorageUnavailableError
-from engine.model import Counts, ResultFiles
+from engine.errors import (
+    SourceChangedError,
+    SourceDamagedError,
+    SourceTooLargeError,
+    StorageError,
+    StorageUnavailableError,
+)
+from engine.model import Chunk, Counts, Plan, ResultFiles
 from engine.status import ChunkStatus, Phase, Status
+from engine.table import TextPlanner
 from tests.in_process import InProcess, csv_bytes, numbered, read_csv
 
 
@@ -295,7 +302,78 @@ def test_a_scan_that_fails_after_rows_were_run_leaves_their_files_and_says_what_
     assert (job.status, job.error_code, job.counts) == (Status.FAILED, "source_changed", Counts(success_count=5))
     assert len(read_csv(here.result())) == 6
     assert job.result_files.unprocessed_url is None
-    assert "The scan of the source has not come to its end" in str(job.error_message)
+    assert "The rows that were not processed have no file" in str(job.error_message)
+
+
+@pytest.mark.parametrize("output_format", ["csv", "xlsx"])
+def test_a_scan_that_breaks_off_leaves_no_row_without_a_file(here: InProcess, output_format: str) -> None:
+    """It met a limit of rows, which does not keep the others from being read."""
+    here.config = EngineConfig(progress_interval_seconds=0, scan_block_bytes=100, max_rows=60)
+    rows = numbered(100)
+    here.create(rows, chunk_size=5, count_total_first=False, output_format=output_format)
+    coordinator = here.coordinator()
+    done: list[int] = []
+
+    def on_chunks() -> None:
+        if not done:
+            done.extend(coordinator.chunks_to_send(here.job_id, window=1))
+            here.run_chunk(done[0])
+
+    with pytest.raises(SourceTooLargeError):
+        coordinator.plan(here.job_id, on_chunks=on_chunks)
+    planned = here.chunk_count()
+    assert 5 < 5 * planned < 100
+    job = here.finish()
+    assert (job.status, job.error_code, job.counts) == (Status.FAILED, "source_too_large", Counts(success_count=5))
+    if output_format == "csv":
+        assert all_rows(here) == rows[1:]
+    else:
+        sheet = openpyxl.load_workbook(here.result("unprocessed", "xlsx")).worksheets[0]
+        assert [list(row) for row in sheet.iter_rows(min_row=2, values_only=True)] == rows[6:]
+
+
+def test_a_rest_that_cannot_be_scanned_is_said_to_be_missing(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.config = EngineConfig(progress_interval_seconds=0, scan_block_bytes=100)
+    rows = numbered(100)
+    here.create(rows, chunk_size=5, count_total_first=False)
+    coordinator = here.coordinator()
+    chunks, done = TextPlanner.chunks, list[int]()
+
+    def broken(self: TextPlanner, plan: Plan) -> Iterator[list[Chunk]]:
+        for number, found in enumerate(chunks(self, plan)):
+            if number == 3:
+                raise SourceDamagedError("It breaks off.")
+            yield found
+
+    monkeypatch.setattr(TextPlanner, "chunks", broken)
+
+    def on_chunks() -> None:
+        if not done:
+            done.extend(coordinator.chunks_to_send(here.job_id, window=1))
+            here.run_chunk(done[0])
+
+    with pytest.raises(SourceDamagedError):
+        coordinator.plan(here.job_id, on_chunks=on_chunks)
+    planned = here.chunk_count()
+    job = here.finish()
+    assert all_rows(here) == rows[1 : 1 + 5 * planned]
+    assert job.error_message == (
+        "It breaks off. The file of the rows that were not processed ends where the source cannot be read: "
+        "It breaks off."
+    )
+
+
+def test_a_source_that_was_replaced_before_its_first_row_says_that_its_rows_are_nowhere(here: InProcess) -> None:
+    here.plan(numbered(20), chunk_size=10)
+    os.utime(here.source, (1, 1))
+    with pytest.raises(SourceChangedError) as caught:
+        here.run_chunk(0)
+    assert here.coordinator().fail(here.job_id, caught.value)
+    job = here.job()
+    assert (job.status, job.error_code, job.result_files) == (Status.FAILED, "source_changed", ResultFiles())
+    assert str(job.error_message).endswith(
+        "None of its rows was processed; the object that held them is gone, or another one by now."
+    )
 
 
 def test_an_error_while_the_scan_runs_lets_the_scan_end(here: InProcess) -> None:

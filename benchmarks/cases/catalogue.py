@@ -88,9 +88,21 @@ def _excel() -> list[Case]:
 
     alone, reading = "xlsxwriter alone, constant memory", "fastexcel alone"
     few = 1_000_000
+
+    def staged(setting: Setting) -> list[str]:
+        return _module("benchmarks.stage_workbook", str(setting.excel), str(setting.output))
+
     cases = [
         Case(name=alone, group="excel", command=xlsxwriter, counts=False, max_rows=few, baseline=alone),
         Case(name=reading, group="excel", command=fastexcel, counts=False, max_rows=few, baseline=reading),
+        Case(
+            name="rowmill, XLSX to staged batches",
+            group="excel",
+            command=staged,
+            counts=False,
+            max_rows=few,
+            baseline=reading,
+        ),
     ]
     for workers in ("1", "2"):
 

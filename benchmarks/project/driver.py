@@ -27,7 +27,7 @@ def main(table: str, mode: str) -> None:
     from rest_framework.test import APIClient
 
     user, _ = get_user_model().objects.get_or_create(username="benchmark")
-    file_id = _stored(Path(table), user)
+    file_id = stored(Path(table), user)
     client = APIClient()
     client.force_authenticate(user)
     began = time.perf_counter()
@@ -49,7 +49,7 @@ def main(table: str, mode: str) -> None:
     print(json.dumps({"seconds": seconds, **told}))
 
 
-def _stored(table: Path, user: object) -> int:
+def stored(table: Path, user: object) -> int:
     """The file's record; the file itself is uploaded once."""
     from django_integration.files.models import FileModel
     from django_integration.files.storage import engine_config

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 _database = urlsplit(os.environ["DATABASE_URL"])
 
-SECRET_KEY = "only-for-benchmarks"  # noqa: S105
+SECRET_KEY = "only-for-benchmarks"  # noqa: S105 - no secret
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 USE_TZ = True
@@ -31,10 +31,22 @@ DATABASES = {
         "PORT": _database.port,
     }
 }
-REST_FRAMEWORK = {"TEST_REQUEST_DEFAULT_FORMAT": "json"}
+MIDDLEWARE = [
+    "benchmarks.project.login.count_queries",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+REST_FRAMEWORK = {
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "DEFAULT_AUTHENTICATION_CLASSES": ["benchmarks.project.login.TokenLogin"],
+}
 CELERY_BROKER_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 FILES_S3_ENDPOINT_URL = os.environ.get("S3_ENDPOINT_URL")
 FILES_STORAGE_URL = os.environ.get("FILES_STORAGE_URL", "s3://benchmark")
 MEDIA_ROOT = os.environ.get("BENCHMARK_MEDIA_ROOT", "")
+#: `benchmarks.fairness` posts more at once than one user may by default.
+IMPORT_MAX_RUNNING_JOBS_PER_USER = None
 #: The peers' tasks run where they are called, without a broker.
 CELERY_TASK_ALWAYS_EAGER = True

@@ -15,6 +15,12 @@ class RowViewSet(AsyncImportProgressMixin, ViewSet):
     import_row_handler = "benchmarks.people.check_email"
 
 
+class SlowViewSet(AsyncImportProgressMixin, ViewSet):
+    """Rows to a row handler that waits."""
+
+    import_row_handler = "benchmarks.people.check_email_slowly"
+
+
 class BatchViewSet(AsyncImportProgressMixin, ViewSet):
     """Frames to a batch handler."""
 
@@ -23,6 +29,7 @@ class BatchViewSet(AsyncImportProgressMixin, ViewSet):
 
 router = SimpleRouter()
 router.register("row", RowViewSet, basename="row")
+router.register("slow", SlowViewSet, basename="slow")
 router.register("batch", BatchViewSet, basename="batch")
 
 urlpatterns = [path("api/", include("django_integration.imports.api.urls")), path("api/", include(router.urls))]

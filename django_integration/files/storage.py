@@ -54,6 +54,8 @@ def engine_config() -> EngineConfig:
         excel_formats=imports.excel_formats,
         excel_memory_bytes=imports.excel_memory_bytes,
         excel_timeout_seconds=imports.excel_timeout_seconds,
+        parquet_memory_bytes=imports.parquet_memory_bytes,
+        parquet_timeout_seconds=imports.parquet_timeout_seconds,
         lease_seconds=imports.lease_seconds,
         resend_after_seconds=imports.resend_after_seconds,
         recovery_interval_seconds=imports.recovery_interval_seconds,

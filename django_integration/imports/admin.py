@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import json
 import uuid
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import display_for_value
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_integration.conf import import_settings
 from django_integration.files.storage import RowmillError, download_link
-from django_integration.imports import retries, services
+from django_integration.imports import services
+from django_integration.imports.admin_actions import JobActions
 from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.result_records import result_name
-
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[ImportJob]
-else:  # generic in the stubs only
-    _ModelAdmin = admin.ModelAdmin
 
 #: Which result file of a job an address means.
 _KINDS = ("success", "failed", "unprocessed")
 
 
 @admin.register(ImportJob)
-class ImportJobAdmin(_ModelAdmin):
+class ImportJobAdmin(JobActions):
     """Nothing can be added, changed or deleted here; who may manage all jobs can cancel them.
 
     A deleted job would leave its result files in the storage with nobody who knows of them.
@@ -139,64 +134,6 @@ class ImportJobAdmin(_ModelAdmin):
         return [path("<uuid:pk>/result/<str:kind>/", view, name=name), *super().get_urls()]
 
     # Actions and views
-
-    @admin.action(description=_("Cancel selected import jobs"), permissions=["cancel"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> None:
-        """Ask for the end of those that run; the others stay as they are."""
-        running = queryset.filter(status__in=(ImportJob.Status.QUEUED, ImportJob.Status.RUNNING))
-        count = 0
-        for job in running:
-            services.cancel(job)
-            self.log_change(request, job, gettext("Cancelled."))
-            count += 1
-        text = ngettext("%(count)d import job is cancelled.", "%(count)d import jobs are cancelled.", count)
-        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
-
-    @admin.action(description=_("Pause selected import jobs"), permissions=["cancel"])
-    def pause_selected(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> None:
-        """Have nothing further begin of those that run; the others stay as they are."""
-        count = 0
-        for job in queryset.filter(status__in=(ImportJob.Status.QUEUED, ImportJob.Status.RUNNING), paused=False):
-            with suppress(services.JobStateError):  # it has ended at this moment
-                services.pause(job)
-                self.log_change(request, job, gettext("Paused."))
-                count += 1
-        text = ngettext("%(count)d import job is paused.", "%(count)d import jobs are paused.", count)
-        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
-
-    @admin.action(description=_("Resume selected import jobs"), permissions=["cancel"])
-    def resume_selected(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> None:
-        """Let paused jobs go on, and failed ones from where they stopped; the others stay as they are."""
-        count = 0
-        for job in queryset.filter(Q(status=ImportJob.Status.FAILED) | Q(paused=True)):
-            try:
-                services.resume(job)
-            except services.JobStateError:
-                continue
-            except services.RequestRefusedError as error:
-                self.message_user(request, f"{job.pk}: {error.message}", messages.ERROR)
-                continue
-            self.log_change(request, job, gettext("Resumed."))
-            count += 1
-        text = ngettext("%(count)d import job goes on.", "%(count)d import jobs go on.", count)
-        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
-
-    @admin.action(description=_("Retry failed rows of selected import jobs"), permissions=["cancel"])
-    def retry_selected(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> None:
-        """Start an import of the refused rows of each; jobs that have none, or run, stay as they are."""
-        count = 0
-        for job in queryset.filter(failure_count__gt=0):
-            try:
-                made = retries.retry(job)
-            except services.JobStateError:
-                continue
-            except services.RequestRefusedError as error:
-                self.message_user(request, f"{job.pk}: {error.message}", messages.ERROR)
-                continue
-            self.log_change(request, job, gettext("Failed rows retried by %(job)s.") % {"job": made.pk})
-            count += 1
-        text = ngettext("%(count)d import job is retried.", "%(count)d import jobs are retried.", count)
-        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
 
     def redirect_to_result(self, request: HttpRequest, pk: uuid.UUID, kind: str) -> HttpResponseBase:
         """To a fresh link to a result file, for those who may see the job."""

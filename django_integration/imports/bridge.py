@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from celery import current_app
 from django.db import close_old_connections, transaction
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from django_integration.conf import import_settings, redis_url
 from django_integration.files.storage import engine_config
-from django_integration.imports import signals
+from django_integration.imports import running_status, signals
 from django_integration.imports.ledger import DjangoLedger
 from django_integration.imports.models import ImportJob
 from django_integration.imports.progress_flush import FlushingProgress
@@ -24,8 +26,9 @@ from engine.coordinator import Coordinator
 from engine.errors import RowmillError, ServiceUnavailableError
 from engine.ledger.owner import this_process
 from engine.model import Job
-from engine.progress import ProgressSnapshot, RedisProgress
-from engine.runtime.job_steps import JobSteps
+from engine.progress import ProgressSnapshot, RedisProgress, StepTimes
+from engine.runtime.fair_steps import FairSteps
+from engine.runtime.job_steps import FINISH_HERE_ROWS, JobSteps
 from engine.status import Status
 
 logger = logging.getLogger(__name__)
@@ -119,7 +122,15 @@ class ProcessParts:
         )
         self.executor = TaskExecutor()
         runner = ChunkRunner(self.ledger, self.progress, config, owner=owner, costs=counters)
-        self.steps = JobSteps(self.coordinator, runner, self.executor)
+        self.step_times = StepTimes(counters)
+        self.steps = JobSteps(
+            self.coordinator,
+            runner,
+            self.executor,
+            finish_here_rows=FINISH_HERE_ROWS,
+            observe=self.step_times.observe,
+        )
+        self.fair_steps = FairSteps(self.steps, self.ledger.next_turn)
 
 
 def process_parts() -> ProcessParts:
@@ -147,8 +158,19 @@ def recover_all() -> None:
                 parts.coordinator.recover(job.job_id, parts.executor)
             except RowmillError:  # another job may fare better
                 logger.warning("recovery put off", extra={"job_id": job.job_id}, exc_info=True)
+        _drop_statuses_of_ended(parts)
     finally:
         close_old_connections()
+
+
+def _drop_statuses_of_ended(parts: ProcessParts) -> None:
+    """Forget kept statuses of jobs that have just ended, as their workers do unless they die at that moment."""
+    using, since = import_settings().database, timezone.now() - timedelta(seconds=running_status.TTL_SECONDS)
+    # A job that has been swept ended long ago; the others have an index.
+    ended = ImportJob.objects.using(using).filter(finished_at__gte=since).exclude(sweep=ImportJob.Sweep.DONE)
+    for job_id, celery_task_id in ended.values_list("pk", "celery_task_id"):
+        if not parts.statuses.drop(str(job_id), celery_task_id):
+            return  # Redis is away, and would be waited for again and again
 
 
 def send_probe(name: str) -> None:

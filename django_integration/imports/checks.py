@@ -14,6 +14,7 @@ W011 Redis may drop keys                     W026 messages may be pickled
 W030 SQLite without IMMEDIATE                W027 the visibility timeout is short
 W031 SQLite with a short timeout             W028 a lost connection ends running chunks
 W032 a database without the locks            W029 workers fork
+                                             W033 children are killed before they are ready
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ TAG = "rowmill"
 _PING_SECONDS = 1.0
 #: Seconds; a scan or a merge of a huge file may take so long, and its message would be run a second time meanwhile.
 _LEAST_VISIBILITY_SECONDS = 300
+#: Seconds in which a project is imported also where other processes have the machine.
+_LEAST_START_SECONDS = 30.0
 #: Seconds that a writer should wait for another one's chunk.
 _LEAST_SQLITE_TIMEOUT_SECONDS = 20
 
@@ -222,6 +225,14 @@ def check_celery() -> Iterator[CheckMessage]:
             "W028",
             "A broker that is away for a moment ends the chunks in hand.",
             "worker_cancel_long_running_tasks_on_connection_loss = False",
+        )
+    alive_seconds = conf.worker_proc_alive_timeout or 0
+    if alive_seconds < _LEAST_START_SECONDS:
+        yield _celery(
+            "W033",
+            f"A new child of a worker that has not imported the project in {alive_seconds:g} s is killed: on a busy "
+            "machine that is every one, for ever.",
+            f"worker_proc_alive_timeout of at least {_LEAST_START_SECONDS:g}",
         )
     if conf.get("worker_pool_start_method", "fork") == "fork":
         yield _celery(

@@ -24,7 +24,8 @@ from django.db.models import Count, Exists, F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
-from django_integration.imports import result_records
+from django_integration.files.models import FileModel
+from django_integration.imports import result_records, turns
 from django_integration.imports.database_errors import as_ledger_error, ledger_errors, translated
 from django_integration.imports.models import ImportChunk, ImportJob
 from django_integration.imports.savepoints import RowSavepoints
@@ -34,7 +35,7 @@ from engine.failure_messages import sum_messages
 from engine.ledger import owner as owners
 from engine.ledger.protocol import ChunkWork
 from engine.ledger.records import Fate
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Part, Plan, Source
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Part, Plan, Source, Turn
 from engine.status import ChunkStatus, Phase, Status, check_transition
 
 _UNFINISHED = (ChunkStatus.PLANNED, ChunkStatus.SENT, ChunkStatus.LEASED)
@@ -137,6 +138,10 @@ class DjangoLedger:
     @ledger_errors
     def save_source(self, job_id: str, source: Source) -> None:
         self._job(job_id).update(source_size=source.size_bytes, source_etag=source.etag)
+        # The file of a retry is written by the job itself.
+        FileModel.objects.using(self._using).filter(
+            import_jobs__in=self._job(job_id).filter(retry_of__isnull=False), etag=""
+        ).update(size=source.size_bytes, etag=source.etag)
 
     @ledger_errors
     def request_cancel(self, job_id: str) -> bool:
@@ -185,6 +190,10 @@ class DjangoLedger:
             return found
 
     @ledger_errors
+    def next_turn(self, *, longest_waiting: bool = False) -> Turn | None:
+        return turns.next_turn(self._jobs, longest_waiting=longest_waiting)
+
+    @ledger_errors
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
         """See the protocol. A chunk that waits is claimed by one statement, and read under its new token."""
         takes_work = self._job(job_id).filter(
@@ -218,6 +227,15 @@ class DjangoLedger:
             self._set_fate(row, fate)
             row.save(using=self._using)
             return self._claim_of(row, token)
+
+    @ledger_errors
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        begun = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED), attempt__gt=0)
+        rows = begun.order_by("chunk_index").values_list("chunk_index", "status", "owner")
+        left = (
+            index for index, status, owner in rows if status == ChunkStatus.SENT or (owner and self._is_dead(owner))
+        )
+        return next(left, None)
 
     @ledger_errors
     def heartbeat(self, claim: Claim) -> bool:
@@ -275,18 +293,26 @@ class DjangoLedger:
     def take_back(self, job_id: str, *, lease_seconds: float, resend_after_seconds: float) -> list[int]:
         found: list[int] = []
         now = self._clock()
+
+        def is_due(row: ImportChunk) -> bool:
+            idle = now - _changed_at(row)
+            if row.status == ChunkStatus.LEASED:
+                return self._is_abandoned(row, idle=idle, lease_seconds=lease_seconds)
+            factor = min(2 ** max(0, row.sendings - 1), _MAX_RESEND_FACTOR)
+            return idle >= timedelta(seconds=resend_after_seconds * factor)
+
+        rows = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
+        # Only what is due is locked: a claim passes over a locked chunk, and its message would be lost.
+        due = [row.chunk_index for row in rows if is_due(row)]
+        if not due:
+            return found
         with transaction.atomic(using=self._using):
-            rows = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
-            for row in self._lock(rows):
+            for row in self._lock(rows.filter(chunk_index__in=due)):
+                if not is_due(row):
+                    continue
                 fate = self._fate(row)
                 if row.status == ChunkStatus.LEASED:
-                    if not self._is_abandoned(row, idle=now - _changed_at(row), lease_seconds=lease_seconds):
-                        continue
                     fate = fate.after_death()
-                else:
-                    factor = min(2 ** max(0, row.sendings - 1), _MAX_RESEND_FACTOR)
-                    if now - _changed_at(row) < timedelta(seconds=resend_after_seconds * factor):
-                        continue
                 row.status, row.token, row.owner = ChunkStatus.SENT, None, None
                 row.sendings += 1
                 self._set_fate(row, fate)
@@ -360,8 +386,10 @@ class DjangoLedger:
             failure_count=outcome.counts.failure_count,
             success_part=success and success.key,
             success_bytes=success and success.size_bytes,
+            success_crc32=success and success.crc32,
             failed_part=failed and failed.key,
             failed_bytes=failed and failed.size_bytes,
+            failed_crc32=failed and failed.crc32,
             messages=dict(outcome.messages),
         )
         if done != 1:
@@ -532,16 +560,17 @@ def _chunk(row: ImportChunk) -> Chunk:
         row_count=row.row_count,
         first_line_number=row.first_line_number,
         irregular=row.irregular,
+        crc32=row.crc32,
     )
 
 
 def _outcome(row: ImportChunk) -> ChunkOutcome:
-    def part(key: str | None, size_bytes: int | None) -> Part | None:
-        return None if key is None or size_bytes is None else Part(key=key, size_bytes=size_bytes)
+    def part(key: str | None, size_bytes: int | None, crc32: int | None) -> Part | None:
+        return None if key is None or size_bytes is None else Part(key=key, size_bytes=size_bytes, crc32=crc32)
 
     return ChunkOutcome(
         counts=Counts(success_count=row.success_count, failure_count=row.failure_count),
-        success_part=part(row.success_part, row.success_bytes),
-        failed_part=part(row.failed_part, row.failed_bytes),
+        success_part=part(row.success_part, row.success_bytes, row.success_crc32),
+        failed_part=part(row.failed_part, row.failed_bytes, row.failed_crc32),
         messages=row.messages,
     )

@@ -43,7 +43,7 @@ class LocalRun:
         settings, config = import_settings(), engine_config()
         self._ledger = DjangoLedger()
         self._on_progress = on_progress
-        self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._orders: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._job: Job | None = None
         self._next_report = 0.0
         counters = _ReportingProgress(self._report)

@@ -1,22 +1,32 @@
-"""What the database knows of imports, as Prometheus metrics, gathered when they are asked for.
+"""What the database and Redis know of imports, as Prometheus metrics, gathered when they are asked for.
 
-One answer speaks for all workers: they write what they did into the database, so nothing has to be
-scraped from them, and a chunk costs nothing more than before.
+One answer speaks for all workers: they write what they did into the database, and add up in Redis how long it took, so
+that nothing has to be scraped from them and no port of theirs be open.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, Q, QuerySet, Sum
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 
 from django_integration.conf import import_settings
+from django_integration.imports import bridge
 from django_integration.imports.models import ImportChunk, ImportJob
+from engine.errors import ServiceUnavailableError
 
+_REDIS_TEXT = "Whether Redis answers, which keeps durations of steps and live counters."
 _RUNNING = (ImportJob.Status.QUEUED, ImportJob.Status.RUNNING)
 
 
@@ -68,8 +78,28 @@ def _unfinished_chunks(now: datetime, jobs: QuerySet[ImportJob]) -> Iterator[Met
     yield GaugeMetricFamily("rowmill_queue_age_seconds", text, value=max(0.0, *ages) if ages else 0.0)
 
 
+class StepCollector:
+    """A Prometheus collector over what all workers have added up in Redis."""
+
+    def collect(self) -> Iterator[Metric]:
+        """One look; without Redis only that it is away."""
+        try:
+            times = bridge.process_parts().step_times.read()
+        except ServiceUnavailableError:
+            yield GaugeMetricFamily("rowmill_redis_up", _REDIS_TEXT, value=0)
+            return
+        yield GaugeMetricFamily("rowmill_redis_up", _REDIS_TEXT, value=1)
+        text = "How long plans, attempts at chunks, and merges took, by what became of them."
+        found = HistogramMetricFamily("rowmill_step_duration_seconds", text, labels=["step", "outcome"])
+        for labels, each in times.items():
+            buckets = [("+Inf" if math.isinf(bound) else str(bound), count) for bound, count in each.buckets]
+            found.add_metric(labels, buckets=buckets, sum_value=each.sum_seconds)
+        yield found
+
+
 def exposition() -> bytes:
     """The metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(ImportCollector())
+    registry.register(StepCollector())
     return generate_latest(registry)

@@ -154,6 +154,7 @@ class ImportChunk(models.Model):
     row_count = models.IntegerField()
     first_line_number = models.BigIntegerField()
     irregular = models.BooleanField(default=False)
+    crc32 = models.BigIntegerField(null=True, blank=True)
 
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.PLANNED)
     attempt = models.IntegerField(default=0)
@@ -169,8 +170,10 @@ class ImportChunk(models.Model):
     failure_count = models.IntegerField(default=0)
     success_part = models.CharField(max_length=500, null=True, blank=True)
     success_bytes = models.BigIntegerField(null=True, blank=True)
+    success_crc32 = models.BigIntegerField(null=True, blank=True)
     failed_part = models.CharField(max_length=500, null=True, blank=True)
     failed_bytes = models.BigIntegerField(null=True, blank=True)
+    failed_crc32 = models.BigIntegerField(null=True, blank=True)
     messages = models.JSONField(default=dict, blank=True)
 
     class Meta:

@@ -11,19 +11,20 @@ from django.utils.translation import gettext as _
 
 from django_integration.conf import file_settings, import_settings
 from django_integration.files.models import FileModel
-from django_integration.files.storage import engine_config, file_storage
-from django_integration.imports import bridge, services
+from django_integration.files.storage import engine_config
+from django_integration.imports import bridge, quotas
 from django_integration.imports.models import ImportJob
+from django_integration.imports.refusals import JobStateError
 from django_integration.imports.result_records import engine_job
-from engine.coordinator import retry_name, retry_options, write_refused_rows
+from engine.coordinator import check_refused_rows, retry_name, retry_options
 from engine.errors import ObjectMissingError, StatusTransitionError
 
 
 def retry(job: ImportJob) -> ImportJob:
     """Start an import of the refused rows, with the same handler and options, for the same user.
 
-    They are copied, without the column that says why, into a file of their own; that takes as long as they
-    are many. While a retry of the job has not ended, a repeat gives that one.
+    The new job begins by copying them, without the column that says why, into a file of their own, so that this is
+    soon done however many they are. While a retry of the job has not ended, a repeat gives that one.
 
     Raises:
         JobStateError: the job has not ended, refused no row, or its failed rows are not there any more.
@@ -36,7 +37,7 @@ def retry(job: ImportJob) -> ImportJob:
         earlier = job.retries.filter(status__in=(ImportJob.Status.QUEUED, ImportJob.Status.RUNNING)).first()
         if earlier is not None:
             return earlier
-        services.check_running_jobs(job.created_by_id)
+        quotas.check_running_jobs(job.created_by_id)
         file = _file_of_refused_rows(job)
         data = engine_job(job, now=timezone.now())
         made = ImportJob.objects.using(using).create(
@@ -47,8 +48,6 @@ def retry(job: ImportJob) -> ImportJob:
             handler_path=job.handler_path,
             handler_mode=job.handler_mode,
             options=retry_options(data),
-            source_size=file.size or 0,
-            source_etag=file.etag,
             retry_of=job,
         )
         transaction.on_commit(partial(bridge.send_plan, str(made.id), made.celery_task_id), using=using)
@@ -56,17 +55,14 @@ def retry(job: ImportJob) -> ImportJob:
 
 
 def _file_of_refused_rows(job: ImportJob) -> FileModel:
-    storage, prefix = file_storage(), file_settings().upload_prefix
-    key = f"{prefix}{job.file.purpose}/{uuid.uuid4()}.csv"
+    """The record of the file; the job writes the file itself, and notes its size and ETag."""
     try:
-        write_refused_rows(
-            engine_job(job, now=timezone.now()), bridge.process_parts().ledger, engine_config(), storage, key
-        )
+        check_refused_rows(engine_job(job, now=timezone.now()), bridge.process_parts().ledger, engine_config())
     except StatusTransitionError as error:
-        raise services.JobStateError(_("The import has not ended, or has refused no row.")) from error
+        raise JobStateError(_("The import has not ended, or has refused no row.")) from error
     except ObjectMissingError as error:
-        raise services.JobStateError(_("The failed rows of the import are not there any more.")) from error
-    stored = storage.stat(key)
+        raise JobStateError(_("The failed rows of the import are not there any more.")) from error
+    key = f"{file_settings().upload_prefix}{job.file.purpose}/{uuid.uuid4()}.csv"
     return FileModel.objects.create(
         purpose=job.file.purpose,
         file_name=retry_name(job.file.file_name)[-255:],
@@ -74,7 +70,5 @@ def _file_of_refused_rows(job: ImportJob) -> FileModel:
         is_confirmed=True,
         confirmed_at=timezone.now(),
         uploaded_by_id=job.created_by_id,
-        size=stored.size_bytes,
-        etag=stored.etag,
         content_type="text/csv; charset=utf-8",
     )

@@ -20,7 +20,8 @@ from engine.progress import ProgressSnapshot, RedisProgress
 
 logger = logging.getLogger(__name__)
 
-#: Life of a note, in seconds: the longest that an end goes unseen whose worker could not reach Redis, or died there.
+#: Life of a note, in seconds: the longest that an end goes unseen whose worker could not reach Redis. That of a worker
+#: which died before it could say so is seen by the next look of the recovery loop.
 TTL_SECONDS = 30
 #: Seconds for which a Redis that did not answer is not asked again: every try takes its time.
 PAUSE_SECONDS = 5.0
@@ -76,12 +77,14 @@ class RunningStatuses:
             self._paused_until = self._clock() + PAUSE_SECONDS
             logger.warning("status is not kept", extra={"job_id": job_id})
 
-    def drop(self, job_id: str, celery_task_id: str) -> None:
-        """Forget it, at the job's end. When Redis is away it goes by itself, in `TTL_SECONDS`."""
+    def drop(self, job_id: str, celery_task_id: str) -> bool:
+        """Forget it, at the job's end. False when Redis is away: then it goes by itself, in `TTL_SECONDS`."""
         try:
             self._progress.drop_note(_names(job_id, celery_task_id), shut_seconds=SHUT_SECONDS)
         except ServiceUnavailableError:
             logger.warning("status may be out of date", extra={"job_id": job_id})
+            return False
+        return True
 
 
 def _names(*ids: str) -> list[str]:

@@ -7,23 +7,21 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import IntegrityError, connections, transaction
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
-from django_integration.imports import bridge, option_messages
+from django_integration.imports import bridge, option_messages, quotas
 from django_integration.imports.models import ImportJob
+from django_integration.imports.refusals import IdempotencyConflictError, JobStateError, RequestRefusedError
 from engine.errors import OptionError, StatusTransitionError
 from engine.handlers import HandlerMode
 from engine.model import Counts
@@ -35,26 +33,6 @@ User = AbstractBaseUser | AnonymousUser
 MANAGE_PERMISSION = "rowmill_imports.manage_importjobs"
 #: Rows of a chunk where the database is SQLite: its one writer should not keep others waiting for long.
 _SQLITE_CHUNK_SIZE = 2_000
-
-
-class RequestRefusedError(Exception):
-    """A request that cannot be met, with the field that is to blame."""
-
-    def __init__(self, field: str, message: str, *, code: str = "invalid", option: str | None = None) -> None:
-        super().__init__(message)
-        self.field = field
-        self.message = message
-        self.code = code
-        self.option = option
-        """The import option within `options`, where it is one."""
-
-
-class JobStateError(Exception):
-    """The job has ended, in a way that does not allow what was asked for."""
-
-
-class IdempotencyConflictError(Exception):
-    """The same Idempotency-Key came with another request before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +74,6 @@ def start(request: StartRequest, *, send: Callable[[str, str], None] | None = No
     earlier = _earlier(request, digest)
     if earlier is not None:
         return earlier, False
-    _check_quotas(request.user, file)
     job = ImportJob(
         id=uuid.uuid4(),
         file=file,
@@ -110,17 +87,25 @@ def start(request: StartRequest, *, send: Callable[[str, str], None] | None = No
         idempotency_key=request.idempotency_key,
         request_digest=digest,
     )
-    try:
-        with transaction.atomic(using=import_settings().database):
-            job.save(using=import_settings().database, force_insert=True)
-    except IntegrityError:
-        # Another request with the same key was quicker.
+    using = import_settings().database
+    with transaction.atomic(using=using):
+        quotas.lock(request.user.pk)
+        # While this waited, a repeat of the request may have made the job.
         earlier = _earlier(request, digest)
-        if earlier is None:
-            raise
-        return earlier, False
+        if earlier is not None:
+            return earlier, False
+        quotas.check(request.user.pk, file)
+        try:
+            with transaction.atomic(using=using):
+                job.save(using=using, force_insert=True)
+        except IntegrityError:
+            # Another request with the same key was quicker.
+            earlier = _earlier(request, digest)
+            if earlier is None:
+                raise
+            return earlier, False
     first_message = partial(send or bridge.send_plan, str(job.id), job.celery_task_id)
-    transaction.on_commit(first_message, using=import_settings().database)
+    transaction.on_commit(first_message, using=using)
     return job, True
 
 
@@ -171,11 +156,11 @@ def resume(job: ImportJob) -> ImportJob:
         RequestRefusedError: the user of a failed job has as many running ones as are allowed.
     """
     using = import_settings().database
-    if job.status == ImportJob.Status.FAILED:
-        check_running_jobs(job.created_by_id)
     with transaction.atomic(using=using):
         # Locked, so that no sweep of its parts begins meanwhile.
         locked = ImportJob.objects.using(using).select_for_update(of=("self",)).get(pk=job.pk)
+        if locked.status == ImportJob.Status.FAILED:
+            quotas.check_running_jobs(locked.created_by_id)
         if locked.status == ImportJob.Status.FAILED and locked.sweep:
             raise JobStateError(_("The import failed too long ago; what it had done is not there any more."))
         try:
@@ -298,49 +283,6 @@ def _allowed_handler(request: StartRequest, options: ImportOptions) -> str:
     raise RequestRefusedError(
         "options", _("handler_path does not name a handler that may be used here."), option="handler_path"
     )
-
-
-def check_running_jobs(user_id: Any) -> None:
-    """Let a further job of the user pass. Raises RequestRefusedError where as many run as are allowed."""
-    running = import_settings().max_running_jobs_per_user
-    if running is not None:
-        mine = ImportJob.objects.filter(created_by_id=user_id)
-        unfinished = mine.filter(status__in=(ImportJob.Status.QUEUED, ImportJob.Status.RUNNING)).count()
-        if unfinished >= running:
-            raise RequestRefusedError(
-                "non_field_errors",
-                ngettext(
-                    "You have %(count)d import that has not ended; wait for it, or cancel it.",
-                    "You have %(count)d imports that have not ended; wait for one, or cancel one.",
-                    unfinished,
-                )
-                % {"count": unfinished},
-                code="quota_jobs",
-            )
-
-
-def _check_quotas(user: User, file: FileModel) -> None:
-    settings = import_settings()
-    size = file.size or 0
-    mine = ImportJob.objects.filter(created_by_id=user.pk)
-    check_running_jobs(user.pk)
-    if settings.max_file_bytes_per_job is not None and size > settings.max_file_bytes_per_job:
-        raise RequestRefusedError(
-            "file_id",
-            _("File %(id)s has %(size)s bytes; an import takes %(limit)s at most.")
-            % {"id": file.pk, "size": size, "limit": settings.max_file_bytes_per_job},
-            code="quota_bytes",
-        )
-    if settings.max_bytes_per_user_per_day is not None:
-        since = timezone.now() - timedelta(days=1)
-        used = mine.filter(created_at__gte=since).aggregate(bytes=Sum("source_size"))["bytes"] or 0
-        if used + size > settings.max_bytes_per_user_per_day:
-            raise RequestRefusedError(
-                "file_id",
-                _("Your imports of the last 24 hours have %(used)s bytes of %(limit)s; this one has %(size)s.")
-                % {"used": used, "size": size, "limit": settings.max_bytes_per_user_per_day},
-                code="quota_bytes_per_day",
-            )
 
 
 def _digest(request: StartRequest, options: ImportOptions, handler_path: str) -> str:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -21,7 +22,7 @@ from django_integration.files.storage import RowmillError, engine_config, file_s
 from django_integration.imports.ledger import DjangoLedger
 from django_integration.imports.models import ImportJob
 from django_integration.imports.result_records import engine_job
-from engine.coordinator import workspace_keys
+from engine.coordinator import WORKSPACE, workspace_keys
 from engine.storage import open_storage
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class Swept:
 
     parts: int = 0
     """Parts and staged copies of ended jobs."""
+    unknown_parts: int = 0
+    """Parts and staged copies of jobs that the database does not hold, a day after they were written."""
     result_files: int = 0
     """Result files past IMPORT_RESULT_RETENTION_DAYS."""
     unconfirmed_files: int = 0
@@ -54,6 +57,7 @@ def sweep(*, dry_run: bool = False) -> Swept:
     swept = Swept(
         result_files=_sweep_results(dry_run=dry_run),
         parts=_sweep_parts(dry_run=dry_run),
+        unknown_parts=_sweep_unknown(dry_run=dry_run),
         unconfirmed_files=_sweep_unconfirmed(dry_run=dry_run),
         unfinished_uploads=_sweep_unfinished(dry_run=dry_run),
     )
@@ -96,6 +100,30 @@ def _fence(job: ImportJob) -> bool:
         return True
     still = _jobs().filter(pk=job.pk, status=ImportJob.Status.FAILED)
     return bool(still.filter(sweep="").update(sweep=ImportJob.Sweep.BEGUN)) or still.exclude(sweep="").exists()
+
+
+def _sweep_unknown(*, dry_run: bool) -> int:
+    """Workspaces of jobs whose rows were deleted. What a running job has written is younger, and its row is there."""
+    prefix, before = import_settings().s3_prefix, timezone.now() - timedelta(seconds=_UNFINISHED_SECONDS)
+    found: dict[UUID, list[str]] = {}
+    try:
+        for info in file_storage().list(prefix):
+            name, _, rest = info.key.removeprefix(prefix).partition("/")
+            is_old = info.written_at is not None and info.written_at < before
+            if is_old and rest.startswith(f"{WORKSPACE}/") and (job_id := _uuid(name)) is not None:
+                found.setdefault(job_id, []).append(info.key)
+        # Asked after the listing: a job that is written meanwhile is none of these.
+        ids = list(found)
+        for start in range(0, len(ids), 500):
+            for known in _jobs().filter(pk__in=ids[start : start + 500]).values_list("pk", flat=True):
+                del found[known]
+        keys = [key for each in found.values() for key in each]
+        if not dry_run:
+            file_storage().delete(keys)
+    except RowmillError as error:
+        logger.warning("parts of unknown jobs not swept", extra={"prefix": prefix, "error_code": error.code})
+        return 0
+    return len(keys)
 
 
 def _sweep_results(*, dry_run: bool) -> int:
@@ -164,6 +192,13 @@ def _jobs() -> QuerySet[ImportJob]:
 
 def _ended() -> Q:
     return ~Q(status__in=(ImportJob.Status.QUEUED, ImportJob.Status.RUNNING))
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _before(days: float) -> datetime:

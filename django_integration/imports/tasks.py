@@ -6,25 +6,28 @@ harmless and a lost one is sent again by the recovery loop that starts with ever
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import shared_task
 
 from django_integration.conf import import_settings
 from django_integration.imports import bridge, health, sweeping
+from engine.runtime.fair_steps import is_repeated
 from engine.runtime.recovery_loop import install_in_workers
 
 _OPTIONS = {"ignore_result": True, "acks_late": True, "reject_on_worker_lost": True}
 
 
-@shared_task(name=bridge.PLAN_TASK, **_OPTIONS)
-def plan(job_id: str) -> None:
-    """Scan a job's source and send its first chunks. A copy does nothing; after a crash it starts over."""
-    bridge.process_parts().steps.plan(job_id)
+@shared_task(name=bridge.PLAN_TASK, bind=True, **_OPTIONS)
+def plan(self: Any, job_id: str) -> None:
+    """Scan a job's source and send its first chunks, or do what is due before. After a crash it starts over."""
+    bridge.process_parts().fair_steps.plan(job_id, is_repeated=is_repeated(self))
 
 
-@shared_task(name=bridge.CHUNK_TASK, **_OPTIONS)
-def chunk(job_id: str, chunk_index: int) -> None:
-    """Run one chunk, then send the next of its job. A copy does nothing."""
-    bridge.process_parts().steps.chunk(job_id, chunk_index)
+@shared_task(name=bridge.CHUNK_TASK, bind=True, **_OPTIONS)
+def chunk(self: Any, job_id: str, chunk_index: int) -> None:
+    """Run one chunk, or what is due before it, then send the next of its job. A copy does no harm."""
+    bridge.process_parts().fair_steps.chunk(job_id, chunk_index, is_repeated=is_repeated(self))
 
 
 @shared_task(name=bridge.FINISH_TASK, **_OPTIONS)

@@ -16,6 +16,7 @@ from engine.errors import InconsistentJobError
 from engine.handlers import BatchAdapter, RowAdapter, RowFailure, frame_columns, is_atomic, use_one_polars_thread
 from engine.ledger import ChunkWork, Ledger
 from engine.model import ChunkOutcome, Claim
+from engine.native import RowTexts
 from engine.progress import ProgressStore, Ticker
 from engine.readers import BrokenRow, Row, RowSlice, TextFrame, sliced
 from engine.results import PartKeys, PartWriter
@@ -201,13 +202,19 @@ class Attempt:
         self, adapter: RowAdapter | BatchAdapter, first_row_index: int, piece: RowSlice, writer: OutcomeWriter
     ) -> None:
         """Run some rows and write their lines. Records are formed before the handler, which may change the rows."""
-        has_blank = not all(piece.rows)
         records = writer.records(piece)
-        writer.add_rows(records, self._outcomes(adapter, first_row_index, piece.rows), has_blank=has_blank)
+        # Rows that come with their texts are not looked at: none is broken, and the loop that writes knows the blank.
+        is_known = isinstance(records, RowTexts)
+        has_blank = not is_known and not all(piece.rows)
+        has_broken = not is_known and BrokenRow in set(map(type, piece.rows))
+        outcomes = self._outcomes(adapter, first_row_index, piece.rows, has_broken=has_broken)
+        writer.add_rows(records, outcomes, has_blank=has_blank)
 
-    def _outcomes(self, adapter: RowAdapter | BatchAdapter, first_row_index: int, batch: list[Row]) -> list[Any]:
+    def _outcomes(
+        self, adapter: RowAdapter | BatchAdapter, first_row_index: int, batch: list[Row], *, has_broken: bool
+    ) -> list[Any]:
         """One outcome per row: rows that are broken, or that kill their process, do not reach the handler."""
-        if not self._guilty and BrokenRow not in set(map(type, batch)):
+        if not self._guilty and not has_broken:
             return adapter.run(first_row_index, batch)  # type: ignore[arg-type]
         outcomes: list[Any] = []
         waiting: list[list[str]] = []

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any
 from engine.failure_messages import FailureMessages
 from engine.handlers import RowFailure
 from engine.model import ChunkOutcome, Counts
+from engine.native import RowTexts
 from engine.readers import BrokenRow, RowSlice, TextFrame
 from engine.results import (
     PartWriter,
     accepted_lines,
+    accepted_lines_of_texts,
     escape_row,
     extra_lines,
     format_record,
     frame_lines,
     frame_records,
     quote_cell,
+    refused_lines_of_texts,
     result_json,
     success_lines,
+    success_lines_of_texts,
 )
 
 if TYPE_CHECKING:
@@ -61,15 +65,20 @@ class OutcomeWriter:
             messages=self._messages.counts(),
         )
 
-    def records(self, piece: RowSlice) -> list[str]:
-        """What each row's line begins with, up to the comma of the extra cell; with it where a row has no cells.
+    def records(self, piece: RowSlice) -> RowTexts | list[str]:
+        """What the rows' lines begin with. To be asked for before the handler, which may change the rows.
 
-        To be asked for before the handler, which may change the rows.
+        Returns:
+            The rows' texts; as a list they go up to the comma of the extra cell, with it where a row has no cells.
         """
         if not self._has_files:
             return []
         rows: list[list[str]] = piece.rows  # type: ignore[assignment]
-        if piece.records is not None and not self._escapes:
+        if isinstance(piece.records, RowTexts):
+            if not self._escapes:
+                return piece.records
+            piece = RowSlice(piece.rows)
+        if isinstance(piece.records, list) and not self._escapes:
             records = piece.records
             for position in piece.odd:
                 records[position] = format_record(rows[position])
@@ -83,7 +92,7 @@ class OutcomeWriter:
             return records
         return [record + "," if row else "" for record, row in zip(records, rows, strict=True)]
 
-    def add_rows(self, records: list[str], outcomes: list[Any], *, has_blank: bool) -> None:
+    def add_rows(self, records: RowTexts | list[str], outcomes: list[Any], *, has_blank: bool) -> None:
         """Take rows with their outcomes; both lists are used up.
 
         Args:
@@ -97,11 +106,17 @@ class OutcomeWriter:
         self._messages.add(messages)
         if not self._has_files:
             return
-        refused_records = [records[position] for position in refused]
         if self._escapes:
             messages = escape_row(messages)
         for position in reversed(refused):
-            del records[position], outcomes[position]
+            del outcomes[position]
+        if isinstance(records, RowTexts):
+            self._success.add_bytes(success_lines_of_texts(records, refused, outcomes))
+            self._failed.add_bytes(refused_lines_of_texts(records, refused, messages))
+            return
+        refused_records = [records[position] for position in refused]
+        for position in reversed(refused):
+            del records[position]
         if not has_blank:
             self._success.add_text(success_lines(records, outcomes))
             self._failed.add_text(extra_lines(refused_records, messages))
@@ -132,8 +147,12 @@ class OutcomeWriter:
         self._messages.add_counts(messages.to_frame("m").group_by("m", maintain_order=True).len().iter_rows())
         if not self._has_files:
             return
-        known = chunk.records
+        known, is_accepted = chunk.records, outcome.errors.is_null()
+        if isinstance(known, RowTexts):
+            texts, refused = known.between(begin, end), (~is_accepted).arg_true().to_list()
+            self._success.add_bytes(accepted_lines_of_texts(texts, outcome.results, is_accepted))
+            self._failed.add_bytes(refused_lines_of_texts(texts, refused, outcome.errors.drop_nulls().to_list()))
+            return
         records = known[begin:end] if known is not None else frame_records(chunk.frame[begin:end])
-        is_accepted = outcome.errors.is_null()
         self._success.add_bytes(accepted_lines(records, outcome.results, is_accepted))
         self._failed.add_bytes(frame_lines(records.filter(~is_accepted), messages))

@@ -9,12 +9,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, MappingProxyType
 
+from engine.cli.again_command import resume_job, retry_job
 from engine.cli.arguments import make_parser
 from engine.cli.console import flush_streams, prepare_streams, tell
 from engine.cli.failure import tell_defect, tell_failure
 from engine.cli.logs import configure_logging
-from engine.cli.query_commands import cancel_job, inspect_source, pause_job, resume_job, show_status
-from engine.cli.retry_command import retry_job
+from engine.cli.query_commands import cancel_job, inspect_source, pause_job, show_status
 from engine.cli.run_command import run_source
 from engine.errors import InterruptedJobError, RowmillError
 

@@ -1,34 +1,31 @@
-"""`rowmill inspect`, `status`, `pause`, `resume` and `cancel`."""
+"""`rowmill inspect`, `status`, `pause` and `cancel`."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from rich.cells import cell_len, set_cell_size
-
 from engine import runs
-from engine.cli import arguments as flags
-from engine.cli.console import visible, write, write_json
+from engine.cli import flags
+from engine.cli.console import write, write_json
+from engine.cli.given_options import import_options
+from engine.cli.inspection_text import inspection_text
 from engine.cli.summary import summary
 from engine.config import EngineConfig
 from engine.errors import EXIT_SUCCEEDED
-from engine.inspection import Inspection, inspect
-from engine.model import Detection
+from engine.inspection import inspect
 from engine.report import JobReport
 from engine.status import Status
 
-#: Characters of a cell that are shown.
-_MAX_CELL_WIDTH = 30
 #: Characters of a line where the width of the terminal is unknown.
 _DEFAULT_WIDTH = 100
 
 
 def inspect_source(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
     """Print what a source is; returns the exit code."""
-    options = flags.import_options(arguments, flags.READING_FLAGS)
+    options = import_options(arguments, flags.READING_FLAGS)
     config = EngineConfig.from_env(s3_endpoint_url=arguments.s3_endpoint_url)
     inspection = inspect(arguments.source, config=config, options=options)
     if arguments.json:
@@ -40,118 +37,38 @@ def inspect_source(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
 
 def show_status(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
     """Print how far a job is; returns the exit code, which is not the job's."""
-    output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
-    _write_report(runs.status(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger), arguments)
-    return EXIT_SUCCEEDED
+    return _tell(runs.status, arguments)
 
 
 def cancel_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
     """Ask for a job's end and print how it is; returns the exit code."""
-    output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
-    report = runs.cancel(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
-    if not arguments.json:
-        write(_cancel_text(report))
-    _write_report(report, arguments)
-    return EXIT_SUCCEEDED
+    return _tell(runs.cancel, arguments, _cancel_text)
 
 
 def pause_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
     """Have no further chunk begin and print how the job is; returns the exit code."""
+    return _tell(runs.pause, arguments, lambda report: f"Job {report.job.job_id} pauses after the chunks in hand.")
+
+
+def _tell(
+    act: Callable[..., JobReport],
+    arguments: argparse.Namespace,
+    say: Callable[[JobReport], str] | None = None,
+) -> int:
+    """Do something with the job that is meant, and print how it is then.
+
+    Args:
+        say: what people are told before.
+    """
     output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
-    report = runs.pause(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
-    if not arguments.json:
-        write(f"Job {report.job.job_id} pauses after the chunks in hand.")
-    _write_report(report, arguments)
+    report = act(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
+    if arguments.json:
+        write_json(report.to_dict())
+        return EXIT_SUCCEEDED
+    if say is not None:
+        write(say(report))
+    write(summary(report))
     return EXIT_SUCCEEDED
-
-
-def resume_job(arguments: argparse.Namespace, _words: Sequence[str]) -> int:
-    """Let a paused job go on and print how it is; returns the exit code."""
-    output_dir = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
-    report = runs.resume(arguments.job_id, output_dir=output_dir, ledger=arguments.ledger)
-    if not arguments.json:
-        write(f"Job {report.job.job_id} may go on.")
-    _write_report(report, arguments)
-    return EXIT_SUCCEEDED
-
-
-def inspection_text(inspection: Inspection, *, width: int) -> str:
-    """Facts, then the header and the first rows in columns, cut to `width` characters."""
-    mark = " with byte order mark" if inspection.has_byte_order_mark else ""
-    found = inspection.detection
-    blanks = {"never": "", "quoted": ", blanks before quotes left out", "always": ", blanks before cells left out"}
-    facts = [
-        ("source", f"{visible(inspection.source)}, {inspection.size_bytes:,} bytes"),
-        *(
-            _workbook_facts(inspection)
-            if "sheet" in inspection.details
-            else [
-                ("encoding", f"{inspection.encoding}{mark}{_certainty(found, 'encoding')}"),
-                (
-                    "delimiter",
-                    f"{inspection.delimiter!r}{blanks[inspection.skip_initial_space]}{_certainty(found, 'delimiter')}",
-                ),
-                ("quote", _character(inspection.quote_char) + _certainty(found, "quote_char")),
-                ("escape", _character(inspection.escape_char) + _certainty(found, "escape_char")),
-                ("line ends", found.line_end or "none"),
-                ("decimal", _character(found.decimal) + _certainty(found, "decimal")),
-                ("left out", f"{len(found.preamble):,} lines above the header{_certainty(found, 'skip_rows')}"),
-                ("columns", f"{inspection.column_count:,}, in {inspection.confidence:.0%} of the sampled records"),
-            ]
-        ),
-        ("rows", f"{inspection.total_rows:,} in {inspection.chunk_count:,} chunks"),
-    ]
-    if inspection.added_column:
-        facts.append(("left out", f"the last column, {inspection.added_column}: this is a result file"))
-    facts += [("left out", visible(line)) for line in found.preamble]
-    facts += [("advice", text) for text in found.advice]
-    lines = [_fit(f"{name:<9}  {text}", width) if name == "left out" else f"{name:<9}  {text}" for name, text in facts]
-    header = [inspection.header] if inspection.header else []
-    lines += ["", *_table([*header, *inspection.rows], has_header=bool(header), width=width)]
-    return "\n".join(lines).rstrip("\n")
-
-
-def _workbook_facts(inspection: Inspection) -> list[tuple[str, str]]:
-    found = inspection.details
-    begins = ("header", "header_row") if "header_row" in found else ("data from", "first_row")
-    return [
-        ("workbook", str(found["kind"])),
-        ("sheet", visible(str(found["sheet"]))),
-        *([("sheets", visible(str(found["sheets"])))] if "sheets" in found else []),
-        (begins[0], f"row {found[begins[1]]:,}"),
-        ("columns", f"{inspection.column_count:,}"),
-    ]
-
-
-def _character(character: str | None) -> str:
-    return "none" if character is None else repr(character)
-
-
-def _certainty(found: Detection, name: str) -> str:
-    """How sure it is, where that was found by looking."""
-    confidence = found.confidence.get(name)
-    return "" if confidence is None else f" ({confidence:.0%} sure)"
-
-
-def _table(rows: list[list[str]], *, has_header: bool, width: int) -> list[str]:
-    """Aligned lines; what does not fit is left out behind an ellipsis."""
-    # What lies beyond the width is never shown, so that a row of a million cells costs no more than others.
-    shown = [[_cut(visible(cell[: _MAX_CELL_WIDTH + 1])) for cell in row[: width // 2 + 1]] for row in rows]
-    columns = max((len(row) for row in shown), default=0)
-    widths = [max((cell_len(row[c]) for row in shown if c < len(row)), default=0) for c in range(columns)]
-    lines = [_fit("  ".join(set_cell_size(cell, widths[c]) for c, cell in enumerate(row)), width) for row in shown]
-    if has_header:
-        lines.insert(1, _fit("  ".join("-" * w for w in widths), width))
-    return lines
-
-
-def _cut(cell: str) -> str:
-    return cell if cell_len(cell) <= _MAX_CELL_WIDTH else set_cell_size(cell, _MAX_CELL_WIDTH - 1) + "…"
-
-
-def _fit(line: str, width: int) -> str:
-    line = line.rstrip()
-    return line if cell_len(line) <= width else set_cell_size(line, width - 1) + "…"
 
 
 def _cancel_text(report: JobReport) -> str:
@@ -161,10 +78,3 @@ def _cancel_text(report: JobReport) -> str:
     if status.is_final:
         return f"Job {job_id} had {status} before; there is nothing left to cancel."
     return f"Job {job_id} will end after the batches in hand; what is done gets its result files."
-
-
-def _write_report(report: JobReport, arguments: argparse.Namespace) -> None:
-    if arguments.json:
-        write_json(report.to_dict())
-    else:
-        write(summary(report))

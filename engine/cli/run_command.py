@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from engine import runs
-from engine.cli import arguments as flags
+from engine.cli import flags
 from engine.cli.console import write, write_json
 from engine.cli.failure import is_worth_resuming, tell_failure
+from engine.cli.given_options import import_options, workers_in
 from engine.cli.progress_display import make_display
 from engine.cli.summary import summary
 from engine.config import EngineConfig
@@ -25,6 +26,7 @@ from engine.errors import (
     InterruptedJobError,
     RowmillError,
 )
+from engine.native import loops
 from engine.report import JobReport
 from engine.runtime.local_fork import ForkedProcess, can_fork, fork_workers
 from engine.status import Status
@@ -59,8 +61,9 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     forked = _fork_workers(given)
     watch = _Watch()
     display = make_display()
-    # The scan's numpy, before a file of that name beside the handler could be taken for it.
-    import_module("engine.readers.scan")
+    if loops is None:
+        # The scan needs it then; before a file of that name beside the handler could be taken for it.
+        import_module("numpy")
     # A handler's module stands beside whoever calls, not beside this program.
     sys.path.insert(0, os.getcwd())
     if not arguments.resume:
@@ -116,9 +119,9 @@ class _Given:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.handler: str | None = arguments.handler
         self.batch_handler: str | None = arguments.batch_handler
-        self.options = flags.import_options(arguments, (*flags.READING_FLAGS, *flags.RUNNING_FLAGS))
+        self.options = import_options(arguments, (*flags.READING_FLAGS, *flags.RUNNING_FLAGS))
         self.executor: str = flags.EXECUTOR.value_in(arguments) or "local"
-        self.workers = flags.workers_in(arguments)
+        self.workers = workers_in(arguments)
         self.output_dir: str = flags.OUTPUT_DIR.value_in(arguments) or runs.DEFAULT_OUTPUT_DIR
         self.ledger: str | None = arguments.ledger
         self.config = EngineConfig.from_env(redis_url=arguments.redis_url, s3_endpoint_url=arguments.s3_endpoint_url)

@@ -6,7 +6,7 @@ compare-and-set in the ledger or repeats harmlessly. Who runs the chunks is the 
 
 from engine.coordinator.coordinator import WORKSPACE, Coordinator
 from engine.coordinator.protocols import Executor, JobListener
-from engine.coordinator.refused_rows import retry_name, retry_options, write_refused_rows
+from engine.coordinator.refused_rows import check_refused_rows, retry_name, retry_options, write_refused_rows
 from engine.coordinator.result_files import workspace_keys
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Coordinator",
     "Executor",
     "JobListener",
+    "check_refused_rows",
     "retry_name",
     "retry_options",
     "workspace_keys",

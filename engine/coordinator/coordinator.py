@@ -162,10 +162,10 @@ class Coordinator:
         *,
         on_chunks: Callable[[], None] = lambda: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> None:
+    ) -> bool:
         """See `Planning.plan`."""
         with span("rowmill.plan", job_id=job_id):
-            self._planning.plan(job_id, on_chunks=on_chunks, should_stop=should_stop)
+            return self._planning.plan(job_id, on_chunks=on_chunks, should_stop=should_stop)
 
     def chunks_to_send(self, job_id: str, *, window: int | None = None) -> list[int]:
         """Take the chunks that may be sent now; each is given to one caller only."""
@@ -191,6 +191,14 @@ class Coordinator:
         found = self._desk.ledger.send_chunks(job.job_id, window=window or self._desk.config.window)
         failpoints.hit("chunks.marked_sent")
         return found
+
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        """See `Ledger.abandoned_chunk`."""
+        return self._desk.ledger.abandoned_chunk(job_id)
+
+    def rows_of(self, job_id: str) -> int:
+        """How many rows a planned job has; 0 where its scan came to no end."""
+        return self._desk.ledger.job(job_id).total_rows or 0
 
     def is_ready_to_finish(self, job_id: str) -> bool:
         """See `Finishing.is_ready_to_finish`."""

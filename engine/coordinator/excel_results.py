@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from engine import failpoints
 from engine.config import EngineConfig
 from engine.coordinator.parts import parts_folder, parts_of_job, result_header_cells, result_key
 from engine.coordinator.protocols import Executor
@@ -101,6 +102,7 @@ def make_excel_files(job: Job, ledger: Ledger, config: EngineConfig, executor: E
             stored = work.stored()
         elif (fragment := work.make(position)) is not None:
             stored[position] = fragment
+            failpoints.hit("finish.fragment")
     return work.join(stored)
 
 

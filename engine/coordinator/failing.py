@@ -6,7 +6,7 @@ import logging
 
 from engine.coordinator.desk import JobDesk, text_of
 from engine.coordinator.error_budget import trouble
-from engine.errors import RowmillError, TooManyErrorsError
+from engine.errors import RowmillError, SourceChangedError, TooManyErrorsError
 from engine.model import Job
 from engine.status import Phase, Status
 
@@ -98,7 +98,10 @@ class Failing:
         job = self._desk.ledger.job(job_id)
         if (job.status, job.phase) != (Status.RUNNING, Phase.FAILING) or self._desk.ledger.begun_chunks(job_id):
             return False
-        return self._desk.end_failed(job_id, _error_of(job))
+        note = ""
+        if job.error_code == SourceChangedError.code:
+            note = " None of its rows was processed; the object that held them is gone, or another one by now."
+        return self._desk.end_failed(job_id, _error_of(job), note=note)
 
 
 def _error_of(job: Job) -> RowmillError:

@@ -138,14 +138,15 @@ class Finishing:
         if is_complete or not self._desk.config.enable_result_files:
             return files, None
         try:
-            if job.total_rows is None:
-                raise InconsistentJobError("The scan of the source has not come to its end.", job_id=job.job_id)
-            url = make_unprocessed_file(job, self._desk.ledger, self._desk.config)
+            url, cut = make_unprocessed_file(job, self._desk.ledger, self._desk.config)
         except RowmillError as error:
             logger.warning("no unprocessed file", extra={"job_id": job.job_id, "error_code": error.code})
             kind, text = type(error), f"The rows that were not processed have no file: {error.message}"
             return files, kind(text, **error.facts)
-        return dataclasses.replace(files, unprocessed_url=url), None
+        if cut is not None:
+            text = f"The file of the rows that were not processed ends where the source cannot be read: {cut.message}"
+            cut = type(cut)(text, **cut.facts)
+        return dataclasses.replace(files, unprocessed_url=url), cut
 
     def _checked_counts(self, job: Job) -> Counts:
         """The recount from the ledger, which must give every planned row one outcome."""

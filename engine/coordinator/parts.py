@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -35,7 +36,7 @@ def parts_of_job(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[tuple[P
                 chunk_index=state.chunk.chunk_index,
             )
         if part is not None:
-            yield Part(key=f"{parts_folder(job)}/{part.key}", size_bytes=part.size_bytes), rows
+            yield replace(part, key=f"{parts_folder(job)}/{part.key}"), rows
 
 
 def result_header_cells(job: Job, kind: ResultKind, options: ImportOptions) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from engine import failpoints
@@ -13,16 +15,20 @@ from engine.chunk_sizes import ChunkSizes, fitting_sizes
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
 from engine.coordinator.failing import Failing
-from engine.errors import RowmillError, ServiceUnavailableError, SourceTooLargeError
+from engine.coordinator.refused_rows import write_refused_rows
+from engine.errors import LedgerUnavailableError, RowmillError, ServiceUnavailableError, SourceTooLargeError
 from engine.handlers import HandlerMode, mode_of, resolve_handler
 from engine.model import Job, Plan
 from engine.options import ImportOptions
 from engine.progress import RowCosts
 from engine.status import Phase, Status
-from engine.storage import open_storage
+from engine.storage import open_location, open_storage
 from engine.table import TablePlanner, pin_source
 
 logger = logging.getLogger(__name__)
+
+#: Between two looks, while the source is staged and scanned, whether it is still wanted.
+_LOOK_SECONDS = 0.5
 
 
 class Planning:
@@ -44,12 +50,15 @@ class Planning:
         *,
         on_chunks: Callable[[], None] = lambda: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> None:
+    ) -> bool:
         """Scan the source and write its chunks, then let the job be processed. A repeat makes the same chunks.
 
         Args:
             on_chunks: called whenever there are chunks that may be sent (`chunks_to_send`).
             should_stop: asked after each block of the scan; True leaves the scan to whoever resumes the job.
+
+        Returns:
+            Whether this call did anything: False when the job is planned already, or by another process now.
 
         Raises:
             RowmillError: the source is not a table, has changed, or cannot be read; the job has
@@ -57,9 +66,9 @@ class Planning:
         """
         started = self._desk.ledger.job(job_id)
         if (started.status, started.phase) not in ((Status.QUEUED, None), (Status.RUNNING, Phase.SCANNING)):
-            return  # planned already
+            return False  # planned already
         if started.phase is Phase.SCANNING and not self._desk.owner_is_gone(started):
-            return  # a copy of the message
+            return False  # a copy of the message
         if not self._desk.ledger.move_job(
             job_id,
             expected=[(started.status, started.phase)],
@@ -69,20 +78,47 @@ class Planning:
             owner=self._desk.owner,
             started_at=started.started_at or self._desk.now(),
         ):
-            return  # by someone else at this moment
+            return False  # by someone else at this moment
 
         def fail(error: RowmillError) -> bool:
             return self._failing.fail(job_id, error, expected_owner=self._desk.owner)
 
         with self._desk.in_charge(job_id, Phase.SCANNING, given_back_as=Phase.SCANNING, fail=fail):
             self._scan(self._desk.told(job_id), on_chunks, should_stop)
+        return True
 
     def _scan(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
         job_id = job.job_id
+        with suppress(_Unwanted):  # what was not processed is the source itself
+            self._read(job, on_chunks, should_stop)
+        job = self._desk.ledger.job(job_id)
+        if job.cancel_requested:
+            self._cancelling.begin(job_id, scan_has_ended=True)
+        elif job.error_code:
+            self._failing.begin(job_id, scan_has_ended=True)
+        on_chunks()
+
+    def _read(self, job: Job, on_chunks: Callable[[], None], should_stop: Callable[[], bool]) -> None:
+        """Stage and scan the whole source.
+
+        Raises:
+            _Unwanted: its rows are not wanted any more, and none of them has been run.
+            Stopped: this process is to end.
+        """
+        job_id = job.job_id
+
+        def look_up() -> None:
+            if self._is_ending(job_id) and not self._desk.ledger.begun_chunks(job_id):
+                raise _Unwanted
+            if should_stop():
+                raise Stopped
+
         failpoints.hit("plan.begun")
         handler = resolve_handler(job.handler_path)
         options = ImportOptions.from_mapping(job.options)
         if not job.source.etag:
+            if job.retry_of is not None:
+                self._write_source_of_retry(job)
             self._desk.ledger.save_source(job_id, pin_source(job.source.url, self._desk.config))
             job = self._desk.ledger.job(job_id)
         mode: HandlerMode = "batch" if job.handler_mode == "batch" else mode_of(handler)
@@ -97,6 +133,7 @@ class Planning:
             config,
             workspace=lambda: open_storage(job.workspace_url, self._desk.config),
             job_id=job_id,
+            checkpoint=_now_and_then(look_up),
         )
         plan = _with_sizes(planner.look().plan, sizes)
         if sizes is not None or not options.count_total_first:
@@ -109,31 +146,28 @@ class Planning:
             failpoints.hit("plan.chunks_added")
             if not options.count_total_first:
                 on_chunks()
-            if self._is_ending(job_id) and not self._desk.ledger.begun_chunks(job_id):
-                break  # what was not processed is the source itself
-            if should_stop():
-                raise Stopped
-        else:
-            if options.count_total_first:
-                self._desk.ledger.save_plan(job_id, _with_sizes(planner.settle_encoding(plan), sizes))
-            total = planner.total_rows
-            self._desk.quietly(partial(self._desk.progress.set_total, job_id, total))
-            self._desk.ledger.move_job(
-                job_id,
-                expected=[(Status.RUNNING, Phase.SCANNING)],
-                expected_owner=self._desk.owner,
-                status=Status.RUNNING,
-                phase=Phase.PROCESSING,
-                total_rows=total,
-            )
-            logger.info("job planned", extra={"job_id": job_id, "rows": total})
-            failpoints.hit("plan.ended")
-        job = self._desk.ledger.job(job_id)
-        if job.cancel_requested:
-            self._cancelling.begin(job_id, scan_has_ended=True)
-        elif job.error_code:
-            self._failing.begin(job_id, scan_has_ended=True)
-        on_chunks()
+            look_up()
+        if options.count_total_first:
+            self._desk.ledger.save_plan(job_id, _with_sizes(planner.settle_encoding(plan), sizes))
+        total = planner.total_rows
+        self._desk.quietly(partial(self._desk.progress.set_total, job_id, total))
+        self._desk.ledger.move_job(
+            job_id,
+            expected=[(Status.RUNNING, Phase.SCANNING)],
+            expected_owner=self._desk.owner,
+            status=Status.RUNNING,
+            phase=Phase.PROCESSING,
+            total_rows=total,
+        )
+        logger.info("job planned", extra={"job_id": job_id, "rows": total})
+        failpoints.hit("plan.ended")
+
+    def _write_source_of_retry(self, job: Job) -> None:
+        """Copy the refused rows, for a retry that was made without; a repeat writes the same."""
+        assert job.retry_of is not None
+        first = self._desk.ledger.job(job.retry_of)
+        target, key = open_location(job.source.url, self._desk.config)
+        write_refused_rows(first, self._desk.ledger, self._desk.config, target, key)
 
     def _chosen_sizes(self, job: Job, mode: HandlerMode) -> ChunkSizes:
         """What an earlier scan of the job chose, or what fits its handler."""
@@ -167,3 +201,24 @@ class Planning:
 
 def _with_sizes(plan: Plan, sizes: ChunkSizes | None) -> Plan:
     return plan if sizes is None else dataclasses.replace(plan, chunk_rows=sizes.rows, chunk_bytes=sizes.max_bytes)
+
+
+class _Unwanted(Exception):
+    """Nobody wants the rows of the source any more."""
+
+
+def _now_and_then(action: Callable[[], None]) -> Callable[[], None]:
+    """The action, left out where it was done a moment ago: it asks a database, which may be away for as long."""
+    done_at = time.monotonic()
+
+    def step() -> None:
+        nonlocal done_at
+        now = time.monotonic()
+        if now - done_at >= _LOOK_SECONDS:
+            try:
+                action()
+            except LedgerUnavailableError:
+                logger.warning("ledger away during a scan", exc_info=True)
+            done_at = time.monotonic()
+
+    return step

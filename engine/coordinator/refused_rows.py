@@ -46,9 +46,7 @@ def write_refused_rows(job: Job, ledger: Ledger, config: EngineConfig, storage: 
         StatusTransitionError: the job has not ended, or refused no row.
         ObjectMissingError: its failed rows are not there any more.
     """
-    if not job.status.is_final or not job.counts.failure_count:
-        what = "has refused no row" if job.status.is_final else f"is {job.status}"
-        raise StatusTransitionError(f"Job {job.job_id} {what}: there is nothing to retry.", job_id=job.job_id)
+    _check_has_refused(job)
     escaped = config.escape_formulae and job.options["output_format"] == "csv"
     records, count = _refused_records(job, ledger, config), 0
     with storage.open_writer(key) as writer:
@@ -60,6 +58,30 @@ def write_refused_rows(job: Job, ledger: Ledger, config: EngineConfig, storage: 
                 rows = [[unescape_formula(cell) for cell in row] for row in rows]
             writer.write(encode_lines([plain_line(row) for row in rows]))
     return count
+
+
+def check_refused_rows(job: Job, ledger: Ledger, config: EngineConfig) -> None:
+    """Let a job pass whose refused rows can be written, without reading them. Raises as `write_refused_rows`."""
+    _check_has_refused(job)
+    output = open_storage(job.output_url, config)
+    if _is_in_parts(job):
+        for part, _ in islice(parts_of_job(job, ledger, "failed"), 1):
+            output.stat(part.key)
+    else:
+        output.stat(result_key(job, "failed", "csv"))
+
+
+def _check_has_refused(job: Job) -> None:
+    if not job.status.is_final or not job.counts.failure_count:
+        what = "has refused no row" if job.status.is_final else f"is {job.status}"
+        raise StatusTransitionError(f"Job {job.job_id} {what}: there is nothing to retry.", job_id=job.job_id)
+
+
+def _is_in_parts(job: Job) -> bool:
+    """Whether the failed file is one that is not read again, so that the parts are. Raises ObjectMissingError."""
+    if job.result_files.failed_url is None:
+        raise ObjectMissingError(f"Job {job.job_id} has no failed file to retry from.", job_id=job.job_id)
+    return not job.result_files.failed_url.endswith(".csv")
 
 
 def retry_options(job: Job) -> dict[str, Any]:
@@ -87,9 +109,7 @@ def retry_name(name: str) -> str:
 def _refused_records(job: Job, ledger: Ledger, config: EngineConfig) -> Iterator[list[str]]:
     """From the failed file, or where that is an Excel file from the parts, if these were kept."""
     output = open_storage(job.output_url, config)
-    if job.result_files.failed_url is None:
-        raise ObjectMissingError(f"Job {job.job_id} has no failed file to retry from.", job_id=job.job_id)
-    if not job.result_files.failed_url.endswith(".csv"):
+    if _is_in_parts(job):
         for part, _ in parts_of_job(job, ledger, "failed"):
             yield from read_records(output.read_blocks(part.key, 0, part.size_bytes, block_bytes=_BLOCK_BYTES))
         return

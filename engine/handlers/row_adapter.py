@@ -97,7 +97,7 @@ NO_RESULT: Mapping[str, Any] = {}
 
 def _judge(returned: Any) -> Any:
     """The outcome that a return value stands for; one that is not of the guide's form is a failure."""
-    if not isinstance(returned, Mapping):
+    if returned.__class__ is not dict and not isinstance(returned, Mapping):
         return RowFailure(
             f'The handler returned {kind_of(returned)}, not a dict with "ok": it must return '
             '{"ok": True, "result": {...}} or {"ok": False, "error": "..."}.'

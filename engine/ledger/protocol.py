@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from engine.guard import RowGuard
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source, Turn
 from engine.status import Phase, Status
 
 
@@ -101,12 +101,32 @@ class Ledger(Protocol):
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
         """Take planned chunks for sending until `window` are in flight, in order; each is given to one caller only."""
 
+    def next_turn(self, *, longest_waiting: bool = False) -> Turn | None:
+        """The step that is due first, over all jobs: of the job with the fewest chunks in hand.
+
+        Of equals that of the job whose next chunk lies nearest its start, then of the oldest job. A queued job
+        waits to be planned; of a running one that takes work the first chunk that was sent is meant. Nothing is
+        taken by it: who wants the step claims it, and asks again when another was quicker.
+
+        Args:
+            longest_waiting: instead the step that waits for the longest time.
+
+        Returns:
+            None when nothing waits.
+        """
+
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
         """Lease a chunk that is planned or sent, or whose owner is dead for certain. The attempt counts at once.
 
         Returns:
             None when there is nothing to do: done, leased by a living process, or the job takes no
             work at present (`Job.takes_work`).
+        """
+
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        """The first chunk that a process died on and nobody runs at present; None where there is none.
+
+        A hint, which `claim` decides on: of several processes that ask at once one gets the chunk.
         """
 
     def heartbeat(self, claim: Claim) -> bool:

@@ -166,8 +166,8 @@ def _detection(data: Mapping[str, Any]) -> Detection:
     return Detection(**{**data, **texts})
 
 
-def chunk_values(chunk: Chunk) -> tuple[int, ...]:
-    """Values in the order of the table's columns, from chunk_index to irregular."""
+def chunk_values(chunk: Chunk) -> tuple[int | None, ...]:
+    """Values in the order of the table's columns, from chunk_index to crc32."""
     return (
         chunk.chunk_index,
         chunk.byte_start,
@@ -176,6 +176,7 @@ def chunk_values(chunk: Chunk) -> tuple[int, ...]:
         chunk.row_count,
         chunk.first_line_number,
         int(chunk.irregular),
+        chunk.crc32,
     )
 
 
@@ -189,6 +190,7 @@ def chunk_from_row(row: Row) -> Chunk:
         row_count=row["row_count"],
         first_line_number=row["first_line_number"],
         irregular=bool(row["irregular"]),
+        crc32=row["crc32"],
     )
 
 
@@ -198,8 +200,8 @@ def chunk_state_from_row(row: Row, *, now: float) -> ChunkState:
     if row["status"] == ChunkStatus.DONE:
         outcome = ChunkOutcome(
             counts=Counts(success_count=row["success_count"], failure_count=row["failure_count"]),
-            success_part=_part(row["success_key"], row["success_bytes"]),
-            failed_part=_part(row["failed_key"], row["failed_bytes"]),
+            success_part=_part(row["success_key"], row["success_bytes"], row["success_crc32"]),
+            failed_part=_part(row["failed_key"], row["failed_bytes"], row["failed_crc32"]),
             messages=json.loads(row["messages"]),
         )
     return ChunkState(
@@ -212,8 +214,8 @@ def chunk_state_from_row(row: Row, *, now: float) -> ChunkState:
     )
 
 
-def _part(key: str | None, size_bytes: int | None) -> Part | None:
-    return None if key is None or size_bytes is None else Part(key=key, size_bytes=size_bytes)
+def _part(key: str | None, size_bytes: int | None, crc32: int | None) -> Part | None:
+    return None if key is None or size_bytes is None else Part(key=key, size_bytes=size_bytes, crc32=crc32)
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     row_count         INTEGER NOT NULL,
     first_line_number INTEGER NOT NULL,
     irregular         INTEGER NOT NULL,
+    crc32             INTEGER,                   -- of the chunk's bytes in the source
     status            TEXT NOT NULL DEFAULT 'planned',
     attempt           INTEGER NOT NULL DEFAULT 0,
     token             TEXT,
@@ -55,8 +56,10 @@ CREATE TABLE IF NOT EXISTS chunks (
     failure_count     INTEGER NOT NULL DEFAULT 0,
     success_key       TEXT,
     success_bytes     INTEGER,
+    success_crc32     INTEGER,
     failed_key        TEXT,
     failed_bytes      INTEGER,
+    failed_crc32      INTEGER,
     messages          TEXT NOT NULL DEFAULT '{}',-- JSON; why rows were refused, and how many
     PRIMARY KEY (job_id, chunk_index)
 ) STRICT, WITHOUT ROWID;

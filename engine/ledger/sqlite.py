@@ -20,7 +20,7 @@ from engine.ledger import owner as owners
 from engine.ledger import records
 from engine.ledger.protocol import ChunkWork
 from engine.ledger.sqlite_file import SqliteFile
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source, Turn
 from engine.status import ChunkStatus, Phase, Status, check_transition
 
 #: A message that was not picked up is sent again after the given time, then after twice as long, and
@@ -154,7 +154,7 @@ class SqliteLedger:
             for chunk in chunks:
                 execute(
                     "INSERT OR IGNORE INTO chunks (job_id, chunk_index, byte_start, byte_end, first_row_index,"
-                    " row_count, first_line_number, irregular) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    " row_count, first_line_number, irregular, crc32) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (job_id, *records.chunk_values(chunk)),
                 )
 
@@ -170,6 +170,22 @@ class SqliteLedger:
                 (self._clock(), job_id, job_id, max(0, window - in_flight)),
             ).fetchall()
             return sorted(row["chunk_index"] for row in rows)
+
+    def next_turn(self, *, longest_waiting: bool = False) -> Turn | None:
+        order = "since" if longest_waiting else "in_hand, coalesce(next_chunk, 0)"
+        query = (
+            "SELECT job_id, next_chunk FROM (SELECT job_id, status, created_at, rowid AS number,"
+            " (SELECT min(chunk_index) FROM chunks c WHERE c.job_id = j.job_id AND c.status = 'sent') AS next_chunk,"
+            " coalesce((SELECT changed_at FROM chunks c WHERE c.job_id = j.job_id AND c.status = 'sent'"
+            "  ORDER BY chunk_index LIMIT 1), created_at) AS since,"
+            " (SELECT count(*) FROM chunks c WHERE c.job_id = j.job_id AND c.status = 'leased') AS in_hand"
+            " FROM jobs j WHERE status IN ('queued', 'running')"
+            " AND coalesce(phase, '') IN ('', 'scanning', 'processing')"
+            " AND NOT cancel_requested AND NOT paused AND error_code IS NULL)"
+            " WHERE status = 'queued' OR next_chunk IS NOT NULL"
+        )
+        rows = self._file.read(f"{query} ORDER BY {order}, created_at, number LIMIT 1")
+        return Turn(job_id=rows[0]["job_id"], chunk_index=rows[0]["next_chunk"]) if rows else None
 
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
         with self._file.transaction() as execute:
@@ -202,6 +218,15 @@ class SqliteLedger:
                 suspect_row=fate.suspect_row,
                 guilty_rows=fate.guilty_rows,
             )
+
+    def abandoned_chunk(self, job_id: str) -> int | None:
+        rows = self._file.read(
+            "SELECT chunk_index, status, owner FROM chunks WHERE job_id = ? AND attempt > 0"
+            " AND status IN ('sent', 'leased') ORDER BY chunk_index",
+            job_id,
+        )
+        left = (row["chunk_index"] for row in rows if row["status"] == ChunkStatus.SENT or self._is_dead(row["owner"]))
+        return next(left, None)
 
     def heartbeat(self, claim: Claim) -> bool:
         return self._update_leased(claim, "changed_at = ?", self._clock())
@@ -299,14 +324,17 @@ class SqliteLedger:
         if not self._update_leased(
             claim,
             "status = 'done', owner = NULL, watched_row = NULL, changed_at = ?, success_count = ?, failure_count = ?,"
-            " success_key = ?, success_bytes = ?, failed_key = ?, failed_bytes = ?, messages = ?",
+            " success_key = ?, success_bytes = ?, success_crc32 = ?,"
+            " failed_key = ?, failed_bytes = ?, failed_crc32 = ?, messages = ?",
             self._clock(),
             outcome.counts.success_count,
             outcome.counts.failure_count,
             success and success.key,
             success and success.size_bytes,
+            success and success.crc32,
             failed and failed.key,
             failed and failed.size_bytes,
+            failed and failed.crc32,
             json.dumps(dict(outcome.messages)),
         ):
             raise _lease_lost(claim)

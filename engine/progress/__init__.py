@@ -3,6 +3,7 @@
 from engine.progress.memory import MemoryProgress
 from engine.progress.protocol import ProgressSnapshot, ProgressStore, RowCosts
 from engine.progress.redis import RedisProgress, url_without_secrets
+from engine.progress.step_times import StepTimes
 from engine.progress.ticker import Ticker
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ProgressStore",
     "RedisProgress",
     "RowCosts",
+    "StepTimes",
     "Ticker",
     "url_without_secrets",
 ]

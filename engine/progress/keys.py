@@ -19,6 +19,9 @@
     rowmill:probe:{name}        list with an element while a worker's answer to a probe is not taken; expires after
                                 a minute
 
+    rowmill:sums:{name}         hash, expires as the progress of a job: what workers add up for whoever watches them;
+                                the fields of `step_times` are "step outcome bucket" and "step outcome sum"
+
 One progress key per job: the counters are there whole or not at all, whatever is evicted or expires. The
 braces are part of the key; they are a hash tag, so that a job stays on one node of a cluster.
 The scripts beside this file are the only writers; after each of them the sums are right.
@@ -46,6 +49,11 @@ def probe_key(name: str) -> str:
 def progress_key(job_id: str) -> str:
     """The one key of a job."""
     return f"rowmill:progress:{{{job_id}}}"
+
+
+def sums_key(name: str) -> str:
+    """Where sums are kept."""
+    return f"rowmill:sums:{name}"
 
 
 def note_key(name: str) -> str:

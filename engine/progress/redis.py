@@ -23,6 +23,7 @@ from engine.progress.keys import (
     note_key,
     probe_key,
     progress_key,
+    sums_key,
 )
 from engine.progress.protocol import ProgressSnapshot
 
@@ -210,6 +211,21 @@ class RedisProgress:
         """Whether a probe was answered since it was last asked."""
         with self._errors():
             return bool(self._connected().lpop(probe_key(name)))
+
+    def add_sums(self, name: str, values: Mapping[str, float]) -> None:
+        """Add to fields of a hash, in one round trip. A call that is repeated after a lost answer adds twice."""
+        with self._errors():
+            pipeline = self._connected().pipeline(transaction=False)
+            for field, value in values.items():
+                pipeline.hincrbyfloat(sums_key(name), field, value)
+            pipeline.expire(sums_key(name), self._ttl_seconds)
+            pipeline.execute()
+
+    def sums(self, name: str) -> dict[str, float]:
+        """All fields of the hash."""
+        with self._errors():
+            found: Any = self._connected().hgetall(sums_key(name))
+        return {field: float(value) for field, value in found.items()}
 
     def ping(self) -> None:
         """Let a Redis that answers pass.

@@ -1,20 +1,25 @@
-"""Bytes → dialect, record ends, rows. What needs numpy (`scan`, `frames`) is imported where it is used."""
+"""Bytes → dialect, record ends, rows and frames. What needs numpy is imported where it is used."""
 
-from engine.readers.encoding import EncodingEvidence, needs_transcoding
+from engine.readers.dialect import UNTESTED
+from engine.readers.encoding import EncodingEvidence, encoding_advice, needs_transcoding
 from engine.readers.frame import TextFrame
+from engine.readers.frames import read_frame
 from engine.readers.head import HEAD_BYTES, DataStart, Head, find_data_start, look
 from engine.readers.kind import SourceKind, kind_of_start, tell_kind
 from engine.readers.records import count_lines
 from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
+from engine.readers.scan import RecordScanner
 from engine.readers.slices import RowSlice, read_slices, sliced
 from engine.readers.workbook_check import check_workbook
 
 __all__ = [
     "HEAD_BYTES",
+    "UNTESTED",
     "BrokenRow",
     "DataStart",
     "EncodingEvidence",
     "Head",
+    "RecordScanner",
     "Row",
     "RowSlice",
     "SourceKind",
@@ -22,10 +27,12 @@ __all__ = [
     "bytes_to_read",
     "check_workbook",
     "count_lines",
+    "encoding_advice",
     "find_data_start",
     "kind_of_start",
     "look",
     "needs_transcoding",
+    "read_frame",
     "read_rows",
     "read_slices",
     "sliced",

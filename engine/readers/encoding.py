@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
 
-from engine.readers.code_pages import SAMPLE_BYTES, guess_code_page
+from engine.native import loops
+from engine.readers.code_pages import SAMPLE_BYTES, guess_code_page, telling_lines
 
 #: Longest first: UTF-32's mark begins with UTF-16's.
 _MARKS: tuple[tuple[bytes, str], ...] = (
@@ -17,6 +18,8 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
 )
 #: Every byte but those that the code page 1252 leaves undefined.
 _DEFINED_IN_CP1252 = bytes(byte for byte in range(256) if byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D))
+#: Below this confidence a user is told that the encoding may be another.
+_SURE = 0.75
 #: Bytes decoded in one go: they stay in the processor's cache.
 _SLICE_BYTES = 256 * 1024
 
@@ -86,7 +89,7 @@ class EncodingEvidence:
         self._multibyte = 0
         self._undecodable = 0
         self._undefined_in_cp1252 = False
-        #: From the first undecodable byte on.
+        #: Lines with more than ASCII, from that with the first undecodable byte on.
         self._gathered = b""
 
     def watch(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -97,7 +100,7 @@ class EncodingEvidence:
 
     def add(self, data: bytes) -> None:
         """Show the next bytes of a stream, cut anywhere."""
-        if not self._tail and data.isascii() and not 0 < len(self._gathered) < SAMPLE_BYTES:
+        if not self._tail and data.isascii():
             return
         for start in range(0, len(data), _SLICE_BYTES):
             self._add_slice(self._tail + data[start : start + _SLICE_BYTES])
@@ -119,7 +122,7 @@ class EncodingEvidence:
         """The verdict, and how sure it is, from 0.0 to 1.0.
 
         Args:
-            sample: whole lines to judge a code page by; None for the bytes from the first undecodable one on.
+            sample: whole lines to judge a code page by; None for those from that with the first undecodable byte on.
         """
         undecodable = self._undecodable + len(self._tail)
         if undecodable <= self._multibyte:
@@ -130,11 +133,15 @@ class EncodingEvidence:
     def _add_slice(self, data: bytes) -> None:
         cut = len(data) - _incomplete_bytes(data)
         data, self._tail = data[:cut], data[cut:]
+        if loops is not None and not self._gathered and (count := loops.continuation_bytes(data)) >= 0:
+            self._multibyte += count
+            return
         whole, gather_from = data, 0 if self._gathered else len(data)
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
-            gather_from = min(gather_from, error.start)
+            line_start = 1 + max(data.rfind(b"\n", 0, error.start), data.rfind(b"\r", 0, error.start))
+            gather_from = min(gather_from, line_start)
             text = data.decode("utf-8", "ignore")
             valid = text.encode("utf-8")
             self._undecodable += len(data) - len(valid)
@@ -144,7 +151,14 @@ class EncodingEvidence:
             data = valid
         self._multibyte += len(data) - len(text)
         if len(self._gathered) < SAMPLE_BYTES:
-            self._gathered += whole[gather_from : gather_from + SAMPLE_BYTES]
+            self._gathered = (self._gathered + telling_lines(whole[gather_from:]))[:SAMPLE_BYTES]
+
+
+def encoding_advice(encoding: str, confidence: float) -> tuple[str, ...]:
+    """What a user may want to say of an encoding that was found by looking."""
+    if confidence >= _SURE:
+        return ()
+    return (f"The encoding {encoding} is a guess by few letters. If these look wrong, say encoding.",)
 
 
 def _incomplete_bytes(data: bytes) -> int:

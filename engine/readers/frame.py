@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.native import RowTexts
+
 if TYPE_CHECKING:
     import polars
 
@@ -15,5 +17,5 @@ class TextFrame:
 
     frame: polars.DataFrame
     """Columns of type String without nulls."""
-    records: polars.Series | None
-    """Each row's text without its line end, where every one of them is as `csv.writer` would write it; else None."""
+    records: RowTexts | polars.Series | None
+    """Each row's text as `csv.writer` would write it, without a line end; None where they are not known."""

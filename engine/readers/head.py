@@ -10,7 +10,7 @@ from engine.errors import OptionError, SourceBinaryError, SourceEmptyError, Sour
 from engine.model import Detection, Dialect
 from engine.options import ImportOptions
 from engine.readers.dialect import ESCAPE, UNTESTED, Verdict, detect_dialect
-from engine.readers.encoding import detect_encoding, is_for_files, normalise
+from engine.readers.encoding import detect_encoding, encoding_advice, is_for_files, normalise
 from engine.readers.layout import Layout, describe, line_end
 from engine.readers.records import RecordSplitter
 from engine.readers.rows import BrokenRow, allow_long_cells, read_record
@@ -112,7 +112,7 @@ def look(head: bytes, options: ImportOptions, *, source: str, is_whole: bool, sa
             line_end=line_end(text),
             decimal=options.decimal or layout.decimal,
             preamble=tuple(line[:_SHOWN_CHARACTERS] for line in layout.preamble[:_SHOWN_LINES]),
-            advice=_advice(layout, dialect, options),
+            advice=(*encoding_advice(encoding, confidence["encoding"]), *_advice(layout, dialect, options)),
         ),
     )
 
@@ -140,6 +140,11 @@ def _advice(layout: Layout, dialect: Dialect, options: ImportOptions) -> tuple[s
     if layout.preamble and options.skip_rows is None:
         lines = len(layout.preamble)
         advice.append(f"{lines} line(s) above the header are left out. If they are rows, say skip_rows=0.")
+    if layout.counted_lines:
+        advice.append(
+            f"header_rows counts {layout.counted_lines} line(s) that look like titles above the table. "
+            f"If it counts rows of the table only, say skip_rows={layout.counted_lines}."
+        )
     if layout.starts_with_blank and options.skip_initial_space is None:
         advice.append("Cells begin with a blank, which is kept. To leave it out, say skip_initial_space=true.")
     if dialect.delimiter == " " and options.skip_initial_space is None:

@@ -15,6 +15,8 @@ from engine.readers.sample import SampleRecord, sample_records
 _RECORDS = 300
 #: Lines above a header, at most; more are rather data.
 _MAX_PREAMBLE_LINES = 60
+#: Rows below a header of several rows by which these are told from data.
+_TELLING_ROWS = 3
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _NUMBER = re.compile(r"[+-]?[\d.,' ]*\d ?%?")
 _DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T].*)?|\d{1,2}:\d\d(?::\d\d)?")
@@ -38,6 +40,8 @@ class Layout:
     decimal: str | None = None
     decimal_confidence: float = 0.5
     header_looks_like_data: bool = False
+    counted_lines: int = 0
+    """Lines that look like no part of the table, but are counted among those of a header of several rows."""
     starts_with_blank: bool = False
     """Whether nearly all cells but the first of each record begin with a blank."""
 
@@ -46,8 +50,8 @@ def describe(text: str, dialect: Dialect, *, is_whole: bool, header_rows: int, s
     """Judge the start of a source.
 
     Args:
-        header_rows: with 0 there is no header, so that nothing can stand above it; who counts several has counted
-            the lines above it, too, and leaving some out would make a header of the first rows.
+        header_rows: with 0 there is no header, so that nothing can stand above it. Who counts several may have
+            counted the lines above it, too: these are left out only where so many rows below them are plainly no data.
         skip_rows: lines above the header, as given; None to find them.
     """
     preamble: tuple[str, ...] = ()
@@ -63,8 +67,12 @@ def describe(text: str, dialect: Dialect, *, is_whole: bool, header_rows: int, s
         return Layout(preamble=preamble)
     width = max(widths.items(), key=lambda item: (item[1] * (item[0] > 1), item[0]))[0]
     start = 0
-    if skip_rows is None and header_rows == 1:
+    counted = 0
+    if skip_rows is None and header_rows > 0:
         start, confidence = _header_place(records, width)
+        if header_rows > 1 and start and not _are_names(records[start:], header_rows, width):
+            counted = sum(record.lines for record in records[:start])
+            start, confidence = 0, 0.5
         preamble = tuple(line for record in records[:start] for line in _LINE_END.split(record.text))
     table = [record for record in records[start:] if record.text]
     rows = [[cell.strip(" \"'") for cell in record.cells] for record in table if len(record.cells) == width]
@@ -78,6 +86,7 @@ def describe(text: str, dialect: Dialect, *, is_whole: bool, header_rows: int, s
         decimal=decimal,
         decimal_confidence=decimal_confidence,
         header_looks_like_data=header_rows > 0 and _is_data(rows),
+        counted_lines=counted,
         starts_with_blank=bool(others) and sum(cell.startswith(" ") for cell in others) >= 0.9 * len(others),
     )
 
@@ -114,6 +123,21 @@ def _header_place(records: Sequence[SampleRecord], width: int) -> tuple[int, flo
         return first, 0.95
     is_header = all(cells) and len(set(cells)) == width and not any(map(_is_typed, cells))
     return (first, 0.8) if is_header and width > 2 else (0, 0.5)
+
+
+def _are_names(records: Sequence[SampleRecord], header_rows: int, width: int) -> bool:
+    """Whether the first rows can be no data: they hold names in columns that hold only numbers and dates below.
+
+    The last of them, which names the columns, has to be filled throughout.
+    """
+    rows = [[cell.strip(" \"'") for cell in record.cells] for record in records if record.text]
+    header, below = rows[:header_rows], [row for row in rows[header_rows:] if len(row) == width]
+    if len(below) < _TELLING_ROWS or any(len(row) != width for row in header):
+        return False
+    typed = [number for number, column in enumerate(zip(*below, strict=True)) if all(map(_is_typed, column))]
+    names = header[-1]
+    is_named = all(names) and len(set(names)) == width
+    return is_named and bool(typed) and not any(_is_typed(row[number]) for row in header for number in typed)
 
 
 def _is_title(record: SampleRecord, width: int) -> bool:

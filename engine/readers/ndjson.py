@@ -63,8 +63,11 @@ def read_lines(blocks: Iterable[bytes], *, max_line_bytes: int) -> Iterator[Line
         yield from _line(number, start, max_line_bytes)
 
 
-def find_columns(lines: Iterable[Line], *, max_bytes: int, source: str) -> tuple[str, ...]:
-    """The keys of the objects in the first `max_bytes` bytes, in the order in which they first appear.
+def find_columns(lines: Iterable[Line], *, source: str, max_bytes: int | None = None) -> tuple[str, ...]:
+    """The keys of the objects, in the order in which they first appear.
+
+    Args:
+        max_bytes: objects behind so many bytes are not looked at.
 
     Raises:
         SourceFormatError: there are none, or more than MAX_COLUMNS.
@@ -81,7 +84,7 @@ def find_columns(lines: Iterable[Line], *, max_bytes: int, source: str) -> tuple
                 source=source,
             )
         seen_bytes += line.size_bytes
-        if seen_bytes >= max_bytes:
+        if max_bytes is not None and seen_bytes >= max_bytes:
             break
     if not names:
         raise SourceFormatError(f"{source} holds no JSON object with a key, so it has no columns.", source=source)
@@ -91,8 +94,10 @@ def find_columns(lines: Iterable[Line], *, max_bytes: int, source: str) -> tuple
 def read_objects(lines: Iterable[Line], columns: Sequence[str]) -> Iterator[Row]:
     """A row for each line, of as many cells as there are columns.
 
-    A line that is no object, or whose object has a key that is no column, is a broken row: its text
-    stands in the first cell.
+    A line that is no object is a broken row: its text stands in the first cell.
+
+    Raises:
+        UnknownKeyError: an object has a key that is no column.
     """
     index_of = {name: index for index, name in enumerate(columns)}
     blank = [""] * len(columns)
@@ -106,17 +111,15 @@ def read_objects(lines: Iterable[Line], columns: Sequence[str]) -> Iterator[Row]
             for key, value in found.items():
                 row[index_of[key]] = value if value.__class__ is str else _cell(value)
         except KeyError as error:
-            name = _short(str(error.args[0]))
-            yield _broken(
-                line,
-                f"the key {name} first appears here, far behind the start, where the columns are found. "
-                "Give it to the first object too (null will do).",
-                blank,
-            )
+            raise UnknownKeyError(str(error.args[0])) from error
         except RecursionError:
             yield _broken(line, "it is nested too deeply", blank)
         else:
             yield row
+
+
+class UnknownKeyError(Exception):
+    """An object has a key that is no column."""
 
 
 class _Number(str):

@@ -7,10 +7,10 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from engine.model import Chunk, Dialect
 from engine.readers.cells import CellSplitter
+from engine.readers.marked import marked_rows, reader_options
 from engine.readers.records import RecordSpan, RecordSplitter, count_lines
 
 #: Bytes of an overlong record that are kept for the failed file.
@@ -31,6 +31,20 @@ class BrokenRow:
 
 
 Row = list[str] | BrokenRow
+
+
+#: What else reads by `csv.reader` takes its arguments from here.
+__all__ = [
+    "MAX_BROKEN_BYTES",
+    "BrokenRow",
+    "Row",
+    "allow_long_cells",
+    "bytes_to_read",
+    "can_be_read_plainly",
+    "read_record",
+    "read_rows",
+    "reader_options",
+]
 
 
 def allow_long_cells(max_record_bytes: int) -> None:
@@ -59,9 +73,13 @@ def read_rows(data: bytes, chunk: Chunk, dialect: Dialect, *, max_record_bytes: 
     if len(data) < chunk.byte_end - chunk.byte_start:
         size = chunk.byte_end - chunk.byte_start
         return iter((_overlong_row(data, size, chunk.first_line_number, dialect),))
-    if not can_be_read_plainly(data, chunk, dialect):
-        return _exact_rows(data, chunk, dialect, max_record_bytes)
-    return _plain_rows(data, dialect)
+    if can_be_read_plainly(data, chunk, dialect):
+        return _plain_rows(data, dialect)
+    if not chunk.irregular and _decodes(data, dialect.encoding):
+        rows = marked_rows(data, dialect)
+        if rows is not None:
+            return rows
+    return _exact_rows(data, chunk, dialect, max_record_bytes)
 
 
 def can_be_read_plainly(data: bytes, chunk: Chunk, dialect: Dialect) -> bool:
@@ -127,10 +145,32 @@ def _plain_rows(data: bytes, dialect: Dialect) -> Iterator[Row]:
 def _exact_rows(data: bytes, chunk: Chunk, dialect: Dialect, max_record_bytes: int) -> Iterator[Row]:
     splitter = RecordSplitter(dialect, max_record_bytes=max_record_bytes)
     cells = CellSplitter(dialect)
+    all_decode = _decodes(data, dialect.encoding)
     line_number = chunk.first_line_number
+    good: list[RecordSpan] = []
+
+    def good_rows() -> Iterator[Row]:
+        if good:
+            rows = marked_rows(data[good[0].start : good[-1].end], dialect)
+            if rows is None:
+                texts = (data[span.start : span.end].decode(dialect.encoding) for span in good)
+                rows = (cells.cells(_without_line_end(text, dialect)) for text in texts)
+            yield from rows
+
     for span in splitter.split(data, is_last=True):
-        yield read_record(data, span, line_number, dialect, max_record_bytes=max_record_bytes, splitter=cells)
-        line_number += count_lines(data, span.start, span.end)
+        is_good = span.broken_cell is None and span.end - span.start <= max_record_bytes
+        if is_good and (all_decode or _decodes(data[span.start : span.end], dialect.encoding)):
+            good.append(span)
+            if span.end - good[0].start < _SLICE_BYTES:
+                continue
+        yield from good_rows()
+        if good:
+            line_number += count_lines(data, good[0].start, good[-1].end)
+        if not good or good[-1] is not span:
+            yield read_record(data, span, line_number, dialect, max_record_bytes=max_record_bytes, splitter=cells)
+            line_number += count_lines(data, span.start, span.end)
+        good.clear()
+    yield from good_rows()
 
 
 def _overlong_row(data: bytes, size: int, line_number: int, dialect: Dialect) -> BrokenRow:
@@ -167,13 +207,6 @@ def _needs_exact_rule(data: bytes, dialect: Dialect) -> bool:
     if dialect.skip_initial_space == "quoted":
         return (dialect.quote_char or "").encode("ascii") in data
     return dialect.skip_initial_space == "always"
-
-
-def reader_options(dialect: Dialect) -> dict[str, Any]:
-    """Keyword arguments of `csv.reader` for a dialect."""
-    if dialect.quote_char is None:
-        return {"delimiter": dialect.delimiter, "quoting": csv.QUOTE_NONE, "quotechar": None}
-    return {"delimiter": dialect.delimiter, "quotechar": dialect.quote_char}
 
 
 def _decodes(data: bytes, encoding: str) -> bool:

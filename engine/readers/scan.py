@@ -1,40 +1,37 @@
 """One streaming pass over a CSV that finds where every record ends.
 
-The ends are found by quote parity on whole arrays (numpy): a line end after an even number of
-quotes ends a record. Parity equals the exact rule of `records` if each opening quote stands at the
+The ends are found by quote parity, in the compiled loop or on whole arrays (numpy): a line end after
+an even number of quotes ends a record. Parity equals the exact rule of `records` if each opening quote stands at the
 start of a cell or right behind a quote, and each closing one before a delimiter, a line end or
 another quote. Slices in which any quote stands elsewhere are cut by the exact rule instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from itertools import accumulate, pairwise
 
 from engine.model import Dialect
+from engine.native import loops
+from engine.readers.parity import record_ends
 from engine.readers.records import RecordSplitter, count_lines
 
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-
-#: Bytes looked at in one go: their arrays stay in the processor's cache, and small whatever the bytes are.
+#: Bytes looked at in one go: the arrays that come of them stay in the processor's cache, and small.
 SLICE_BYTES = 256 * 1024
-_LF, _CR = 10, 13
 
 
 @dataclass(frozen=True, slots=True)
 class RecordBlock:
-    """Consecutive records of the source; the three arrays have the same length."""
+    """Consecutive records of the source."""
 
-    ends: Integers
+    ends: Sequence[int]
     """Absolute byte offset behind each record's line end."""
-    line_counts: Integers
-    """Physical lines of the block up to and with each record, those inside quotes included."""
-    broken: Flags
-    """Which of the records are broken (see `records`)."""
+    line_counts: Sequence[int]
+    """As many: physical lines of the block up to and with each record, those inside quotes included."""
+    broken: bytes
+    """As many: 1 for a record that is broken (see `records`), else 0. Empty where none is."""
 
 
 class RecordScanner:
@@ -46,13 +43,11 @@ class RecordScanner:
             dialect: delimiter and quote, ASCII bytes in the source's encoding.
             max_record_bytes: a record that is longer is broken, and is cut at a physical line end.
         """
-        self._quote = (dialect.quote_char or "").encode("ascii")
+        self._delimiter = ord(dialect.delimiter)
+        self._quote = ord(dialect.quote_char) if dialect.quote_char is not None else -1
         self._escape = (dialect.escape_char or "").encode("ascii")
         self._splitter = RecordSplitter(dialect, max_record_bytes=max_record_bytes)
         self._max_record_bytes = max_record_bytes
-        #: By byte: whether it may stand next to a quote that parity can be trusted with.
-        self._may_border_quote = np.zeros(256, np.bool_)
-        self._may_border_quote[[_LF, _CR, ord(dialect.delimiter), *self._quote]] = True
 
     def scan(self, blocks: Iterable[bytes], start: int) -> Iterator[RecordBlock]:
         """Yield the records of the stream, blank lines included.
@@ -73,17 +68,16 @@ class RecordScanner:
                     offset += len(data) - len(carry)
                     continue
                 offset += cut
-                yield RecordBlock(np.array([offset]), np.array([skipped_lines + 1]), np.array([True]))
+                yield RecordBlock([offset], [skipped_lines + 1], b"\1")
                 skipped_lines, data = None, data[cut:]
             elif len(data) < enough_bytes and not is_last:
                 carry = data
                 continue
-            block = self._cut(data, is_last=is_last)
+            block = self._cut(data, offset, is_last=is_last)
+            carry = data
             if len(block.ends):
-                carry = data[block.ends[-1] :]
-                yield RecordBlock(block.ends + offset, block.line_counts, block.broken)
-            else:
-                carry = data
+                carry = data[block.ends[-1] - offset :]
+                yield block
             offset += len(data) - len(carry)
             # A record that grows over many blocks is looked at each time it has doubled, not at each block.
             enough_bytes = min(2 * len(carry), self._max_record_bytes + 1)
@@ -93,82 +87,53 @@ class RecordScanner:
                 offset += len(carry)
                 carry = b""
 
-    def _cut(self, data: bytes, *, is_last: bool) -> RecordBlock:
-        """The records of `data`, their ends relative to it."""
+    def _cut(self, data: bytes, offset: int, *, is_last: bool) -> RecordBlock:
+        """The records of `data`, which stands at `offset`."""
         # Arrays of a long record would take many times its memory; there are few of them.
-        block = self._by_parity(data, is_last=is_last) if len(data) <= 2 * SLICE_BYTES else None
+        block = self._by_parity(data, offset, is_last=is_last) if len(data) <= 2 * SLICE_BYTES else None
         if block is not None:
             return block
         spans = list(self._splitter.split(data, is_last=is_last))
-        lines = np.fromiter((count_lines(data, span.start, span.end) for span in spans), np.int64, len(spans))
-        if is_last and not data.endswith((b"\n", b"\r")):
-            lines[-1:] += 1  # the last line lacks its end
+        lines = [count_lines(data, span.start, span.end) for span in spans]
+        if lines and is_last and not data.endswith((b"\n", b"\r")):
+            lines[-1] += 1  # the last line lacks its end
         return RecordBlock(
-            np.fromiter((span.end for span in spans), np.int64, len(spans)),
-            np.cumsum(lines),
-            np.fromiter((span.broken_cell is not None for span in spans), np.bool_, len(spans)),
+            array("q", [offset + span.end for span in spans]),
+            array("q", accumulate(lines)),
+            bytes(span.broken_cell is not None for span in spans),
         )
 
-    def _by_parity(self, data: bytes, *, is_last: bool) -> RecordBlock | None:
+    def _by_parity(self, data: bytes, offset: int, *, is_last: bool) -> RecordBlock | None:
         """As `_cut`; None where parity and the exact rule may differ."""
         if self._escape and self._escape in data:
             return None
-        array = np.frombuffer(data, np.uint8)
-        ends = _line_ends(data, array, is_last=is_last)
-        line_counts: Integers = np.arange(1, len(ends) + 1)
-        if self._quote and self._quote in data:
-            quotes = np.flatnonzero(array == self._quote[0])
-            if not self._is_regular(array, quotes, is_last=is_last):
-                return None
-            # searchsorted gives the number of quotes before each line's end.
-            is_end = (np.searchsorted(quotes, ends) & 1) == 0
-            ends, line_counts = ends[is_end], line_counts[is_end]
-        if self._has_long_record(ends, len(data)):
+        found: tuple[Sequence[int], Sequence[int]] | None
+        if loops is None:
+            found = record_ends(data, offset, self._delimiter, self._quote, is_last)
+        else:
+            packed = loops.record_ends(data, offset, self._delimiter, self._quote, is_last)
+            found = None if packed is None else (memoryview(packed[0]).cast("q"), memoryview(packed[1]).cast("q"))
+        if found is None or self._has_long_record(found[0], offset, len(data)):
             return None
-        return RecordBlock(ends, line_counts, np.zeros(len(ends), np.bool_))
+        return RecordBlock(*found, b"")
 
-    def _has_long_record(self, ends: Integers, size: int) -> bool:
+    def _has_long_record(self, ends: Sequence[int], offset: int, size: int) -> bool:
         """Whether a record, or the rest behind the last one, is longer than allowed."""
         if size <= self._max_record_bytes:
             return False
-        edges = np.concatenate([[0], ends, [size]])
-        return bool(np.diff(edges).max(initial=0) > self._max_record_bytes)
-
-    def _is_regular(self, array: npt.NDArray[np.uint8], quotes: Integers, *, is_last: bool) -> bool:
-        """Whether every quote stands where parity can be trusted with it."""
-        if is_last and len(quotes) % 2:
-            return False  # a quote that never closes
-        opening, closing = quotes[0::2], quotes[1::2]
-        if opening[0] == 0:
-            opening = opening[1:]
-        if len(closing) and closing[-1] == len(array) - 1:
-            closing = closing[:-1]
-        may_border = self._may_border_quote
-        return bool(may_border[array[opening - 1]].all() and may_border[array[closing + 1]].all())
-
-
-def _line_ends(data: bytes, array: npt.NDArray[np.uint8], *, is_last: bool) -> Integers:
-    """Offsets behind each LF, CRLF or lone CR; at the end of the source also behind an unended last line."""
-    ends = np.flatnonzero(array == _LF) + 1
-    if b"\r" in data:
-        returns = np.flatnonzero(array == _CR)
-        if returns[-1] == len(array) - 1:
-            # The next block may begin with the LF of this CR.
-            lone = returns[:-1][array[returns[:-1] + 1] != _LF]
-            if is_last:
-                lone = np.append(lone, returns[-1])
-        else:
-            lone = returns[array[returns + 1] != _LF]
-        if len(lone):
-            ends = np.sort(np.concatenate([ends, lone + 1]), kind="stable")
-    if is_last and len(array) and (not len(ends) or ends[-1] != len(array)):
-        ends = np.append(ends, len(array))
-    return ends
+        return any(end - start > self._max_record_bytes for start, end in pairwise((offset, *ends, offset + size)))
 
 
 def _first_line_end(data: bytes, *, is_last: bool) -> int | None:
-    ends = _line_ends(data, np.frombuffer(data, np.uint8), is_last=is_last)
-    return int(ends[0]) if len(ends) else None
+    """The offset behind the first LF, CRLF or lone CR; at the end of the source also behind a line without one."""
+    line_feed = data.find(b"\n")
+    carriage_return = data.find(b"\r", 0, line_feed if line_feed >= 0 else len(data))
+    if carriage_return < 0:
+        return line_feed + 1 if line_feed >= 0 else len(data) if is_last and data else None
+    if carriage_return + 1 < len(data):
+        return carriage_return + (2 if line_feed == carriage_return + 1 else 1)
+    # The next block may begin with the LF of this CR.
+    return len(data) if is_last else None
 
 
 def _in_slices(blocks: Iterable[bytes]) -> Iterator[bytes]:

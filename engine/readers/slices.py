@@ -1,8 +1,8 @@
-"""The rows of a chunk in slices, each row with its text, cut by `str.split` where that gives what `csv.reader` does.
+"""The rows of a chunk in slices, each row with its text, faster than `csv.reader` gives them and the very same.
 
-Most lines of most tables hold no quote, and of the others most have one quoted cell: both are cut
-here, a few times faster than by `csv.reader`. What is left goes through it record by record, and a
-chunk that is of another kind (lone CRs, a quote in every other line, broken records) as a whole.
+The compiled loop cuts every chunk without broken records and lone CRs. Where there is none, the same
+is done by `str.split` for lines without quotes and with one quoted cell, which most are; what is left
+goes through `csv.reader` record by record, and a chunk of another kind as a whole.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from itertools import islice
 from typing import Any
 
 from engine.model import Chunk, Dialect
+from engine.native import RowTexts, loops
 from engine.readers.rows import Row, allow_long_cells, can_be_read_plainly, read_rows, reader_options
 
-#: Bytes decoded and cut in one go: their lines stay in the processor's cache.
+#: Bytes cut in one go: their rows stay in the processor's cache.
 _PIECE_BYTES = 256 * 1024
 #: Of a chunk's first piece, the share of lines with a quote above which `csv.reader` is faster.
 _MANY_QUOTES = 0.4
@@ -27,10 +28,10 @@ class RowSlice:
     """Consecutive rows."""
 
     rows: list[Row]
-    records: list[str] | None = None
+    records: RowTexts | list[str] | None = None
     """Each row's text without its line end, as `csv.writer` would write the row with its defaults; None if unknown."""
     odd: list[int] = field(default_factory=list)
-    """Ascending positions of rows whose text in `records` is not that; all rows without cells are among them."""
+    """Of a list: ascending positions of rows whose text is not that; all rows without cells are among them."""
 
 
 def read_slices(
@@ -42,11 +43,14 @@ def read_slices(
         data: as for `read_rows`.
     """
     allow_long_cells(max_record_bytes)
-    is_plain = is_basic(dialect) and can_be_read_plainly(data, chunk, dialect)
-    if is_plain and data.count(b"\r") == (b"\r" in data and data.count(b"\r\n")):
-        cutter = _Cutter(data, dialect)
-        if not cutter.has_many_quotes():
-            return cutter.slices(max_rows)
+    if is_basic(dialect) and data.count(b"\r") == (b"\r" in data and data.count(b"\r\n")):
+        if loops is not None:
+            if is_whole(data, chunk) and (text := as_utf8(data, dialect.encoding)) is not None:
+                return _cut(text, dialect, max_rows)
+        elif can_be_read_plainly(data, chunk, dialect):
+            cutter = _Cutter(data, dialect)
+            if not cutter.has_many_quotes():
+                return cutter.slices(max_rows)
     return sliced(read_rows(data, chunk, dialect, max_record_bytes=max_record_bytes), max_rows)
 
 
@@ -60,6 +64,34 @@ def sliced(rows: Iterator[Row], max_rows: int) -> Iterator[RowSlice]:
     """Rows of any origin in slices."""
     while some := list(islice(rows, max_rows)):
         yield RowSlice(some)
+
+
+def is_whole(data: bytes, chunk: Chunk) -> bool:
+    """Whether these are all bytes of a chunk in which no record is broken."""
+    return len(data) == chunk.byte_end - chunk.byte_start and not chunk.irregular
+
+
+def as_utf8(data: bytes, encoding: str) -> bytes | None:
+    """The text of a chunk in UTF-8; None where some bytes of it are not text in its encoding."""
+    if encoding == "utf-8" and loops is not None:
+        return data if loops.continuation_bytes(data) >= 0 else None
+    try:
+        if data.isascii():
+            return data
+        text = data.decode(encoding)
+        return data if encoding == "utf-8" else text.encode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _cut(text: bytes, dialect: Dialect, max_rows: int) -> Iterator[RowSlice]:
+    """See `read_slices`; by the compiled loop, from UTF-8 in which every CR is half of a CRLF."""
+    assert loops is not None
+    delimiter, quote = ord(dialect.delimiter), ord(dialect.quote_char) if dialect.quote_char is not None else -1
+    position = 0
+    while position < len(text):
+        rows, joined, ends, position = loops.cut_rows(text, position, max_rows, _PIECE_BYTES, delimiter, quote)
+        yield RowSlice(rows, RowTexts(joined, ends))  # type: ignore[arg-type]
 
 
 class _Cutter:

@@ -6,7 +6,7 @@ are the attacker's to choose. Nothing is written anywhere, so the names of the p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 from zipfile import ZipInfo
 
@@ -17,9 +17,8 @@ from engine.readers.zip_entries import inflate_entry, list_entries, shown_name
 
 #: A part is a bomb by its ratio only beyond this size: small ones of blank cells are harmless.
 RATIO_FREE_BYTES = 4 * 1024 * 1024
-#: What an XML part with a document type begins it, or an entity of its own, with.
-_FORBIDDEN = (b"<!DOCTYPE", b"<!ENTITY")
-_LONGEST = max(map(len, _FORBIDDEN))
+#: What a document type begins with; without one there are no entities of its own.
+_FORBIDDEN = b"<!DOCTYPE"
 #: In most parts what is not white space begins within so many bytes.
 _START_BYTES = 64
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -31,6 +30,7 @@ def check_workbook(
     *,
     source: str = "The workbook",
     watch: Callable[[str, bytes], None] | None = None,
+    first: Sequence[str] = (),
 ) -> None:
     """Let a workbook pass that is whole, and small and plain enough to be parsed.
 
@@ -43,6 +43,7 @@ def check_workbook(
         source: its name for messages.
         watch: gets the name of each part with the pieces of it, inflated, in order: who wants to know more of
             them need not inflate them again.
+        first: names of parts that come before all others, in this order.
 
     Raises:
         SourceTooLargeError: it has too many parts, unpacks to too much, or to too many times its size.
@@ -56,7 +57,8 @@ def check_workbook(
     entries = list_entries(file, source=source, max_entries=config.max_archive_entries)
     _check_names(entries, source)
     total_bytes = 0
-    for entry in entries:
+    order = {name: place for place, name in enumerate(first)}
+    for entry in sorted(entries, key=lambda entry: order.get(entry.filename, len(order))):  # stable
         total_bytes = _check_entry(file, entry, total_bytes, config, source, watch)
 
 
@@ -135,8 +137,8 @@ class _Search:
             self._is_xml = start.startswith(b"<")
         if not self._is_xml:
             return False
-        text = self._tail + piece
         if self._is_wide:
-            text = text.replace(b"\0", b"")
-        self._tail = text[1 - _LONGEST :]
-        return any(word in text for word in _FORBIDDEN)
+            piece = piece.replace(b"\0", b"")
+        seam = self._tail + piece[: len(_FORBIDDEN)]
+        self._tail = (self._tail + piece if len(piece) < len(_FORBIDDEN) else piece)[1 - len(_FORBIDDEN) :]
+        return _FORBIDDEN in piece or _FORBIDDEN in seam

@@ -16,9 +16,9 @@ from engine.results.csv_format import (
     result_line,
     unescape_formula,
 )
-from engine.results.frame_lines import accepted_lines, frame_lines, frame_records
+from engine.results.frame_lines import accepted_lines, accepted_lines_of_texts, frame_lines, frame_records
 from engine.results.json_format import result_json
-from engine.results.lines import extra_lines, success_lines
+from engine.results.lines import extra_lines, refused_lines_of_texts, success_lines, success_lines_of_texts
 from engine.results.merge import merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
@@ -28,6 +28,7 @@ __all__ = [
     "PartWriter",
     "ResultKind",
     "accepted_lines",
+    "accepted_lines_of_texts",
     "added_column_of",
     "column_names",
     "encode_lines",
@@ -44,8 +45,10 @@ __all__ = [
     "original_row",
     "plain_line",
     "quote_cell",
+    "refused_lines_of_texts",
     "result_json",
     "result_line",
     "success_lines",
+    "success_lines_of_texts",
     "unescape_formula",
 ]

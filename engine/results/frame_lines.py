@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from engine.native import RowTexts, loops
 from engine.results.csv_format import LINE_END
 from engine.results.json_format import results_json
+from engine.results.lines import lines_of_texts, success_lines_of_texts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,16 +45,38 @@ def accepted_lines(
     import polars as pl
 
     records = records.filter(is_accepted)
-    if results is None or (isinstance(results, pl.DataFrame) and not results.width):
-        texts = pl.Series(["{}"]).new_from_index(0, len(records))
-    elif isinstance(results, list):
-        some = [{} if result is None else result for result in compress(results, is_accepted)]
-        texts = pl.Series(results_json(some), dtype=pl.String)
-    else:
-        texts = json_column(results.filter(is_accepted))
-        if isinstance(results, pl.DataFrame):
-            return _written(records, _in_quotes(texts))  # there are names in all of them
+    texts = accepted_json(results, is_accepted)
+    if isinstance(results, pl.DataFrame) and results.width:
+        return _written(records, _in_quotes(texts))  # there are names in all of them
     return frame_lines(records, texts)
+
+
+def accepted_lines_of_texts(
+    texts: RowTexts, results: pl.DataFrame | pl.Series | list[Any] | None, is_accepted: pl.Series
+) -> bytes:
+    """As `accepted_lines`, for rows all of which have cells."""
+    assert loops is not None
+    refused = (~is_accepted).arg_true().to_list()
+    if isinstance(results, list):
+        some = [{} if result is None else result for result in compress(results, is_accepted)]
+        return success_lines_of_texts(texts, refused, some)
+    column = accepted_json(results, is_accepted)
+    # The longest text that Python has to hold for a chunk; JSON of polars' making has no NUL in it.
+    joined = column.str.join("\0").item().encode() if len(column) else b""
+    lines = loops.joined_lines(texts.joined, texts.ends, texts.start, refused, True, joined, 0)
+    return lines if lines is not None else lines_of_texts(texts, refused, True, column.to_list())
+
+
+def accepted_json(results: pl.DataFrame | pl.Series | list[Any] | None, is_accepted: pl.Series) -> pl.Series:
+    """JSON of the accepted rows' results."""
+    import polars as pl
+
+    if results is None or (isinstance(results, pl.DataFrame) and not results.width):
+        return pl.Series(["{}"]).new_from_index(0, int(is_accepted.sum()))
+    if isinstance(results, list):
+        some = [{} if result is None else result for result in compress(results, is_accepted)]
+        return pl.Series(results_json(some), dtype=pl.String)
+    return json_column(results.filter(is_accepted))
 
 
 def frame_lines(records: pl.Series, extras: pl.Series) -> bytes:

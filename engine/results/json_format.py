@@ -52,14 +52,19 @@ def results_json(results: list[Any]) -> list[str]:
 
 def joined_json(results: list[Any]) -> str:
     """`result_json` of each with `SEPARATOR` between them; empty where orjson cannot write them all."""
+    return json_array(results).decode()[1:-1]
+
+
+def json_array(results: list[Any]) -> bytes:
+    """`result_json` of each with `SEPARATOR` between them, in brackets; empty where orjson cannot write them all."""
     if not results:
-        return ""
+        return b""
     separated = [_NUL] * (2 * len(results) - 1)
     separated[::2] = results
     try:
-        return orjson.dumps(separated, _plain, _OPTIONS).decode()[1:-1]
+        return orjson.dumps(separated, _plain, _OPTIONS)
     except Exception:  # noqa: BLE001 - as in result_json
-        return ""
+        return b""
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, get_args
 
+from zlib_ng.zlib_ng import crc32
+
 from engine import failpoints
 from engine.model import Claim, Part
 from engine.results.csv_format import ResultKind, encode_lines, encode_text
@@ -117,6 +119,7 @@ class PartWriter:
         #: Not a list of bytes: those would have to be joined, and be there twice for it.
         self._held = io.BytesIO()
         self._size_bytes = 0
+        self._crc32 = 0
         self._stream: Writer | None = None
         self._open = ExitStack()
 
@@ -155,7 +158,7 @@ class PartWriter:
             self._open.close()
         failpoints.hit("part.written")
         self._held.close()
-        return Part(key=self._key, size_bytes=self._size_bytes)
+        return Part(key=self._key, size_bytes=self._size_bytes, crc32=self._crc32)
 
     def __enter__(self) -> Self:
         return self
@@ -176,6 +179,7 @@ class PartWriter:
     def _take(self, data: bytes) -> None:
         self._held.write(data)
         self._size_bytes += len(data)
+        self._crc32 = crc32(data, self._crc32)
         if self._held.tell() > self._max_held_bytes:
             if self._stream is None:
                 self._stream = self._open.enter_context(self._storage.open_writer(self._key))

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 from tempfile import SpooledTemporaryFile
 
-from engine.errors import InconsistentJobError, OutputNotWritableError
+from zlib_ng import zlib_ng
+
+from engine.errors import InconsistentJobError, OutputNotWritableError, StorageError
 from engine.model import Part
 from engine.results.parts import MAX_HELD_BYTES
 from engine.results.records import count_records, read_records, record_pieces
 from engine.results.sheet_rows import MAX_SHEET_ROWS, SheetRows, xml_of_records, xml_of_rows
 from engine.results.zip_container import Checked
+from engine.storage.part_checks import read_part
 from engine.storage.protocol import Storage
 
 #: Rows of a fragment: at some 80 compressed bytes a row it is large enough for S3 to copy it by itself
@@ -35,7 +38,7 @@ PIECE_BYTES = 64 * 1024
 
 _KEY = re.compile(
     r"(?P<index>[0-9]{8,})-(?P<crc32>[0-9a-f]{8})-(?P<raw_bytes>[0-9]+)-(?P<size_bytes>[0-9]+)-(?P<columns>[0-9]+)"
-    r"\.deflate"
+    r"-(?P<stored_crc32>[0-9a-f]{8})\.deflate"
 )
 
 
@@ -66,6 +69,8 @@ class Fragment:
     index: int
     checked: Checked
     size_bytes: int
+    stored_crc32: int
+    """Of the bytes that are stored."""
     column_count: int
     """Cells of the widest row."""
 
@@ -77,8 +82,9 @@ class Fragment:
     def part(self, folder: str) -> Part:
         """The stored object."""
         checked = self.checked
-        facts = f"{checked.crc32:08x}-{checked.raw_bytes}-{self.size_bytes}-{self.column_count}"
-        return Part(key=f"{self.prefix(folder, self.index)}{facts}.deflate", size_bytes=self.size_bytes)
+        facts = f"{checked.crc32:08x}-{checked.raw_bytes}-{self.size_bytes}-{self.column_count}-{self.stored_crc32:08x}"
+        key = f"{self.prefix(folder, self.index)}{facts}.deflate"
+        return Part(key=key, size_bytes=self.size_bytes, crc32=self.stored_crc32)
 
     @classmethod
     def parse(cls, key: str) -> Fragment:
@@ -91,6 +97,7 @@ class Fragment:
             checked=Checked(crc32=int(match["crc32"], 16), raw_bytes=int(match["raw_bytes"])),
             size_bytes=int(match["size_bytes"]),
             column_count=int(match["columns"]),
+            stored_crc32=int(match["stored_crc32"], 16),
         )
 
 
@@ -179,7 +186,7 @@ class SheetFragments:
         """
         plan = self.plan(index)
         compressor = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-        crc32 = raw_bytes = size_bytes = columns = 0
+        crc32 = raw_bytes = size_bytes = stored_crc32 = columns = 0
         try:
             with SpooledTemporaryFile(MAX_HELD_BYTES, dir=self._temp_dir, prefix="rowmill-") as spool:
                 for rows in self._rows(plan):
@@ -189,14 +196,21 @@ class SheetFragments:
                     crc32 = zlib.crc32(xml, crc32)
                     raw_bytes += len(xml)
                     columns = max(columns, rows.column_count)
-                    size_bytes += spool.write(compressor.compress(xml))
+                    packed = compressor.compress(xml)
+                    stored_crc32 = zlib_ng.crc32(packed, stored_crc32)
+                    size_bytes += spool.write(packed)
                 # Ends at a whole byte and ends no stream, so that another fragment can follow.
-                size_bytes += spool.write(compressor.flush(zlib.Z_SYNC_FLUSH))
-                checked = Checked(crc32=crc32, raw_bytes=raw_bytes)
-                fragment = Fragment(index=index, checked=checked, size_bytes=size_bytes, column_count=columns)
+                packed = compressor.flush(zlib.Z_SYNC_FLUSH)
+                fragment = Fragment(
+                    index=index,
+                    checked=Checked(crc32=crc32, raw_bytes=raw_bytes),
+                    size_bytes=size_bytes + spool.write(packed),
+                    stored_crc32=zlib_ng.crc32(packed, stored_crc32),
+                    column_count=columns,
+                )
                 spool.seek(0)
                 key = self.part(fragment).key
-                if size_bytes <= MAX_HELD_BYTES:
+                if fragment.size_bytes <= MAX_HELD_BYTES:
                     self._storage.write(key, spool.read())
                     return fragment
                 with self._storage.open_writer(key) as writer:
@@ -258,4 +272,14 @@ class SheetFragments:
             raise InconsistentJobError(f"The part {part.key} has fewer rows than were counted.", key=part.key)
 
     def _blocks(self, part: Part) -> Iterator[bytes]:
-        return self._storage.read_blocks(part.key, 0, part.size_bytes, block_bytes=BLOCK_BYTES)
+        if part.size_bytes <= MAX_HELD_BYTES:
+            data = read_part(lambda: self._storage.read_range(part.key, 0, part.size_bytes), part)
+            for start in range(0, len(data), BLOCK_BYTES):
+                yield data[start : start + BLOCK_BYTES]
+            return
+        found = 0
+        for block in self._storage.read_blocks(part.key, 0, part.size_bytes, block_bytes=BLOCK_BYTES):
+            found = zlib_ng.crc32(block, found)
+            yield block
+        if part.crc32 is not None and found != part.crc32:
+            raise StorageError(f"The part {part.key} is not the one that was written.", key=part.key)

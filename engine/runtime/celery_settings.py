@@ -33,6 +33,9 @@ def recommended_settings(config: EngineConfig) -> dict[str, Any]:
         "task_time_limit": None,
         # A child forked from a process that has used polars hangs.
         "worker_pool_start_method": "spawn",
+        # Seconds in which a new child must have imported the project. Celery's own 4 are too few on a busy machine: it
+        # would kill every child before it is ready and begin the next, and a worker once hit would never work again.
+        "worker_proc_alive_timeout": 120.0,
         "worker_max_memory_per_child": 600_000,  # KiB
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "task_serializer": "json",

@@ -23,7 +23,8 @@ from engine.ledger import Ledger, open_ledger
 from engine.ledger.owner import this_process
 from engine.progress import RedisProgress, url_without_secrets
 from engine.runtime.celery_settings import CHUNK_QUEUE, CONTROL_QUEUE
-from engine.runtime.job_steps import JobSteps
+from engine.runtime.fair_steps import FairSteps, is_repeated
+from engine.runtime.job_steps import FINISH_HERE_ROWS, JobSteps
 from engine.runtime.ledger_registry import LedgerRegistry
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,8 @@ class ProcessParts:
         self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner, costs=self.progress)
         self.executor = CeleryExecutor(app, ledger_url)
         runner = ChunkRunner(self.ledger, self.progress, config, owner=owner, costs=self.progress)
-        self.steps = JobSteps(self.coordinator, runner, self.executor)
+        self.steps = JobSteps(self.coordinator, runner, self.executor, finish_here_rows=FINISH_HERE_ROWS)
+        self.fair_steps = FairSteps(self.steps, self.ledger.next_turn)
         self.registry = LedgerRegistry(config)
 
 
@@ -95,20 +97,20 @@ def _parts(ledger_url: str, pid: int) -> ProcessParts:
 _OPTIONS = {"ignore_result": True, "acks_late": True, "reject_on_worker_lost": True}
 
 
-@shared_task(name="rowmill.plan_job", **_OPTIONS)
-def plan_job(ledger_url: str, job_id: str) -> None:
-    """Scan a job's source and send its first chunks. A copy does nothing; after a crash it starts over."""
+@shared_task(name="rowmill.plan_job", bind=True, **_OPTIONS)
+def plan_job(self: Any, ledger_url: str, job_id: str) -> None:
+    """Scan a job's source and send its first chunks, or do what is due before. After a crash it starts over."""
     parts = process_parts(ledger_url)
     parts.registry.register(ledger_url)
-    parts.steps.plan(job_id)
+    parts.fair_steps.plan(job_id, is_repeated=is_repeated(self))
 
 
-@shared_task(name="rowmill.run_chunk", **_OPTIONS)
-def run_chunk(ledger_url: str, job_id: str, chunk_index: int) -> None:
-    """Run one chunk, then send the next of its job. A copy does nothing."""
+@shared_task(name="rowmill.run_chunk", bind=True, **_OPTIONS)
+def run_chunk(self: Any, ledger_url: str, job_id: str, chunk_index: int) -> None:
+    """Run one chunk, or what is due before it, then send the next of its job. A copy does no harm."""
     parts = process_parts(ledger_url)
     parts.registry.register(ledger_url)
-    parts.steps.chunk(job_id, chunk_index)
+    parts.fair_steps.chunk(job_id, chunk_index, is_repeated=is_repeated(self))
 
 
 @shared_task(name="rowmill.finish_job", **_OPTIONS)

@@ -4,6 +4,6 @@
 """
 
 from engine.staging.keys import staged_key, staged_prefix
-from engine.staging.utf8 import as_utf8, stage_as_utf8, stage_blocks
+from engine.staging.utf8 import as_utf8, stage_blocks
 
-__all__ = ["as_utf8", "stage_as_utf8", "stage_blocks", "staged_key", "staged_prefix"]
+__all__ = ["as_utf8", "stage_blocks", "staged_key", "staged_prefix"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+from zlib_ng.zlib_ng import crc32
 
 from engine.arrow_form import END_OF_STREAM, ERROR_COLUMN, ROWS_PER_BATCH, schema_of
 from engine.model import Chunk, Source
@@ -81,6 +82,7 @@ class _ChunkCutter:
         self._lines_above = first_line_number - 1
         self._rows = 0
         self._irregular = False
+        self._crc32 = 0
         self.chunks: list[Chunk] = []
         self.start = 0
         """Offset of the chunk in hand."""
@@ -104,7 +106,9 @@ class _ChunkCutter:
             errors = piece.column(ERROR_COLUMN)
             self._irregular = self._irregular or errors.null_count < len(errors)
             offset += piece.num_rows
-            yield message.to_pybytes()
+            data = message.to_pybytes()
+            self._crc32 = crc32(data, self._crc32)
+            yield data
             if self._rows == self._chunk_size:
                 self.finish()
 
@@ -122,9 +126,10 @@ class _ChunkCutter:
                 row_count=self._rows,
                 first_line_number=self._lines_above + first_row_index,
                 irregular=self._irregular,
+                crc32=self._crc32,
             )
         )
-        self.start, self._rows, self._irregular = self.end, 0, False
+        self.start, self._rows, self._irregular, self._crc32 = self.end, 0, False, 0
 
     def _fitting(self, piece: pa.RecordBatch) -> tuple[pa.Buffer, pa.RecordBatch]:
         """The longest start of a piece, by halves, whose message fits into a chunk; a single row always does."""

@@ -19,28 +19,15 @@ _UNDECODABLE_CHARACTER = "\udcff"
 _HANDLER_NAME = "rowmill.mark_undecodable"
 
 
-def stage_as_utf8(
-    storage: Storage, key: str, source: Source, encoding: str, target: Storage, target_key: str, *, block_bytes: int
-) -> Source:
-    """Copy a text into UTF-8 as a stream; a byte order mark is dropped. A repeat makes the same copy.
-
-    Returns:
-        The copy, pinned.
-
-    Raises:
-        SourceChangedError: the source is no longer the pinned one.
-        OutputNotWritableError: the target refuses writes.
-    """
-    blocks = storage.read_blocks(key, 0, source.size_bytes, block_bytes=block_bytes, etag=source.etag)
-    return stage_blocks(blocks, target, target_key, encoding=encoding)
-
-
 def stage_blocks(blocks: Iterable[bytes], target: Storage, target_key: str, *, encoding: str | None) -> Source:
-    """As `stage_as_utf8`, for a text that comes from elsewhere.
+    """Copy a text as a stream, into UTF-8 and without its byte order mark. A repeat makes the same copy.
 
     Args:
         blocks: the bytes of the text, cut anywhere.
-        encoding: None: they are stored as they are, a byte order mark included.
+        encoding: theirs; None: they are stored as they are, a byte order mark included.
+
+    Returns:
+        The copy, pinned.
 
     Raises:
         OutputNotWritableError: the target refuses writes.

@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 from engine import failpoints
 from engine.errors import (
@@ -246,7 +247,8 @@ def _read_block(descriptor: int, key: str, path: str, start: int, end: int, etag
 
 def _info(key: str, status: os.stat_result) -> ObjectInfo:
     etag = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
-    return ObjectInfo(key=key, size_bytes=status.st_size, etag=etag)
+    written_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    return ObjectInfo(key=key, size_bytes=status.st_size, etag=etag, written_at=written_at)
 
 
 def _check_is_file(status: os.stat_result, key: str, path: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from engine.model import Part
@@ -18,6 +19,8 @@ class ObjectInfo:
     size_bytes: int
     etag: str
     """Differs whenever the content may differ."""
+    written_at: datetime | None = field(default=None, compare=False)
+    """By the storage's clock; None where it was not asked."""
 
 
 class Writer(Protocol):

@@ -24,6 +24,7 @@ from engine.errors import OutputNotWritableError, SourceChangedError, StorageAcc
 from engine.model import Part
 from engine.storage.keys import check_key, check_range
 from engine.storage.multipart import Slice, UploadPiece, plan_pieces
+from engine.storage.part_checks import read_part
 from engine.storage.protocol import ObjectInfo, Writer
 from engine.storage.s3_client import attempts_of, client_of_process
 from engine.storage.s3_errors import (
@@ -35,6 +36,7 @@ from engine.storage.s3_errors import (
     translate,
     translated,
 )
+from engine.storage.s3_integrity import BodySender
 from engine.storage.s3_presign import S3Presigner
 from engine.storage.s3_read import ObjectReader, plain_etag
 from engine.storage.s3_unfinished import abort_unfinished, unfinished_uploads
@@ -62,6 +64,7 @@ class S3Storage:
         self._config = config
         self._fail_fast = fail_fast
         self._place = S3Place(endpoint=shown_endpoint(config.s3_endpoint_url, config.s3_region), bucket=bucket)
+        self._sender = BodySender(self._place)
         self._client_lock = Lock()
         self._made_client: tuple[int, Any] | None = None
         self._deletes_in_batches = True
@@ -103,14 +106,19 @@ class S3Storage:
         """See `Storage.write`."""
         full_key = self._full_key(key)
         with translated(self._place, full_key, writing=True):
-            answer = self._client.put_object(Bucket=self._place.bucket, Key=full_key, Body=data)
+            request = partial(self._client.put_object, Bucket=self._place.bucket, Key=full_key)
+            try:
+                answer = self._sender.send(full_key, data, request)
+            except StorageError:  # what cannot be right does not stay
+                self._client.delete_object(Bucket=self._place.bucket, Key=full_key)
+                raise
         return ObjectInfo(key=key, size_bytes=len(data), etag=plain_etag(answer["ETag"]))
 
     @contextmanager
     def open_writer(self, key: str) -> Iterator[Writer]:
         """See `Storage.open_writer`. Holds up to five pieces: 40 MiB below 10 GB, then slowly more."""
         full_key = self._full_key(key)
-        writer = ObjectWriter(lambda: MultipartUpload(self._client, self._place, full_key))
+        writer = ObjectWriter(lambda: MultipartUpload(self._client, self._place, full_key, self._sender))
         try:
             yield writer
             writer.finish(partial(self.write, key))
@@ -133,7 +141,7 @@ class S3Storage:
                 return self.write(key, b"")
             if len(pieces) == 1 and isinstance(pieces[0], UploadPiece):
                 return self.write(key, joined(pieces[0]))
-            with multipart_upload(self._client, self._place, full_key) as upload:
+            with multipart_upload(self._client, self._place, full_key, self._sender) as upload:
                 for piece in pieces:
                     if isinstance(piece, UploadPiece):
                         upload.put(joined(piece))
@@ -154,7 +162,9 @@ class S3Storage:
                     key = entry["Key"].removeprefix(self._base)
                     if key and not key.endswith("/"):
                         etag = plain_etag(entry.get("ETag", ""))
-                        found[key] = ObjectInfo(key=key, size_bytes=int(entry["Size"]), etag=etag)
+                        found[key] = ObjectInfo(
+                            key=key, size_bytes=int(entry["Size"]), etag=etag, written_at=entry.get("LastModified")
+                        )
         yield from (found[key] for key in sorted(found))
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -260,10 +270,13 @@ class S3Storage:
         segment = segments[piece.segment_index]
         if isinstance(segment, bytes):
             return segment[piece.start : piece.end]
+
+        def read() -> bytes:
+            full_key = self._full_key(segment.key)
+            return self._reader.read(full_key, piece.start, piece.end, whole_bytes=segment.size_bytes)
+
         try:
-            return self._reader.read(
-                self._full_key(segment.key), piece.start, piece.end, whole_bytes=segment.size_bytes
-            )
+            return read_part(read, segment, piece)
         except SourceChangedError as error:
             raise StorageError(
                 f"The part {self.url_of(segment.key)} is not the one that was written: "

@@ -9,13 +9,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from engine import failpoints
 from engine.errors import RowmillError
 from engine.storage.multipart import next_piece_bytes
 from engine.storage.s3_errors import S3Place, error_code, translated
+from engine.storage.s3_integrity import BodySender
 from engine.storage.s3_read import plain_etag
 
 if TYPE_CHECKING:
@@ -31,13 +34,13 @@ _UPLOAD_MEMORY_BYTES = 64 * 1024 * 1024
 
 
 @contextmanager
-def multipart_upload(client: Any, place: S3Place, full_key: str) -> Iterator[MultipartUpload]:
+def multipart_upload(client: Any, place: S3Place, full_key: str, sender: BodySender) -> Iterator[MultipartUpload]:
     """An upload that completes when the context ends, and is aborted on an error inside.
 
     What a killed process leaves is invisible, and goes by the bucket's lifecycle rule
     (AbortIncompleteMultipartUpload).
     """
-    upload = MultipartUpload(client, place, full_key)
+    upload = MultipartUpload(client, place, full_key, sender)
     try:
         yield upload
         upload.complete()
@@ -49,8 +52,9 @@ def multipart_upload(client: Any, place: S3Place, full_key: str) -> Iterator[Mul
 class MultipartUpload:
     """One upload. Pieces are numbered in the order of the calls."""
 
-    def __init__(self, client: Any, place: S3Place, full_key: str) -> None:
+    def __init__(self, client: Any, place: S3Place, full_key: str, sender: BodySender) -> None:
         self._client = client
+        self._sender = sender
         self._place = place
         self._full_key = full_key
         with translated(place, full_key, writing=True):
@@ -61,6 +65,7 @@ class MultipartUpload:
         self._memory_bytes = 0
         self._etags: list[str] = []
         self._count = 0
+        failpoints.hit("multipart.begun")
 
     def put(self, data: bytes) -> None:
         """Send the next piece; waits while enough others are under way, and raises their errors."""
@@ -75,6 +80,7 @@ class MultipartUpload:
         while self._under_way:
             self._collect()
         self._threads.shutdown()
+        failpoints.hit("multipart.completing")
         pieces = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(self._etags, start=1)]
         with translated(self._place, self._full_key, writing=True):
             try:
@@ -83,6 +89,7 @@ class MultipartUpload:
                 # A repeated request, whose first answer was lost, finds no upload any more.
                 if error_code(error) != "NoSuchUpload" or not self._is_completed():
                     raise
+        failpoints.hit("multipart.completed")
 
     def abort(self) -> None:
         """Drop the pieces; never raises what the storage says to that."""
@@ -101,6 +108,7 @@ class MultipartUpload:
         self._count += 1
         self._memory_bytes += memory_bytes
         self._under_way.append((self._threads.submit(send, self._count, *arguments), memory_bytes))
+        failpoints.hit("multipart.piece")
 
     def _collect(self) -> None:
         future, memory_bytes = self._under_way.popleft()
@@ -109,7 +117,8 @@ class MultipartUpload:
 
     def _put(self, number: int, data: bytes) -> str:
         with translated(self._place, self._full_key, writing=True):
-            answer = self._client.upload_part(**self._names, PartNumber=number, Body=data)
+            request = partial(self._client.upload_part, **self._names, PartNumber=number)
+            answer = self._sender.send(self._full_key, data, request)
         return str(answer["ETag"])
 
     def _copy(self, number: int, source_key: str, start: int, end: int | None) -> str:

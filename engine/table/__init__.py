@@ -8,10 +8,12 @@ from engine.table.chunks import load_frames, read_chunk, read_chunk_columns, rea
 from engine.table.look import Look
 from engine.table.pin import pin_source
 from engine.table.planner import TablePlanner
+from engine.table.text import TextPlanner
 
 __all__ = [
     "Look",
     "TablePlanner",
+    "TextPlanner",
     "load_frames",
     "pin_source",
     "read_chunk",

@@ -9,9 +9,21 @@ from typing import TYPE_CHECKING
 
 from engine.config import EngineConfig
 from engine.model import Chunk, Plan
-from engine.readers import BrokenRow, Row, RowSlice, TextFrame, bytes_to_read, read_rows, read_slices, sliced
+from engine.native import loops
+from engine.readers import (
+    BrokenRow,
+    Row,
+    RowSlice,
+    TextFrame,
+    bytes_to_read,
+    read_frame,
+    read_rows,
+    read_slices,
+    sliced,
+)
 from engine.results import original_row
 from engine.storage import Storage
+from engine.table.checksums import read_checked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +55,11 @@ def read_chunk_slices(
     storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig, *, max_rows: int
 ) -> Iterator[RowSlice]:
     """As `read_chunk`, but slices of 1 to `max_rows` rows, with their texts where these are known."""
-    if plan.form == "arrow" or plan.added_column is not None:
+    if plan.form == "arrow" and plan.added_column is None:
+        from engine.readers.arrow_rows import read_arrow_slices
+
+        return read_arrow_slices(_arrow_bytes(storage, key, plan, chunk), plan.column_count, max_rows=max_rows)
+    if plan.added_column is not None:
         return sliced(read_chunk(storage, key, plan, chunk, config), max_rows)
     data = _text_bytes(storage, key, plan, chunk, config)
     return read_slices(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes, max_rows=max_rows)
@@ -51,9 +67,10 @@ def read_chunk_slices(
 
 def load_frames() -> None:
     """Load ahead of time what `read_chunk_frame` needs."""
-    import_module("engine.readers.frames")
     import_module("polars")
-    import_module("nanoarrow")
+    if loops is None:
+        import_module("engine.readers.frame_layout")
+        import_module("pyarrow")
 
 
 def read_chunk_frame(
@@ -67,11 +84,10 @@ def read_chunk_frame(
             return None
         import polars as pl
 
-        table = read_chunk_columns(storage, key, plan, chunk).select(range(len(names))).rename_columns(list(names))
-        return TextFrame(pl.DataFrame(table), None)
-    # numpy takes a while to load, and row handlers need none.
-    from engine.readers.frames import read_frame
+        from engine.readers.arrow_rows import arrow_texts
 
+        table = read_chunk_columns(storage, key, plan, chunk).select(range(len(names))).rename_columns(list(names))
+        return TextFrame(pl.DataFrame(table), arrow_texts(table))
     return read_frame(_text_bytes(storage, key, plan, chunk, config), chunk, plan.dialect, names)
 
 
@@ -96,8 +112,10 @@ def _original(row: Row, unescape_formulae: bool) -> Row:
 
 def _text_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig) -> bytes:
     size = bytes_to_read(chunk, max_record_bytes=config.max_record_bytes)
-    return storage.read_range(key, chunk.byte_start, chunk.byte_start + size, etag=plan.readable.etag)
+    end, etag = chunk.byte_start + size, plan.readable.etag
+    return read_checked(lambda: storage.read_range(key, chunk.byte_start, end, etag=etag), chunk, plan.readable.url)
 
 
 def _arrow_bytes(storage: Storage, key: str, plan: Plan, chunk: Chunk) -> bytes:
-    return storage.read_range(key, chunk.byte_start, chunk.byte_end, etag=plan.readable.etag)
+    start, end, etag = chunk.byte_start, chunk.byte_end, plan.readable.etag
+    return read_checked(lambda: storage.read_range(key, start, end, etag=etag), chunk, plan.readable.url)

@@ -17,6 +17,7 @@ from engine.readers.unpack import PIECE_BYTES, ungzip, unzstd, within_limits
 from engine.readers.zip_entries import choose_member, inflate_blocks, list_entries, packed_range, shown_name
 from engine.staging import stage_blocks, staged_key
 from engine.storage import Storage, open_location, open_object
+from engine.table.checkpoints import Checkpoint, watched
 from engine.table.look import Look
 
 #: Bytes that show the first rows.
@@ -50,6 +51,7 @@ class PackedPlanner:
         kind: SourceKind,
         planner_of: Callable[[SourceKind, Source, ImportOptions], Planner],
         start_only: bool,
+        checkpoint: Checkpoint,
     ) -> None:
         """
         Args:
@@ -65,12 +67,13 @@ class PackedPlanner:
         self._kind = kind
         self._planner_of = planner_of
         self._start_only = start_only
+        self._checkpoint = checkpoint
         self._planner: Planner | None = None
         self._name = source.url
         self._details: dict[str, str | int | float | bool] = {"kind": str(kind)}
 
     def look(self) -> Look:
-        pieces = within_limits(*self._unpacked(), self._config, source=self._source.url)
+        pieces = watched(within_limits(*self._unpacked(), self._config, source=self._source.url), self._checkpoint)
         if self._start_only:
             pieces = islice(pieces, START_BYTES // PIECE_BYTES)
         start, is_whole = _start_of(pieces)

@@ -10,6 +10,7 @@ from engine.model import Chunk, Plan, Source
 from engine.options import ImportOptions
 from engine.readers import SourceKind
 from engine.storage import Storage
+from engine.table.checkpoints import Checkpoint, no_checkpoint
 from engine.table.look import Look
 from engine.table.packed import START_BYTES, PackedPlanner, Planner
 from engine.table.staged import StagedPlanner, source_kind, stager_of
@@ -28,6 +29,7 @@ class TablePlanner:
         workspace: Callable[[], Storage],
         job_id: str,
         start_only: bool = False,
+        checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
         """
         Args:
@@ -35,6 +37,8 @@ class TablePlanner:
             workspace: gives the storage for a staged copy, if one is needed.
             job_id: names the staged copy.
             start_only: stage no more than it takes to show the first rows; there are no others then.
+            checkpoint: called several times a second while `look` stages; what it raises ends that, and nothing is
+                left in the workspace.
         """
         self._source = source
         self._options = options
@@ -42,6 +46,7 @@ class TablePlanner:
         self._workspace = workspace
         self._job_id = job_id
         self._start_only = start_only
+        self._checkpoint = checkpoint
         self._planner: Planner | None = None
 
     def look(self) -> Look:
@@ -78,14 +83,19 @@ class TablePlanner:
         if kind.is_packed:
             return PackedPlanner(
                 source, options, self._config, workspace=workspace, job_id=job_id, kind=kind,
-                planner_of=self._planner_of, start_only=self._start_only,
+                planner_of=self._planner_of, start_only=self._start_only, checkpoint=self._checkpoint,
             )  # fmt: skip
         if self._start_only and kind is SourceKind.NDJSON:
             source = replace(source, size_bytes=min(source.size_bytes, START_BYTES))
         stager = stager_of(kind, source, start_only=self._start_only)
         if stager is None:
-            return TextPlanner(source, options, self._config, workspace=workspace, job_id=job_id)
-        return StagedPlanner(source, options, self._config, workspace=workspace, job_id=job_id, stager=stager)
+            return TextPlanner(
+                source, options, self._config, workspace=workspace, job_id=job_id, checkpoint=self._checkpoint
+            )
+        return StagedPlanner(
+            source, options, self._config, workspace=workspace, job_id=job_id, stager=stager,
+            checkpoint=self._checkpoint,
+        )  # fmt: skip
 
     @property
     def _chosen(self) -> Planner:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from xml.etree.ElementTree import ParseError
 
 from engine.config import EngineConfig
@@ -20,6 +20,7 @@ from engine.readers import HEAD_BYTES, SourceKind, check_workbook, tell_kind
 from engine.results import added_column_of
 from engine.staging import staged_key
 from engine.storage import Storage, open_location, open_object
+from engine.table.checkpoints import Checkpoint
 from engine.table.look import Look
 
 if TYPE_CHECKING:
@@ -42,8 +43,12 @@ class Stager(Protocol):
         target_key: str,
         *,
         chunk_size: int,
+        checkpoint: Checkpoint,
     ) -> StagedTable:
-        """Stage the source; it is read once, and only the version that is pinned.
+        """Stage the source; only the version that is pinned is read.
+
+        Args:
+            checkpoint: called several times a second; what it raises ends the staging.
 
         Raises:
             SourceError: it is not what its kind says, or not a table.
@@ -63,6 +68,7 @@ class StagedPlanner:
         workspace: Callable[[], Storage],
         job_id: str,
         stager: Stager,
+        checkpoint: Checkpoint,
     ) -> None:
         self._source = source
         self._options = options
@@ -70,6 +76,7 @@ class StagedPlanner:
         self._workspace = workspace
         self._job_id = job_id
         self._stager = stager
+        self._checkpoint = checkpoint
         self._staged: StagedTable | None = None
 
     def look(self) -> Look:
@@ -81,6 +88,7 @@ class StagedPlanner:
             self._workspace(),
             staged_key(self._job_id, f"{secrets.token_hex(4)}.arrow"),
             chunk_size=self._options.chunk_size or DEFAULT_CHUNK_SIZE,
+            checkpoint=self._checkpoint,
         )
         self._staged = staged
         header = staged.header_records[-1] if staged.header_records else ()
@@ -142,7 +150,7 @@ def stager_of(kind: SourceKind, source: Source, *, start_only: bool = False) -> 
     if kind.is_workbook:
         return partial(_stage_workbook, kind=kind)
     if start_only and kind is SourceKind.PARQUET:
-        return _stage_start_of_parquet
+        return partial(_stage_parquet, start_only=True)
     stager = STAGERS.get(str(kind))
     if stager is None:
         raise SourceBinaryError(f"{source.url} is {kind}, which is not read. Save it as CSV.", source=source.url)
@@ -150,28 +158,16 @@ def stager_of(kind: SourceKind, source: Source, *, start_only: bool = False) -> 
 
 
 # Imported when they are called: text needs no pyarrow, which takes its time to load.
-def _stage_ndjson(
-    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
-) -> StagedTable:
+def _stage_ndjson(*args: Any, **settings: Any) -> StagedTable:
     from engine.table.stage_ndjson import stage_ndjson
 
-    return stage_ndjson(source, options, config, target, target_key, chunk_size=chunk_size)
+    return stage_ndjson(*args, **settings)
 
 
-def _stage_parquet(
-    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
-) -> StagedTable:
+def _stage_parquet(*args: Any, **settings: Any) -> StagedTable:
     from engine.table.stage_parquet import stage_parquet
 
-    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size)
-
-
-def _stage_start_of_parquet(
-    source: Source, options: ImportOptions, config: EngineConfig, target: Storage, target_key: str, *, chunk_size: int
-) -> StagedTable:
-    from engine.table.stage_parquet import stage_parquet
-
-    return stage_parquet(source, options, config, target, target_key, chunk_size=chunk_size, start_only=True)
+    return stage_parquet(*args, **settings)
 
 
 def _stage_workbook(
@@ -183,6 +179,7 @@ def _stage_workbook(
     *,
     kind: SourceKind,
     chunk_size: int,
+    checkpoint: Checkpoint,
 ) -> StagedTable:
     from engine.staging.excel.stage import stage_workbook
 
@@ -201,6 +198,7 @@ def _stage_workbook(
             target_key,
             kind=str(kind),
             chunk_size=chunk_size,
+            checkpoint=checkpoint,
             check=partial(check_workbook, config=config, source=source.url),
         )
     except _BAD_WORKBOOK as error:

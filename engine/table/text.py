@@ -11,17 +11,22 @@ from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE, ChunkCutter
 from engine.readers import (
     HEAD_BYTES,
+    UNTESTED,
     DataStart,
     EncodingEvidence,
     Head,
+    RecordScanner,
     count_lines,
+    encoding_advice,
     find_data_start,
     look,
     needs_transcoding,
 )
 from engine.results import added_column_of, is_named_as_added
-from engine.staging import stage_as_utf8, staged_key
+from engine.staging import stage_blocks, staged_key
 from engine.storage import Storage, open_location
+from engine.table.checkpoints import Checkpoint, watched
+from engine.table.checksums import ChunkSums
 from engine.table.look import Look
 
 #: How many places of a large source are sampled for its encoding, its quotes and its escapes.
@@ -42,6 +47,7 @@ class TextPlanner:
         *,
         workspace: Callable[[], Storage],
         job_id: str,
+        checkpoint: Checkpoint,
     ) -> None:
         """
         Args:
@@ -54,6 +60,7 @@ class TextPlanner:
         self._config = config
         self._workspace = workspace
         self._job_id = job_id
+        self._checkpoint = checkpoint
         self._evidence: EncodingEvidence | None = None
         self._total_rows: int | None = None
         self._has_mark = False
@@ -72,9 +79,10 @@ class TextPlanner:
         source_encoding, readable, mark_bytes, dialect = head.dialect.encoding, source, head.mark_bytes, head.dialect
         if needs_transcoding(source_encoding):
             workspace, staged = self._workspace(), staged_key(self._job_id)
-            readable = stage_as_utf8(
-                storage, key, source, source_encoding, workspace, staged, block_bytes=config.scan_block_bytes
+            blocks = storage.read_blocks(
+                key, 0, source.size_bytes, block_bytes=config.scan_block_bytes, etag=source.etag
             )
+            readable = stage_blocks(watched(blocks, self._checkpoint), workspace, staged, encoding=source_encoding)
             storage, key, mark_bytes, dialect = workspace, staged, 0, replace(dialect, encoding="utf-8")
         start = self._data_start(storage, key, readable, dialect, mark_bytes)
         return Look(
@@ -109,21 +117,24 @@ class TextPlanner:
             block_bytes=config.scan_block_bytes,
             etag=readable.etag,
         )
+        blocks = watched(blocks, self._checkpoint)
         if self._judges_encoding(plan):
             self._evidence = EncodingEvidence()
             self._evidence.add(header)
             blocks = self._evidence.watch(blocks)
-        # numpy takes a while to load, and those who only run chunks need none.
-        from engine.readers.scan import RecordScanner
-
         scanner = RecordScanner(plan.dialect, max_record_bytes=config.max_record_bytes)
+        sums = ChunkSums(
+            plan.data_start,
+            max_held_bytes=config.max_chunk_bytes + config.max_record_bytes + config.scan_block_bytes,
+            max_record_bytes=config.max_record_bytes,
+        )
         ready: list[Chunk] = []
-        for block in scanner.scan(blocks, plan.data_start):
-            ready.extend(cutter.feed(block.ends, block.line_counts, block.broken))
+        for block in scanner.scan(sums.watch(blocks), plan.data_start):
+            ready.extend(map(sums.added, cutter.feed(block.ends, block.line_counts, block.broken)))
             if ready and ready[-1].byte_end - ready[0].byte_start >= config.scan_block_bytes:
                 yield ready
                 ready = []
-        ready.extend(cutter.finish())
+        ready.extend(map(sums.added, cutter.finish()))
         if ready:
             yield ready
         self._total_rows = cutter.total_rows
@@ -139,10 +150,16 @@ class TextPlanner:
         if self._evidence is None:
             return plan
         encoding, confidence = self._evidence.verdict_with_confidence()
-        detection = replace(plan.detection, confidence={**plan.detection.confidence, "encoding": confidence})
-        if encoding == plan.dialect.encoding or needs_transcoding(encoding):
+        known = plan.dialect.encoding
+        if needs_transcoding(encoding):
             # It is too late for a copy in UTF-8: the rows concerned fail, and say so.
-            return plan
+            encoding, confidence = known, UNTESTED
+        found = plan.detection
+        before = encoding_advice(known, found.confidence["encoding"])
+        advice = (*encoding_advice(encoding, confidence), *(each for each in found.advice if each not in before))
+        detection = replace(found, confidence={**found.confidence, "encoding": confidence}, advice=advice)
+        if encoding == known:
+            return replace(plan, detection=detection)
         storage, key = open_location(plan.readable.url, self._config)
         dialect = replace(plan.dialect, encoding=encoding)
         start = self._data_start(storage, key, plan.readable, dialect, 0)
@@ -203,7 +220,7 @@ class TextPlanner:
         added = added_column_of(header, self._options.added_columns)
         if added is None and is_named_as_added(header) and self._options.added_columns == "auto":
             advice = f"The last column is named {header[-1]}. If a result file added it, say added_columns=ignore."
-            detection = replace(detection, advice=(*detection.advice, advice))
+            detection = replace(detection, advice=tuple(dict.fromkeys((*detection.advice, advice))))
         return Plan(
             dialect=dialect,
             header=header[:-1] if added else header,

@@ -18,6 +18,7 @@ import redis
 from tests.chaos.stack import Stack, Supervised
 
 _LOOK_SECONDS = 0.1
+_WATCH_WIPE_SECONDS = 60.0
 #: Of a hundred shots so many hit …
 _WEIGHTS = {"child": 70, "worker": 10, "parent": 6, "deploy": 6, "web": 4, "busy": 4}
 
@@ -30,7 +31,7 @@ class Shots:
     seconds_to_recover: dict[str, list[float]] = field(default_factory=dict)
     """By what was hit: from the death of a process until each chunk it held was in other hands."""
     seconds_to_recover_wipes: list[float] = field(default_factory=list)
-    """From a wipe of the broker until the next chunk was committed."""
+    """The longest time after a wipe of the broker in which no chunk was begun, of the first minute."""
     unrecovered: int = 0
     """Chunks of dead processes that nobody had taken over at the end."""
 
@@ -65,7 +66,7 @@ class Shooter:
 
     def _run(self) -> None:
         has_hit_merge = not self._plan
-        while not self._ended.wait(_LOOK_SECONDS):
+        while not self._ended.wait(_LOOK_SECONDS / 2):
             rows, phase, owner = self._progress()
             if phase == "merging" and owner and not has_hit_merge:
                 has_hit_merge = True  # what nobody would hit by chance: the process that puts the files together
@@ -159,26 +160,26 @@ class Shooter:
         with redis.Redis.from_url(self._stack.redis_url) as client:
             client.flushall()
         self.shots.fired["FLUSHALL"] += 1
-        began, before = time.monotonic(), self._progress()[0]
+        began = time.monotonic()
+        query = (
+            "SELECT chunk_index, attempt FROM rowmill_imports_importchunk"
+            " WHERE job_id = %s AND status IN ('leased', 'done')"
+        )
+
+        def begun(database: psycopg.Connection[tuple[object, ...]]) -> set[tuple[object, ...]]:
+            return set(database.execute(query, [self._job_id]).fetchall())
 
         def watch() -> None:
+            standstill, last, known = 0.0, began, None
             with self._stack.database() as database:
-                query = (
-                    "SELECT coalesce(sum(success_count + failure_count), 0) FROM rowmill_imports_importchunk"
-                    " WHERE job_id = %s AND status = 'done'"
-                )
-                while not self._ended.wait(_LOOK_SECONDS):
-                    row = database.execute(query, [self._job_id]).fetchone()
-                    # What was in hand at the time ends by itself; more than that needs messages again.
-                    if row is not None and int(str(row[0])) > before + self._in_hand_rows:
-                        self.shots.seconds_to_recover_wipes.append(time.monotonic() - began)
-                        return
+                while time.monotonic() < began + _WATCH_WIPE_SECONDS and not self._ended.wait(_LOOK_SECONDS):
+                    now, found = time.monotonic(), begun(database)
+                    standstill = max(standstill, now - last)
+                    if found != known:
+                        last, known = now, found
+            self.shots.seconds_to_recover_wipes.append(standstill)
 
         self._watch(watch)
-
-    @property
-    def _in_hand_rows(self) -> int:
-        return 4 * 1_000
 
     def _watch(self, action: Callable[[], None]) -> None:
         thread = threading.Thread(target=action)

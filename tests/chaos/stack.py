@@ -114,7 +114,9 @@ class Stack:
 
 
 @contextmanager
-def start_stack(folder: Path, *, workers: int, concurrency: int, lease_seconds: float | None) -> Iterator[Stack]:
+def start_stack(
+    folder: Path, *, workers: int, concurrency: int, lease_seconds: float | None, forks: bool = False
+) -> Iterator[Stack]:
     """Start all of it; it is gone afterwards.
 
     Args:
@@ -122,6 +124,7 @@ def start_stack(folder: Path, *, workers: int, concurrency: int, lease_seconds: 
         workers: Celery workers, each a process group.
         concurrency: children of each.
         lease_seconds: the pace of recovery; None for the defaults of production.
+        forks: whether children are forked (`tests.chaos.celery_app`); else they are spawned, as in production.
     """
     with ExitStack() as stack:
         redis_url = stack.enter_context(services.start_valkey(own=True))
@@ -155,7 +158,8 @@ def start_stack(folder: Path, *, workers: int, concurrency: int, lease_seconds: 
         port = services.free_port()
         web = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "4", "--no-control-socket"]
         server = supervised("web", [*web, "project.wsgi:application"])
-        celery = ["celery", "-A", "project", "worker", "--loglevel", "INFO", "--concurrency", str(concurrency)]
+        app = "tests.chaos.celery_app" if forks else "project"
+        celery = ["celery", "-A", app, "worker", "--loglevel", "INFO", "--concurrency", str(concurrency)]
         started = [
             supervised(f"worker-{number}", [*celery, "--hostname", f"chaos-{number}@%h"])
             for number in range(1, workers + 1)

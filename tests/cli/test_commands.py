@@ -296,10 +296,44 @@ def test_a_job_that_nobody_runs_can_be_paused_and_resumed(tmp_path: Path) -> Non
     rowmill("run", "t.csv", "--handler", f"{HANDLERS}.accept", cwd=tmp_path)
     ledger = tmp_path / "rowmill-results" / ".rowmill" / "ledger.sqlite3"
     with closing(sqlite3.connect(ledger)) as connection, connection:
-        connection.execute("UPDATE jobs SET status = 'running', phase = 'processing'")
+        connection.execute("UPDATE jobs SET status = 'running', phase = 'processing', finished_at = NULL")
+        connection.execute("UPDATE chunks SET status = 'planned', success_count = 0, failure_count = 0")
     assert the_object(rowmill("pause", "--json", cwd=tmp_path).stdout)["phase"] == "paused"
     assert "running (paused)" in rowmill("status", cwd=tmp_path).stdout
     assert the_object(rowmill("resume", "--json", cwd=tmp_path).stdout)["phase"] == "processing"
+    # Still nobody runs it: now it is gone on with here.
+    assert the_object(rowmill("resume", "--json", cwd=tmp_path).stdout)["status"] == "succeeded"
+
+
+def test_a_failed_job_is_resumed_to_the_end_it_would_have_had(tmp_path: Path) -> None:
+    """With a handler's module that stands beside whoever calls, as it did for the run."""
+    write_table(tmp_path / "t.csv", 100)
+    (tmp_path / "my_handlers.py").write_text(
+        "import os\n"
+        "def accept(row_index, row, import_job_id, options):\n"
+        "    ok = row_index % 7 > 0 or os.path.exists('relaxed')\n"
+        "    return {'ok': True, 'result': {}} if ok else {'ok': False, 'error': 'seventh'}\n"
+    )
+    flags = ("--handler", "my_handlers.accept", "--max-errors", "3", "--chunk-size", "10", "--workers", "1")
+    assert rowmill("run", "t.csv", *flags, cwd=tmp_path).returncode == 52
+    before = the_object(rowmill("status", "--json", cwd=tmp_path).stdout)
+    (tmp_path / "relaxed").touch()
+    done = rowmill("resume", "--json", "--workers", "1", cwd=tmp_path)
+    report = the_object(done.stdout)
+    assert (done.returncode, report["status"], report["processed_rows"]) == (0, "succeeded", 100)
+    assert report["id"] == before["id"]
+    assert report["failure_count"] == before["failure_count"]
+    assert sum(len(read_table(file["url"])) for file in report["result_files"].values() if file["url"]) == 100
+    again = rowmill("resume", cwd=tmp_path)
+    assert (again.returncode, "cannot be resumed" in again.stderr) == (42, True)
+
+
+def test_a_failed_job_whose_source_has_changed_is_not_resumed(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 100)
+    flags = ("--handler", f"{HANDLERS}.refuse_sevenths", "--max-errors", "3", "--chunk-size", "10", "--workers", "1")
+    assert rowmill("run", "t.csv", *flags, cwd=tmp_path).returncode == 52
+    write_table(tmp_path / "t.csv", 99)
+    assert rowmill("resume", cwd=tmp_path).returncode == 16
 
 
 def test_too_many_errors_have_an_exit_code_and_files(tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import django
 
 from tests.django_integration.celery_app import app
+
+#: Of a pause: several rounds of recovery, which would send again what it takes for lost.
+_PAUSE_SECONDS = 3.0
+_PATIENCE_SECONDS = 60.0
 
 
 def main() -> None:
@@ -28,17 +31,38 @@ def main() -> None:
         # Tables of apps without migrations, such as the tests' own.
         call_command("migrate", run_syncdb=True, verbosity=0)
         answer: Any = {}
+    elif request["do"] == "get":
+        answer = get(request["path"])
     else:
         answer = import_file(**request["import"])
     json.dump(answer, sys.stdout)
 
 
-def import_file(path: str, handler: str, options: dict[str, Any], timeout_seconds: float, cancel_at: int | None) -> Any:
+def get(path: str) -> Any:
+    """What staff is answered, and how many seconds that took."""
+    from django.contrib.auth.models import User
+    from rest_framework.test import APIClient
+
+    staff, _ = User.objects.get_or_create(username="staff", defaults={"is_staff": True})
+    client = APIClient()
+    client.force_authenticate(staff)
+    began = time.monotonic()
+    answer = client.get(path)
+    return {"status": answer.status_code, "text": answer.content.decode(), "seconds": time.monotonic() - began}
+
+
+def import_file(
+    path: str,
+    handler: str,
+    options: dict[str, Any],
+    timeout_seconds: float,
+    cancel_at: int | None,
+    pause_at: int | None = None,
+) -> Any:
     """Import a file of the media folder; what its job, its rows in the database and its files say at the end."""
     from django.contrib.auth.models import User
     from django.db import transaction
 
-    from django_integration.conf import storage_root
     from django_integration.files.models import FileModel
     from django_integration.imports import services
     from django_integration.imports.models import ImportJob
@@ -57,12 +81,15 @@ def import_file(path: str, handler: str, options: dict[str, Any], timeout_second
                 handler_path=f"tests.django_integration.myapp.handlers.{handler}",
             )
         )
+    held: Any = None
     seen, deadline = [], time.monotonic() + timeout_seconds
     while job.status in (ImportJob.Status.QUEUED, ImportJob.Status.RUNNING) and time.monotonic() < deadline:
         progress = services.live_progress(job)
         seen.append([progress.counts.processed_rows, job.processed_rows])
         if cancel_at is not None and progress.counts.processed_rows >= cancel_at and not job.cancel_requested:
             services.cancel(job)
+        if pause_at is not None and held is None and progress.counts.processed_rows >= pause_at:
+            held = hold(job)
         time.sleep(0.05)
         job.refresh_from_db()
     rows = SeenRow.objects.filter(job=str(job.pk)).order_by("row_index").values_list("row_index", flat=True)
@@ -73,13 +100,44 @@ def import_file(path: str, handler: str, options: dict[str, Any], timeout_second
         "success_count": job.success_count,
         "failure_count": job.failure_count,
         "seen": seen,
+        "held": held,
         "attempts": list(job.chunks.order_by("chunk_index").values_list("attempt", flat=True)),
         "written_rows": list(rows),
-        "files": [
-            (Path(storage_root()) / key).read_bytes().decode() if key else None
-            for key in (job.success_key, job.failed_key)
-        ],
+        "files": [_text_of(key) if key else None for key in (job.success_key, job.failed_key)],
     }
+
+
+def _text_of(key: str) -> str:
+    from django_integration.files.storage import file_storage
+
+    storage = file_storage()
+    size = storage.stat(key).size_bytes
+    return b"".join(storage.read_blocks(key, 0, size, block_bytes=1024 * 1024)).decode()
+
+
+def hold(job: Any) -> Any:
+    """Pause a job by its address, look at it twice once nothing is in hand any more, and let it go on."""
+    from rest_framework.test import APIClient
+
+    from tests.django_integration.myapp.models import SeenRow
+
+    client = APIClient()
+    client.force_authenticate(job.created_by)
+
+    def look() -> Any:
+        status = client.get(f"/api/import/status/?task_id={job.pk}").json()
+        states = sorted(job.chunks.values_list("chunk_index", "status", "attempt"))
+        return [status["processed_rows"], SeenRow.objects.filter(job=str(job.pk)).count(), states]
+
+    paused = client.post(f"/api/imports/{job.pk}/pause/")
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while job.chunks.filter(status="leased").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    before = look()
+    time.sleep(_PAUSE_SECONDS)
+    after = look()
+    resumed = client.post(f"/api/imports/{job.pk}/resume/")
+    return {"codes": [paused.status_code, resumed.status_code], "before": before, "after": after}
 
 
 if __name__ == "__main__":

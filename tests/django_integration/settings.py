@@ -20,6 +20,7 @@ FILES_S3_ENDPOINT_URL = os.environ.get("TEST_S3_ENDPOINT_URL")
 CELERY_BROKER_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 #: A test that waits for recovery does not wait for long.
 IMPORT_RECOVERY_INTERVAL_SECONDS = float(os.environ.get("TEST_RECOVERY_SECONDS", "10"))
+IMPORT_WINDOW = int(os.environ.get("TEST_WINDOW", "16"))
 if "TEST_LEASE_SECONDS" in os.environ:
     IMPORT_LEASE_SECONDS = IMPORT_RESEND_AFTER_SECONDS = float(os.environ["TEST_LEASE_SECONDS"])
     IMPORT_IDLE_TRANSACTION_SECONDS = max(1, int(IMPORT_LEASE_SECONDS))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from engine.errors import LedgerError, LedgerUnavailableError
@@ -54,6 +56,25 @@ def start(
     return made
 
 
+def post(user: str, file_id: int, at: float) -> int:
+    """Import a file by a request of that user, through every layer of Django, at that moment; returns the status."""
+    from django.contrib.auth.models import User
+    from rest_framework.test import APIClient
+
+    client = APIClient()
+    client.force_authenticate(User.objects.get(username=user))
+    time.sleep(max(0.0, at - time.time()))
+    return int(client.post("/api/dynamic/import/", {"file_id": file_id}).status_code)
+
+
+def count_jobs(user: str) -> dict[str, int]:
+    """How many jobs a user has, and the id of the file of the newest."""
+    from django_integration.imports.models import ImportJob
+
+    found = ImportJob.objects.filter(created_by__username=user)
+    return {"jobs": found.count(), "file_id": found.latest("created_at").file_id}
+
+
 class Messages:
     """An executor whose messages wait in this process, and are lost with it."""
 
@@ -78,6 +99,9 @@ class Messages:
     def send_finish(self, job_id: str) -> None:
         self._send("finish", job_id)
 
+    def send_help(self, job_id: str, position: int, step: int) -> None:
+        """Nobody else is here to help."""
+
     def _send(self, *message: Any) -> None:
         self._sent += 1
         if self._lose_every is None or self._sent % self._lose_every:
@@ -98,6 +122,8 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
     from engine.ledger.owner import this_process
     from engine.runtime.job_steps import JobSteps
 
+    if "TEST_PIECE_BYTES" in os.environ:
+        _make_pieces_small(int(os.environ["TEST_PIECE_BYTES"]))
     parts, messages = bridge.process_parts(), Messages(**messages_go)
     runner = ChunkRunner(parts.ledger, parts.progress, parts.config, owner=this_process())
     steps = JobSteps(parts.coordinator, runner, messages)
@@ -111,12 +137,33 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
             with suppress(LedgerError):
                 parts.coordinator.recover(job_id, messages)
         if not messages.waiting:
-            time.sleep(0.02)
+            time.sleep(0.1)
         if time.monotonic() > deadline:
             raise TimeoutError(str(parts.ledger.job(job_id)))
         while messages.waiting:
             step, *arguments = messages.waiting.pop(0)
             getattr(steps, step)(*arguments)
+
+
+def _make_pieces_small(piece_bytes: int) -> None:
+    """Have a few hundred bytes go to S3 as tens of megabytes do: streamed, in pieces, copied by the server."""
+    from engine.results import parts as part_files
+    from engine.storage import multipart, s3, s3_upload
+
+    limits = multipart.MultipartLimits(minimum_piece_bytes=piece_bytes, join_bytes=piece_bytes)
+    s3.plan_pieces = partial(multipart.plan_pieces, limits=limits)  # type: ignore[assignment]
+    s3_upload.next_piece_bytes = partial(multipart.next_piece_bytes, limits=limits)  # type: ignore[assignment]
+    part_files.PartWriter.__init__.__kwdefaults__["max_held_bytes"] = piece_bytes
+
+
+def unfinished(*, remove: bool) -> list[str]:
+    """Keys of the multipart uploads that were neither completed nor aborted, and remove them as a sweep does later."""
+    from django_integration.conf import storage_root
+    from django_integration.files.storage import engine_config
+    from engine.storage import open_storage
+
+    storage = open_storage(storage_root(), engine_config())
+    return list(storage.remove_unfinished("", older_than_seconds=0.0, dry_run=not remove))
 
 
 def cancel(job_id: str, after_seconds: float) -> None:
@@ -149,7 +196,8 @@ def tell(job_ids: list[str]) -> list[dict[str, Any]]:
     storage = open_storage(storage_root(), engine_config())
 
     def text_of(key: str) -> str:
-        return storage.read_range(key, 0, storage.stat(key).size_bytes).decode()
+        # Any bytes pass: an Excel file, too.
+        return storage.read_range(key, 0, storage.stat(key).size_bytes).decode("latin-1")
 
     told = []
     for job_id in job_ids:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import random
+import time
 
 import pytest
 
@@ -47,6 +49,20 @@ def test_requests_under_one_key_at_the_same_moment_start_one_job(shaken: Shaken)
     for child in children:
         assert child.wait() == "exit 0", child.error()
     assert len({child.answer.read_text() for child in children}) == 1
+
+
+def test_requests_at_the_same_moment_do_not_exceed_the_quota(shaken: Shaken) -> None:
+    name = "hasty"
+    # Two by a quota of ten, which the tests' project has as every project.
+    shaken.forks.call("start", "in.csv", "write", {}, user=name, jobs=8)
+    file_id = shaken.forks.call("count_jobs", name)["file_id"]
+    moment = time.time() + 1.0
+    children = [shaken.forks.begin("post", name, file_id, moment) for _ in range(8)]
+    for child in children:
+        assert child.wait() == "exit 0", child.error()
+    answers = [json.loads(child.answer.read_text()) for child in children]
+    assert sorted(answers) == [202] * 2 + [400] * 6
+    assert shaken.forks.call("count_jobs", name)["jobs"] == 10
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -29,7 +30,9 @@ def main(what: str, path: str) -> None:
     # Not the highest memory that `resource` tells: that counts the process that started this one, too.
     status = Path("/proc/self/status").read_text()
     found["peak_mb"] = int(status.split("VmHWM:")[1].split()[0]) / 1000
-    found["seconds"] = time.process_time()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    found["children_peak_mb"] = children.ru_maxrss / 1000
+    found["seconds"] = time.process_time() + children.ru_utime + children.ru_stime
     print(json.dumps(found))
 
 

@@ -4,75 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
-from tests.celery_workers import CeleryWorker, celery_worker
-
-ROWS = 3_000
-CHUNK = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """The tests' project on a database, a Redis and a media folder of its own."""
-
-    environment: Mapping[str, str]
-    folder: Path
-    redis_url: str
-
-    @contextmanager
-    def worker(self, concurrency: int = 2) -> Iterator[CeleryWorker]:
-        """A worker of the project."""
-        with celery_worker(
-            self.folder,
-            self.redis_url,
-            concurrency=concurrency,
-            environment=self.environment,
-            app="tests.django_integration.celery_app",
-        ) as worker:
-            yield worker
-
-    def drive(self, **request: Any) -> Any:
-        """Have `tests.django_integration.drive` do something."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.django_integration.drive"],
-            input=json.dumps(request).encode(),
-            env={**os.environ, **self.environment, "REDIS_URL": self.redis_url},
-            capture_output=True,
-            check=False,
-            timeout=150,
-        )
-        assert done.returncode == 0, done.stderr.decode()[-3000:]
-        return json.loads(done.stdout)
-
-    def run(self, handler: str, *, cancel_at: int | None = None, rows: int = ROWS, **options: Any) -> Any:
-        """Import a table of that many rows."""
-        source = self.folder / "media" / f"in-{rows}.csv"
-        source.parent.mkdir(exist_ok=True)
-        source.write_text("n\n" + "".join(f"{n}\n" for n in range(1, rows + 1)))
-        return self.drive(
-            do="import",
-            **{
-                "import": {
-                    "path": source.name,
-                    "handler": handler,
-                    "options": {"chunk_size": CHUNK, "batch_size": 50, **options},
-                    "timeout_seconds": 100,
-                    "cancel_at": cancel_at,
-                }
-            },
-        )
+from tests.integration.project import CHUNK, ROWS, Project, make_database, make_project
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
@@ -80,21 +18,10 @@ def project(
     request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str, redis_databases: Callable[[], str]
 ) -> Project:
     name = f"effects_{tmp_path.name.lower()}".replace("-", "_").replace("[", "_").replace("]", "_")[:60]
-    if request.param == "postgresql":
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
-        url = f"{postgres_url.rpartition('/')[0]}/{name}"
-    else:
-        url = f"sqlite:///{tmp_path}/db.sqlite3"
-    environment = {
-        "DATABASE_URL": url,
-        "TEST_MEDIA_ROOT": str(tmp_path / "media"),
-        "DJANGO_SETTINGS_MODULE": "tests.django_integration.settings",
-        "TEST_RECOVERY_SECONDS": "1",
-    }
-    made = Project(environment, tmp_path, redis_databases())
-    made.drive(do="migrate")
-    return made
+    database = (
+        make_database(postgres_url, name) if request.param == "postgresql" else f"sqlite:///{tmp_path}/db.sqlite3"
+    )
+    return make_project(tmp_path, database, redis_databases())
 
 
 def check(answer: Any, *, refused: set[int] = frozenset(), rows: int = ROWS) -> None:  # type: ignore[assignment]

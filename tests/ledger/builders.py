@@ -90,6 +90,7 @@ def chunks(count: int, *, row_count: int = 10, start: int = 0) -> list[Chunk]:
             row_count=row_count,
             first_line_number=2 + row_count * index,
             irregular=index % 2 == 1,
+            crc32=None if index == 1 else 2**32 - 1 - index,
         )
         for index in range(start, start + count)
     ]
@@ -98,7 +99,7 @@ def chunks(count: int, *, row_count: int = 10, start: int = 0) -> list[Chunk]:
 def outcome(success: int = 10, failure: int = 0, *, key: str = "parts/x") -> ChunkOutcome:
     return ChunkOutcome(
         counts=Counts(success_count=success, failure_count=failure),
-        success_part=Part(key=f"{key}.success.csv", size_bytes=7 * success) if success else None,
+        success_part=Part(key=f"{key}.success.csv", size_bytes=7 * success, crc32=2**32 - 1) if success else None,
         failed_part=Part(key=f"{key}.failed.csv", size_bytes=9 * failure) if failure else None,
     )
 

@@ -521,6 +521,46 @@ def test_a_chunk_taken_back_is_in_flight(ledger: Ledger, deaths: Deaths) -> None
     assert ledger.send_chunks(job_id, window=1) == []
 
 
+@pytest.mark.parametrize("ledger_factory", ["django_postgresql"], indirect=True)
+def test_a_look_at_what_is_lost_costs_no_message_that_is_picked_up_meanwhile(
+    ledger: Ledger, other: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim passes over a chunk that is locked, so that a look which locked all of them would use messages up."""
+    job_id = start(ledger, chunk_count=3)
+    ledger.send_chunks(job_id, window=3)
+    claim(ledger, job_id, 0, owner="dies")
+    claimed: list[Claim | None] = []
+
+    def is_dead(owner: str) -> bool:
+        # In the middle of the look of `ledger`.
+        if not claimed:
+            claimed.append(other.claim(job_id, 1, owner="b", token="t2"))
+        return True
+
+    monkeypatch.setattr(ledger, "_is_dead", is_dead)
+    assert take_back(ledger, job_id) == [0]
+    assert claimed[0] is not None
+
+
+def test_a_chunk_that_a_process_died_on_is_told_until_it_is_run_again(
+    ledger: Ledger, other: Ledger, deaths: Deaths
+) -> None:
+    job_id = start(ledger, chunk_count=4)
+    ledger.send_chunks(job_id, window=4)
+    claim(ledger, job_id, 0, owner="lives")
+    commit(ledger, claim(ledger, job_id, 1, owner="dies"))
+    ledger.release(claim(ledger, job_id, 2, owner="gives it back"))
+    claim(ledger, job_id, 3, owner="dies")
+    assert other.abandoned_chunk(job_id) is None
+    deaths.dead.add("dies")
+    assert other.abandoned_chunk(job_id) == 3
+    assert take_back(other, job_id) == [3]
+    assert ledger.abandoned_chunk(job_id) == 3
+    claim(other, job_id, 3, owner="lives", token="t2")
+    assert ledger.abandoned_chunk(job_id) is None
+    assert ledger.abandoned_chunk("no such job") is None
+
+
 def test_every_message_can_be_sent_again_at_once(ledger: Ledger) -> None:
     job_id = start(ledger, chunk_count=3)
     ledger.send_chunks(job_id, window=2)

@@ -225,6 +225,19 @@ class LedgerMachine(RuleBasedStateMachine):
         assert take_back(self.ledgers[ledger], self.job_id) == expected
 
     @rule(ledger=HANDLES)
+    def ask_for_an_abandoned_chunk(self, ledger: int) -> None:
+        left = (
+            index
+            for index, chunk in enumerate(self.chunks)
+            if chunk.attempt
+            and (
+                chunk.status is ChunkStatus.SENT
+                or (chunk.status is ChunkStatus.LEASED and chunk.owner in self.deaths.dead)
+            )
+        )
+        assert self.ledgers[ledger].abandoned_chunk(self.job_id) == next(left, None)
+
+    @rule(ledger=HANDLES)
     def request_cancel(self, ledger: int) -> None:
         assert self.ledgers[ledger].request_cancel(self.job_id)
         self.cancel_requested = True

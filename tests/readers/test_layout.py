@@ -59,6 +59,41 @@ def test_without_a_header_nothing_stands_above_it() -> None:
     assert layout("Report\n\nid;name\n1;a\n", header_rows=0).preamble == ()
 
 
+DATA = "1;2024-01-01;a\n2;2024-01-02;b\n3;2024-01-03;c\n"
+NAMES = "id;day;note\n"
+
+
+@pytest.mark.parametrize(
+    ("above", "header", "rows"),
+    [
+        ("Report\n\n", "number;date;text\n" + NAMES, 2),
+        ("Report\n\n", "key;;other\n" + NAMES, 2),
+        ("Report\nby hand\n\n", "a;b;c\nd;e;f\n" + NAMES, 3),
+        ("Report\n", "number;date;text\n" + NAMES, 2),
+    ],
+)
+def test_lines_above_a_header_of_several_rows_are_found(above: str, header: str, rows: int) -> None:
+    assert "\n".join(layout(above + header + DATA, header_rows=rows).preamble) + "\n" == above
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "counted"),
+    [
+        ("Report\n" + NAMES + DATA, 2, 1),  # the title is one of the two
+        ("Report\n\n" + NAMES + DATA, 3, 2),
+        ("Report\n\n" + NAMES + DATA, 2, 2),
+        ("Report\n\nkey;;other\n" + NAMES + DATA, 4, 2),
+        ("Report\n\n" + NAMES + "a;b;c\nd;e;f\ng;h;i\nj;k;l\n", 2, 2),  # nothing tells names from data
+        ("Report\n\n" + NAMES + "x;day;y\n1;2024-01-02;b\n", 2, 2),  # too few rows to tell
+        ("Report\n\n" + NAMES + ";;\n" + DATA, 2, 2),
+        (NAMES + DATA, 2, 0),
+    ],
+)
+def test_no_row_of_data_is_made_a_header_by_them(text: str, rows: int, counted: int) -> None:
+    found = layout(text, header_rows=rows)
+    assert (found.preamble, found.counted_lines) == ((), counted)
+
+
 def test_given_lines_are_left_out_as_they_are() -> None:
     assert layout("a;b\n1;2\r\n3;4\n", skip_rows=2).preamble == ("a;b", "1;2")
     assert layout("a;b\n1;2\n", skip_rows=0).preamble == ()

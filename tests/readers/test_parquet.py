@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import random
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,11 +41,16 @@ def parquet(table: pa.Table, **settings: Any) -> bytes:
     return target.getvalue()
 
 
+def drained(data: bytes) -> list[pa.RecordBatch]:
+    """All batches, read in this process."""
+    reader = ParquetReader(io.BytesIO(data), EngineConfig(), size_bytes=len(data), source="s")  # type: ignore[arg-type]
+    return list(reader.batches())
+
+
 def column(values: list[Any], kind: pa.DataType) -> list[str | None]:
     """As it comes out of a file."""
     data = parquet(pa.table({"a": pa.array(values, kind)}))
-    reader = ParquetReader(io.BytesIO(data), EngineConfig(), size_bytes=len(data), source="s")  # type: ignore[arg-type]
-    return [text for batch in reader.batches() for text in batch.column(0).to_pylist()]
+    return [text for batch in drained(data) for text in batch.column(0).to_pylist()]
 
 
 @pytest.mark.parametrize(
@@ -209,12 +217,12 @@ WHOLE = parquet(
 
 @examples(300)
 @given(st.data())
-def test_a_damaged_file_is_told_or_read_and_nothing_else_happens(tmp_path: Path, data: st.DataObject) -> None:
+def test_a_damaged_file_is_told_or_read_and_nothing_else_happens(data: st.DataObject) -> None:
     damaged = bytearray(WHOLE)
     for _ in range(data.draw(st.integers(1, 6))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     with suppress(SourceError):
-        read(tmp_path / "t.parquet", bytes(damaged))
+        drained(bytes(damaged))
 
 
 @examples(100)
@@ -222,6 +230,44 @@ def test_a_damaged_file_is_told_or_read_and_nothing_else_happens(tmp_path: Path,
 def test_one_that_breaks_off_is_told(tmp_path: Path, size: int) -> None:
     with pytest.raises(SourceDamagedError):
         read(tmp_path / "t.parquet", WHOLE[:size])
+
+
+def footer(content: bytes) -> bytes:
+    """The pages of the whole file with another footer."""
+    size = int.from_bytes(WHOLE[-8:-4], "little")
+    return WHOLE[: -8 - size] + content + len(content).to_bytes(4, "little") + b"PAR1"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 200,
+        b"\xff" * 200,
+        b"\x15\x04" * 500,
+        b"\x1c" * 5_000,  # structs within structs
+        b"\x19\xfc\xff\xff\xff\x7f" * 50,  # a list of two thousand million structs
+        random.Random(1).randbytes(4_000),  # noqa: S311
+    ],
+    ids=["empty", "zeros", "ones", "integers", "structs", "list", "random"],
+)
+def test_a_footer_of_garbage_is_told(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path / "t.parquet", footer(content))
+    assert isinstance(caught.value, SourceDamagedError | SourceFormatError | SourceTooLargeError)
+
+
+def test_a_damaged_page_is_told_by_the_process_that_reads_it(tmp_path: Path) -> None:
+    data = bytearray(parquet(pa.table({"a": [str(number) * 20 for number in range(1_000)]}), use_dictionary=False))
+    data[200:2_000] = bytes(1_800)
+    with pytest.raises(SourceDamagedError, match="not readable as Parquet"):
+        read(tmp_path / "t.parquet", bytes(data))
+    assert not list((tmp_path / "workspace").rglob("*.arrow"))
+
+
+def test_names_and_contents_do_not_matter(tmp_path: Path) -> None:
+    assert len(read(tmp_path / "people.csv", WHOLE).rows) == 150
+    assert read(tmp_path / "people.parquet", b"a,b\n1,2\n").rows == [["1", "2"]]
 
 
 def test_a_footer_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
@@ -235,13 +281,83 @@ def test_an_encrypted_file_is_told(tmp_path: Path) -> None:
         read(tmp_path / "t.parquet", b"PARE" + WHOLE[4:-4] + b"PARE")
 
 
-def test_metadata_over_which_a_library_would_end_the_process_are_told(tmp_path: Path) -> None:
+class _Wrapping(pe.KmsClient):  # type: ignore[misc]
+    def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
+        return base64.b64encode(key_bytes)
+
+    def unwrap_key(self, wrapped_key: bytes, master_key_identifier: str) -> bytes:
+        return base64.b64decode(wrapped_key)
+
+
+@pytest.mark.parametrize("has_plain_footer", [True, False])
+def test_encrypted_columns_are_told(tmp_path: Path, has_plain_footer: bool) -> None:
+    connection = pe.KmsConnectionConfig()
+    factory = pe.CryptoFactory(lambda _: _Wrapping())
+    how = pe.EncryptionConfiguration(footer_key="f", column_keys={"c": ["a"]}, plaintext_footer=has_plain_footer)
+    target = io.BytesIO()
+    table = pa.table({"a": ["secret"] * 9})
+    properties = factory.file_encryption_properties(connection, how)
+    with pq.ParquetWriter(target, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    with pytest.raises(SourceProtectedError, match="encrypt"):
+        read(tmp_path / "t.parquet", target.getvalue())
+
+
+def test_metadata_over_which_a_library_would_end_the_process_are_told() -> None:
     """Found by the fuzzer: a histogram of levels in the footer that has another length than it must have."""
-    path = tmp_path / "t.parquet"
     generator = random.Random("histogram")  # noqa: S311
     start = WHOLE.rindex(b"ARROW:schema") - 1500
     for _ in range(300):
         damaged = bytearray(WHOLE)
         damaged[generator.randrange(start, len(WHOLE) - 8)] = generator.choice([0, 1, 2, 3, 255])
         with suppress(SourceError):
-            read(path, bytes(damaged))
+            drained(bytes(damaged))
+
+
+def test_columns_cannot_claim_more_bytes_than_the_file_has(tmp_path: Path) -> None:
+    data = parquet(pa.table({"a": np.arange(10_000)}), use_dictionary=False)
+    size = int.from_bytes(data[-8:-4], "little")
+    with pytest.raises(SourceDamagedError, match="claim more bytes"):
+        read(tmp_path / "t.parquet", b"PAR1" + data[-8 - size :])
+
+
+@pytest.mark.parametrize("is_dictionary", [True, False])
+def test_a_page_that_is_huge_once_unpacked_is_refused(tmp_path: Path, is_dictionary: bool) -> None:
+    data = parquet(
+        pa.table({"a": ["x" * 150 * MIB, "y"]}),
+        compression="zstd",
+        use_dictionary=is_dictionary,
+        dictionary_pagesize_limit=2**31 - 1,
+    )
+    assert len(data) < MIB
+    with pytest.raises(SourceTooLargeError, match="needs more than the 64 MiB of memory") as caught:
+        read(tmp_path / "t.parquet", data, EngineConfig(parquet_memory_bytes=64 * MIB))
+    assert caught.value.limit == 64 * MIB
+
+
+def test_the_time_is_limited(tmp_path: Path) -> None:
+    with pytest.raises(SourceTooLargeError, match=r"longer to read than the 0\.01 seconds"):
+        read(tmp_path / "t.parquet", WHOLE, EngineConfig(parquet_timeout_seconds=0.01))
+
+
+def test_a_column_is_held_to_its_own_size_however_large_the_others_are() -> None:
+    noise = random.Random(1).randbytes(3 * MIB)  # noqa: S311
+    rows = 300
+    texts = [noise[start : start + 10_000].hex() for start in range(0, 10_000 * rows, 10_000)]
+    long = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * MIB]))
+    data = parquet(pa.table({"noise": texts, "bomb": long}), compression="zstd", dictionary_pagesize_limit=4 * MIB)
+    assert len(data) > 2 * MIB
+    reader = ParquetReader(io.BytesIO(data), EngineConfig(), size_bytes=len(data), source="s")  # type: ignore[arg-type]
+    assert sum(batch.num_rows for batch in reader.batches()) == rows  # together they are within the limit
+    reader.learn_column_sizes()
+    with pytest.raises(SourceTooLargeError, match="its column 'bomb' unpacks to more than 1,000 times its size"):
+        list(reader.batches())
+
+
+def test_short_values_that_repeat_are_no_bomb() -> None:
+    rows = 3_000_000
+    country = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["x" * 100]))
+    data = parquet(pa.table({"country": country, "n": pa.array(np.arange(rows))}))
+    reader = ParquetReader(io.BytesIO(data), EngineConfig(), size_bytes=len(data), source="s")  # type: ignore[arg-type]
+    reader.learn_column_sizes()
+    assert sum(batch.num_rows for batch in reader.batches()) == rows

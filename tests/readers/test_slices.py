@@ -1,9 +1,13 @@
-"""Rows come in slices as `read_rows` gives them one by one, and each with the text that `csv.writer` would write."""
+"""Rows come in slices as `read_rows` gives them one by one, and each with the text that `csv.writer` would write.
+
+By the compiled loop, and by what stands in for it where there was no compiler.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import struct
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 
 import engine.readers.slices
 from engine.model import Chunk, Dialect
+from engine.native import RowTexts, loops
 from engine.readers import RowSlice, read_rows, read_slices
 from engine.readers.records import RecordSplitter
 from tests.readers.growth import assert_linear
@@ -39,21 +44,43 @@ def minimal(row: list[str]) -> str:
     return out.getvalue().removesuffix(",x\r\n") if row else ""
 
 
+def texts_of(piece: RowSlice) -> list[str | None]:
+    """Each row's text, "" for a row without cells; None where it is not known."""
+    if piece.records is None:
+        return [None] * len(piece.rows)
+    if not isinstance(piece.records, RowTexts):
+        assert piece.odd == sorted(set(piece.odd))
+        return [None if position in piece.odd else text for position, text in enumerate(piece.records)]
+    texts: list[str | None] = []
+    at = 0
+    for (end,) in struct.iter_unpack("n", piece.records.ends):
+        # A row without cells has no end of its own.
+        assert (end == -1) == (piece.rows[len(texts)] == [])
+        texts.append("" if end == -1 else piece.records.joined[at:end].decode())
+        at = max(at, end)
+    assert at == len(piece.records.joined)
+    return texts
+
+
 def check(data: bytes, dialect: Dialect, *, max_rows: int, piece_bytes: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine.readers.slices, "_PIECE_BYTES", piece_bytes)
-        patch.setattr(engine.readers.slices, "_MANY_QUOTES", 1.0)
-        found = slices_of(data, dialect, max_rows=max_rows)
     expected = list(read_rows(data, chunk_of(data, dialect), dialect, max_record_bytes=LIMIT))
-    assert [row for piece in found for row in piece.rows] == expected
-    for piece in found:
-        assert 1 <= len(piece.rows) <= max_rows
-        if piece.records is not None:
-            assert len(piece.records) == len(piece.rows)
-            assert piece.odd == sorted(set(piece.odd))
-            for position, row in enumerate(piece.rows):
-                assert isinstance(row, list)
-                assert position in piece.odd or (row and piece.records[position] == minimal(row))
+    for implementation in (loops, None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engine.readers.slices, "_PIECE_BYTES", piece_bytes)
+            patch.setattr(engine.readers.slices, "_MANY_QUOTES", 1.0)
+            patch.setattr(engine.readers.slices, "loops", implementation)
+            found = slices_of(data, dialect, max_rows=max_rows)
+        assert [row for piece in found for row in piece.rows] == expected
+        for piece in found:
+            assert 1 <= len(piece.rows) <= max_rows
+            for row, text in zip(piece.rows, texts_of(piece), strict=True):
+                assert isinstance(row, list) or text is None
+                assert text is None or text == minimal(row)  # type: ignore[arg-type]
+
+
+def test_the_compiled_loop_is_there() -> None:
+    # Where these tests run there is a compiler; without the loop they would test the other way twice.
+    assert loops is not None
 
 
 @examples(300)
@@ -76,23 +103,46 @@ def test_soups_of_quotes_and_line_ends(
     check(data, Dialect(delimiter=delimiter, quote_char=quote_char), max_rows=max_rows, piece_bytes=piece_bytes)
 
 
+ORDINARY = [*"xyzxyzxyz", "1,a,", '2,"b,c",x', '"3 ""x""",d', '4,"e\nf"', '5,"g"', '6,"h,i","j,k"', "", "7,é"]
+
+
+@pytest.fixture(params=["compiled", "python"])
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "python":
+        monkeypatch.setattr(engine.readers.slices, "loops", None)
+    return str(request.param)
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_texts_of_ordinary_records_are_passed_on_and_the_others_named(end: str) -> None:
-    lines = [*"xyzxyzxyz", "1,a,", '2,"b,c",x', '"3 ""x""",d', '4,"e\nf"', '5,"g"', '6,"h,i","j,k"', "", "7,é"]
-    data = end.join(lines).encode()
-    (piece,) = slices_of(data, Dialect(), max_rows=100)
-    assert piece.records == lines
-    assert piece.odd == [13, 14, 15]
+def test_texts_of_ordinary_records_are_passed_on(end: str, implementation: str) -> None:
+    (piece,) = slices_of(end.join(ORDINARY).encode(), Dialect(), max_rows=100)
     assert piece.rows[12:16] == [["4", "e\nf"], ["5", "g"], ["6", "h,i", "j,k"], []]
+    known = [text for text in texts_of(piece) if text is not None]
+    if implementation == "compiled":
+        assert known == [line if line != '5,"g"' else "5,g" for line in ORDINARY]
+    else:
+        assert piece.odd == [13, 14, 15]
+        assert known == ORDINARY[:13] + ORDINARY[16:]
 
 
-def test_a_table_with_quotes_everywhere_is_left_to_csv() -> None:
+def test_without_the_loop_a_table_with_quotes_everywhere_is_left_to_csv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.readers.slices, "loops", None)
     (piece,) = slices_of(b'"1","a"\n"2","b"\n', Dialect(), max_rows=100)
     assert piece == RowSlice([["1", "a"], ["2", "b"]])
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "iso8859-15", "utf-8"])
+def test_cells_of_any_code_page_are_themselves(encoding: str, implementation: str) -> None:
+    rows = [["é", "€"], ["plain", "ß,ü"], [""]]
+    text = 'é,€\r\nplain,"ß,ü"\r\n""\r\n'
+    (piece,) = slices_of(text.encode(encoding), Dialect(encoding=encoding), max_rows=100)
+    assert piece.rows == rows
+    if implementation == "compiled":
+        assert texts_of(piece) == ["é,€", 'plain,"ß,ü"', ""]
+
+
 @pytest.mark.parametrize("record", [b'1,"%b"\n', b'"1","%b"\n', b'1" x,"%b"\n'])
-def test_a_record_of_many_lines_takes_time_in_proportion(record: bytes) -> None:
+def test_a_record_of_many_lines_takes_time_in_proportion(record: bytes, implementation: str) -> None:
     def read(text: bytes) -> Any:
         data = record % text
         chunk = Chunk(chunk_index=0, byte_start=0, byte_end=len(data), first_row_index=1, row_count=1)

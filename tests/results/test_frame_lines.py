@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.results.csv_format import encode_lines, format_record, result_line
-from engine.results.frame_lines import accepted_lines, frame_lines, frame_records, json_column
+from engine.results.frame_lines import accepted_lines, accepted_lines_of_texts, frame_lines, frame_records, json_column
 from engine.results.json_format import result_json
 from tests.results.test_csv_format import CELLS
+from tests.results.test_lines import texts_of
 
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
     pl.String: st.text(st.sampled_from('ab"\\\n\r\t,{}é😀\x7f\0\x1f /')) | CELLS,
@@ -68,6 +69,21 @@ def test_only_accepted_rows_have_lines(rows: list[tuple[bool, Any]]) -> None:
         for number, (is_accepted, result) in enumerate(rows)
         if is_accepted
     ]
+    texts = texts_of([[str(number)] for number in range(len(rows))])
     assert accepted_lines(records, results, accepted) == encode_lines(lines)
+    assert accepted_lines_of_texts(texts, results, accepted) == encode_lines(lines)
     plain = [result_line([str(number)], "{}") for number, (is_accepted, _) in enumerate(rows) if is_accepted]
     assert accepted_lines(records, None, accepted) == encode_lines(plain)
+    assert accepted_lines_of_texts(texts, None, accepted) == encode_lines(plain)
+
+
+@given(st.data(), st.integers(0, 5), st.booleans())
+def test_lines_of_texts_are_those_of_records(data: st.DataObject, size: int, is_frame: bool) -> None:
+    accepted = pl.Series(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)), dtype=pl.Boolean)
+    column = data.draw(series(size=size, name="a"))
+    results = pl.DataFrame([column, column.alias("b")]) if is_frame else column
+    rows = [["x", "y,z"]] * data.draw(st.integers(0, 2)) + [[str(number)] for number in range(size)]
+    records = pl.Series(list(map(format_record, rows[-size:] if size else [])), dtype=pl.String)
+    texts = texts_of(rows).between(len(rows) - size, len(rows))
+    assert len(texts) == size
+    assert accepted_lines_of_texts(texts, results, accepted) == accepted_lines(records, results, accepted)

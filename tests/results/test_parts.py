@@ -1,4 +1,5 @@
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -77,7 +78,8 @@ def test_a_small_part_is_one_object_written_whole() -> None:
         writer.add_bytes(b"e,5\r\n")
         part = writer.finish()
     assert storage.objects == {"k": "a,1\r\nb,é\r\nc,3\r\nd,4\r\ne,5\r\n".encode()}
-    assert part == Part(key="k", size_bytes=len(storage.objects["k"]))
+    stored = storage.objects["k"]
+    assert part == Part(key="k", size_bytes=len(stored), crc32=zlib.crc32(stored))
     assert storage.written_whole == ["k"]
 
 
@@ -125,7 +127,8 @@ def test_a_large_part_is_streamed_in_bounded_memory() -> None:
         part = writer.finish()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert part == Part(key="k", size_bytes=50 * SLICE_LINES * 102)
+    crc32 = zlib.crc32((line.encode() + b"\r\n") * 50 * SLICE_LINES)
+    assert part == Part(key="k", size_bytes=50 * SLICE_LINES * 102, crc32=crc32)
     assert storage.streamed == ["k"]
     assert peak < 3_000_000
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.config import EngineConfig
 from engine.errors import SourceChangedError
 from engine.readers import BrokenRow
-from engine.staging import stage_as_utf8
+from engine.staging import stage_blocks
 from engine.storage import open_location, open_storage
 from engine.table import pin_source
 from tests.readers.reference import csv_rows
@@ -42,7 +42,8 @@ def staged(folder: Path, data: bytes, encoding: str, *, block_bytes: int = 7) ->
     path.write_bytes(data)
     storage, key = open_location(str(path), config)
     source, workspace = pin_source(str(path), config), open_storage(str(folder / "workspace"), config)
-    copy = stage_as_utf8(storage, key, source, encoding, workspace, "staged/job", block_bytes=block_bytes)
+    blocks = storage.read_blocks(key, 0, source.size_bytes, block_bytes=block_bytes, etag=source.etag)
+    copy = stage_blocks(blocks, workspace, "staged/job", encoding=encoding)
     assert copy == pin_source(copy.url, config)
     return workspace.read_range("staged/job", 0, copy.size_bytes)
 
@@ -136,6 +137,7 @@ def test_a_source_that_changed_leaves_no_copy(tmp_path: Path) -> None:
     path.write_text("a,b,c\n", encoding="utf-16")
     storage, key = open_location(str(path), config)
     workspace = open_storage(str(tmp_path / "workspace"), config)
+    blocks = storage.read_blocks(key, 0, source.size_bytes, block_bytes=100, etag=source.etag)
     with pytest.raises(SourceChangedError):
-        stage_as_utf8(storage, key, source, "utf-16", workspace, "staged/job", block_bytes=100)
+        stage_blocks(blocks, workspace, "staged/job", encoding="utf-16")
     assert list(workspace.list("")) == []

@@ -26,6 +26,10 @@ class Faults:
     """A request whose head holds these bytes is not cut."""
     lost_answers: list[bytes] = field(default_factory=list)
     """A request that begins with the first of these reaches the server, and its answer nobody."""
+    changed: dict[str, set[int]] = field(default_factory=dict)
+    """"GET" or "PUT" → which of these requests that carry an object, counted from 1, have a byte of it changed."""
+    carried: dict[str, int] = field(default_factory=dict)
+    """How many of them there were."""
     requests: list[bytes] = field(default_factory=list)
     """First line of every request seen, spoiled ones included."""
 
@@ -88,17 +92,44 @@ def _handle(client: socket.socket, server_address: tuple[str, int], faults: Faul
         lose = bool(faults.lost_answers) and lines[0].startswith(faults.lost_answers[0])
         if lose:
             faults.lost_answers.pop(0)
+        method = lines[0].partition(b" ")[0].decode()
+        change = _carries_object(method, head, body) and _is_next_changed(faults, method)
+    if change and method == "PUT":
+        body = _with_a_byte_changed(body, faults)
     if refuse:
         client.sendall(f"HTTP/1.1 {faults.refusal_status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         return
     with socket.create_connection(server_address, timeout=30) as server:
         server.sendall(b"\r\n".join([*lines, b"Connection: close", b"", b""]) + body)
         cut = faults.spared is None or faults.spared not in head
-        _forward(server, client, faults, lock, cut=cut, lose=lose)
+        _forward(server, client, faults, lock, cut=cut, lose=lose, change=change and method == "GET")
+
+
+def _carries_object(method: str, head: bytes, body: bytes) -> bool:
+    return (method == "PUT" and bool(body)) or (method == "GET" and b"\r\nrange:" in head.lower())
+
+
+def _is_next_changed(faults: Faults, method: str) -> bool:
+    number = faults.carried[method] = faults.carried.get(method, 0) + 1
+    return number in faults.changed.get(method, ())
+
+
+def _with_a_byte_changed(data: bytes, faults: Faults) -> bytes:
+    """Each time at another place; what is changed looks as good as before, a digit or letter becomes another one."""
+    start = 7919 * sum(faults.carried.values()) % len(data)
+    at = next((index for index in (*range(start, len(data)), *range(start)) if data[index : index + 1].isalnum()), 0)
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 def _forward(
-    server: socket.socket, client: socket.socket, faults: Faults, lock: threading.Lock, *, cut: bool, lose: bool
+    server: socket.socket,
+    client: socket.socket,
+    faults: Faults,
+    lock: threading.Lock,
+    *,
+    cut: bool,
+    lose: bool,
+    change: bool,
 ) -> None:
     head, body = _read_head(server)
     if lose:
@@ -109,6 +140,8 @@ def _forward(
     sent = 0
     while block := body or server.recv(_BUFFER_BYTES):
         body = b""
+        if change:
+            block, change = _with_a_byte_changed(block, faults), False
         if cut and faults.cuts > 0 and sent + len(block) > faults.cut_after_bytes:
             with lock:
                 faults.cuts -= 1

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from django_integration.files.api.body import body_of
-from django_integration.imports import services
+from django_integration.imports import refusals, services
 from django_integration.imports.api.serializers import (
     ErrorSerializer,
     StartedSerializer,
@@ -119,12 +119,12 @@ class AsyncImportProgressMixin:
                     idempotency_key=_idempotency_key(request),
                 )
             )
-        except services.RequestRefusedError as error:
+        except refusals.RequestRefusedError as error:
             detail: Any = [error.message]
             raise ValidationError(
                 {error.field: {error.option: detail} if error.option else detail}, code=error.code
             ) from error
-        except services.IdempotencyConflictError as error:
+        except refusals.IdempotencyConflictError as error:
             raise ConflictError(translate("This Idempotency-Key was used for another request.")) from error
         return job
 

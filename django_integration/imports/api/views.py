@@ -25,7 +25,7 @@ import engine
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
 from django_integration.files.storage import engine_config, file_url
-from django_integration.imports import retries, services
+from django_integration.imports import refusals, retries, services
 from django_integration.imports.api.mixins import ConflictError
 from django_integration.imports.api.serializers import (
     ErrorSerializer,
@@ -123,7 +123,7 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
         """Have no further chunk of an import begin until it is resumed. Repeating it is harmless."""
         try:
             return self._status_of(services.pause(self.get_object()))
-        except services.JobStateError as error:
+        except refusals.JobStateError as error:
             raise ConflictError(str(error)) from error
 
     @extend_schema(
@@ -140,9 +140,9 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
         """Let a paused import go on, and a failed one from where it stopped. Repeating it is harmless."""
         try:
             return self._status_of(services.resume(self.get_object()))
-        except services.JobStateError as error:
+        except refusals.JobStateError as error:
             raise ConflictError(str(error)) from error
-        except services.RequestRefusedError as error:
+        except refusals.RequestRefusedError as error:
             raise ValidationError({error.field: [error.message]}, code=error.code) from error
 
     @extend_schema(
@@ -159,9 +159,9 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
         """Import the refused rows of an ended import again. While that runs, a repeat gives the same job."""
         try:
             job = retries.retry(self.get_object())
-        except services.JobStateError as error:
+        except refusals.JobStateError as error:
             raise ConflictError(str(error)) from error
-        except services.RequestRefusedError as error:
+        except refusals.RequestRefusedError as error:
             raise ValidationError({error.field: [error.message]}, code=error.code) from error
         location = reverse("import-detail", kwargs={"pk": job.pk}, request=request)
         return Response(StartedSerializer(job).data, status=status.HTTP_202_ACCEPTED, headers={"Location": location})

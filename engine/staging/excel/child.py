@@ -1,25 +1,30 @@
-"""The process that parses one workbook: a request and the facts on stdin, an Arrow stream on stdout."""
+"""The process that parses one workbook: a request and the parts of its sheet on stdin, an Arrow stream on stdout."""
 
 from __future__ import annotations
 
 import json
+import struct
 import sys
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from engine.arrow_form import schema_of
 from engine.errors import RowmillError
-from engine.staging.excel.facts import Facts
 from engine.staging.excel.layout import Layout
-from engine.staging.excel.sheet import Request, SheetTable, read_sheet
+from engine.staging.excel.marks import CellKinds
+from engine.staging.excel.number_formats import NumberFormat
+from engine.staging.excel.sheet import Request, SheetReader, SheetTable
 from engine.staging.excel.target import Area
 
 #: Exit code after an error that is told, as JSON, on stderr.
 TOLD = 3
 #: Key of the stream's schema under which the table's place stands.
 HEAD_KEY = b"rowmill"
+#: Whether what follows is of the shared strings or of the sheet, and how many bytes.
+_FRAME = struct.Struct("<?I")
+_READ_BYTES = 64 * 1024
 
 
 def main() -> None:
@@ -27,13 +32,32 @@ def main() -> None:
     request, memory_bytes = request_from_json(sys.stdin.buffer.readline())
     limit_memory(memory_bytes)
     try:
-        table = read_sheet(request, lambda: facts_from_json(sys.stdin.buffer.readline()))
+        table = _read(request, sys.stdin.buffer)
     except RowmillError as error:
         json.dump({"code": error.code, "message": error.message, "facts": error.facts}, sys.stderr)
         sys.stderr.flush()
         sys.exit(TOLD)
     write_table(table, sys.stdout.buffer)
     sys.stdout.flush()
+
+
+def _read(request: Request, stdin: BinaryIO) -> SheetTable:
+    """The table; nothing is given away before the end of the input says that the workbook was found harmless."""
+    reader = SheetReader(request, in_threads=True)
+    if request.kinds is None:
+        table = reader.table()
+        while stdin.read(_READ_BYTES):
+            pass
+        return table
+    while head := stdin.read(_FRAME.size):
+        is_strings, size = _FRAME.unpack(head)
+        reader.feed(stdin.read(size), is_strings=is_strings)
+    return reader.table()
+
+
+def frame_of(block: bytes, *, is_strings: bool) -> bytes:
+    """What announces so many bytes of one of the parts."""
+    return _FRAME.pack(is_strings, len(block))
 
 
 def limit_memory(memory_bytes: int) -> None:
@@ -73,21 +97,11 @@ def request_json(request: Request, memory_bytes: int) -> bytes:
 def request_from_json(line: bytes) -> tuple[Request, int]:
     """The request of a line, and the memory limit."""
     values, memory_bytes = json.loads(line)
-    area = values.pop("area")
-    return Request(area=Area(**area) if area else None, **values), memory_bytes
-
-
-def facts_json(facts: Facts) -> bytes:
-    """The facts as a line."""
-    values: dict[str, Any] = asdict(facts)
-    return json.dumps({**values, "midnights": sorted(facts.midnights)}).encode() + b"\n"
-
-
-def facts_from_json(line: bytes) -> Facts:
-    """The facts of a line."""
-    values = json.loads(line)
-    midnights = frozenset((row, column) for row, column in values.pop("midnights"))
-    return Facts(midnights=midnights, **values)
+    area, kinds = values.pop("area"), values.pop("kinds")
+    if kinds is not None:
+        formats = tuple((style, NumberFormat(**format_)) for style, format_ in kinds.pop("formats"))
+        kinds = CellKinds(formats=formats, **kinds)
+    return Request(area=Area(**area) if area else None, kinds=kinds, **values), memory_bytes
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import BinaryIO
 from xml.etree import ElementTree
 from zipfile import BadZipFile, ZipFile
 
-from engine.staging.excel.facts import DateStyles, FactFinder
+from engine.staging.excel.marks import CellKinds
+from engine.staging.excel.number_formats import NumberFormat, number_format
 
 _PIECE_BYTES = 1024 * 1024
 #: Of workbook.xml, its relations, the styles and a table each; a workbook of people has some KiB.
@@ -21,16 +21,6 @@ _MAX_BLANK_BYTES = 64 * 1024 * 1024
 _WORKBOOK = "xl/workbook.xml"
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _STRICT_RELATION = "{http://purl.oclc.org/ooxml/officeDocument/relationships}id"
-#: Number formats that every workbook has, by what they show.
-_BUILT_IN_DATES = frozenset({14, 15, 16, 17, *range(27, 32), 36, *range(50, 55), 57, 58})
-_BUILT_IN_MOMENTS = frozenset({22})
-_BUILT_IN_TIMES = frozenset({18, 19, 20, 21, *range(32, 36), 45, 47, 55, 56})
-_BUILT_IN_DURATIONS = frozenset({46})
-#: What a format shows as it stands, and marks such as a colour, which show nothing.
-_LITERALS = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!(?:h+|m+|s+)\])[^\]]*\]', re.IGNORECASE)
-_ELAPSED = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
-
-
 #: What opening or parsing a part raises where it is missing, damaged, encrypted or not what it should be.
 BROKEN_PART = (
     BadZipFile,
@@ -121,17 +111,27 @@ class Ooxml:
             return True  # whoever reads the sheet will say what is wrong with it
         return looked_at >= _MAX_BLANK_BYTES
 
-    def fact_finder(self, sheet: SheetPart) -> FactFinder:
-        """What is to look at the parts that hold the cells of a sheet.
+    def cell_kinds(self) -> CellKinds:
+        """What the parts beside a sheet say of its cells.
 
         Raises:
             UnusualWorkbookError: the part of the styles cannot be read.
         """
         try:
-            styles = self._date_styles()
+            formats = self._formats()
+            relations = self._relations(_WORKBOOK).values()
         except BROKEN_PART as error:
             raise UnusualWorkbookError(str(error)) from error
-        return FactFinder(styles, sheet=sheet.part, strings=self._part_of_kind("sharedStrings"), is_1904=self.is_1904)
+        return CellKinds(
+            formats=tuple(formats.items()),
+            is_1904=self.is_1904,
+            has_strings=self.strings_part() is not None,
+            has_metadata=any(kind == "sheetMetadata" for kind, _ in relations),
+        )
+
+    def strings_part(self) -> str | None:
+        """The name of the part of the shared strings; None where there is none."""
+        return self._part_of_kind("sharedStrings")
 
     def tables(self) -> list[TablePart]:
         """The Excel tables of all worksheets, then the names that stand for one range.
@@ -192,43 +192,19 @@ class Ooxml:
         parts = (part for found, part in self._relations(_WORKBOOK).values() if found == kind)
         return next((part for part in parts if part in self._zip.NameToInfo), None)
 
-    def _date_styles(self) -> DateStyles:
+    def _formats(self) -> dict[int, NumberFormat]:
+        """The formats of those styles that do not show numbers as they are."""
         part = self._part_of_kind("styles")
         if part is None:
-            return DateStyles()
+            return {}
         styles = self._parse(part)
         codes = {
             int(element.get("numFmtId", "0")): element.get("formatCode", "")
             for element in _children(styles, "numFmts", "numFmt")
         }
-        kinds: dict[str, set[int]] = {"dates": set(), "moments": set(), "times": set(), "durations": set()}
-        for style, element in enumerate(_children(styles, "cellXfs", "xf")):
-            kind = _kind_of_format(int(element.get("numFmtId", "0")), codes)
-            if kind is not None:
-                kinds[kind].add(style)
-        return DateStyles(**{kind: frozenset(found) for kind, found in kinds.items()})
-
-
-def _kind_of_format(number: int, codes: dict[int, str]) -> str | None:
-    """Which field of `DateStyles` a number format belongs to, if any."""
-    if number not in codes:
-        for kind, numbers in (
-            ("dates", _BUILT_IN_DATES),
-            ("moments", _BUILT_IN_MOMENTS),
-            ("times", _BUILT_IN_TIMES),
-            ("durations", _BUILT_IN_DURATIONS),
-        ):
-            if number in numbers:
-                return kind
-        return None
-    code = _LITERALS.sub("", codes[number]).partition(";")[0].lower()
-    if _ELAPSED.search(code):
-        return "durations"
-    has_time = "h" in code or "s" in code
-    has_date = "y" in code or "d" in code or ("m" in code and not has_time)
-    if has_date:
-        return "moments" if has_time else "dates"
-    return "times" if has_time else None
+        numbers = [int(element.get("numFmtId", "0")) for element in _children(styles, "cellXfs", "xf")]
+        found = {number: number_format(number, codes.get(number)) for number in set(numbers)}
+        return {style: format_ for style, number in enumerate(numbers) if (format_ := found[number]) is not None}
 
 
 def _children(root: ElementTree.Element, parent: str, child: str) -> Iterator[ElementTree.Element]:

@@ -11,27 +11,36 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from functools import partial
+from typing import IO, Protocol
 
 import pyarrow as pa
 
 from engine.config import EngineConfig
 from engine.errors import SourceDamagedError, SourceError, SourceTooLargeError, error_of
-from engine.staging.excel.child import TOLD, facts_json, request_json
-from engine.staging.excel.facts import Facts
+from engine.staging.excel.child import TOLD, frame_of, request_json
 from engine.staging.excel.sheet import Request
+from engine.staging.limited_process import watched_pipe
 
 MIB = 1024 * 1024
 
 
+class Feed(Protocol):
+    """Takes the next bytes of the shared strings, all of which come first, or of the sheet."""
+
+    def __call__(self, block: bytes, *, is_strings: bool) -> None: ...
+
+
 @contextmanager
 def parsing(
-    request: Request, facts_of: Callable[[], Facts], config: EngineConfig
+    request: Request, feed: Callable[[Feed], None], config: EngineConfig, checkpoint: Callable[[], None]
 ) -> Iterator[pa.ipc.RecordBatchStreamReader]:
     """The table as the child's Arrow stream (see `child.write_table`), to be read within the context.
 
     Args:
-        facts_of: looks through the workbook meanwhile, in this process; what it raises ends the child.
+        feed: looks through the workbook meanwhile, in this process, and hands over the parts that are read; what it
+            raises ends the child.
+        checkpoint: called several times a second while the child is waited for; what it raises ends the child.
 
     Raises:
         SourceTooLargeError: the child needed more memory or time than is allowed.
@@ -43,10 +52,9 @@ def parsing(
             assert process.stdout is not None
             process.stdin.write(request_json(request, config.excel_memory_bytes))
             process.stdin.flush()
-            facts = facts_of()
-            process.stdin.write(facts_json(facts))
+            feed(partial(_write_block, process.stdin))
             process.stdin.close()
-            yield pa.ipc.open_stream(process.stdout)
+            yield pa.ipc.open_stream(watched_pipe(process.stdout.fileno(), checkpoint))
             process.wait()
         except (pa.ArrowInvalid, OSError, EOFError) as error:  # it ended too soon
             process.wait()
@@ -55,6 +63,11 @@ def parsing(
             raise _why(process.returncode, told, is_overdue(), request, config) from error
         if process.returncode:
             raise _why(process.returncode, told, is_overdue(), request, config)
+
+
+def _write_block(pipe: IO[bytes], block: bytes, *, is_strings: bool) -> None:
+    pipe.write(frame_of(block, is_strings=is_strings))
+    pipe.write(block)
 
 
 @contextmanager
@@ -66,6 +79,9 @@ def _child(told: IO[bytes], config: EngineConfig) -> Iterator[tuple[subprocess.P
         # Others reserve address space far beyond what they use, which the limit would count.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "MALLOC_ARENA_MAX": "2",
+        # Pieces of XML come and go by the hundred; their memory is not given back to the system each time.
+        "MALLOC_MMAP_THRESHOLD_": str(64 * MIB),
+        "MALLOC_TRIM_THRESHOLD_": str(256 * MIB),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "engine.staging.excel.child"],

@@ -1,24 +1,30 @@
-"""One sheet from file to batches of text: the same code in this process and in one of its own."""
+"""One sheet to batches of text: the same code in this process and in one of its own."""
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import fastexcel
+import numpy as np
 import pyarrow as pa
 import python_calamine
 
 from engine.arrow_form import batch_of
 from engine.errors import SourceDamagedError, SourceEmptyError, SourceProtectedError
+from engine.staging.excel.biff12 import marked_workbook, sheet_has_cells
 from engine.staging.excel.cells import read_cells
-from engine.staging.excel.columns import place_texts, settle_column
-from engine.staging.excel.facts import Facts
+from engine.staging.excel.columns import holds_texts_only
 from engine.staging.excel.layout import Layout, lay_out
+from engine.staging.excel.marks import CellKinds, IrregularSheetError
+from engine.staging.excel.opendocument import workbook_of_texts
+from engine.staging.excel.part_reader import PartReader
 from engine.staging.excel.target import Area, SheetName, choose_sheet
+from engine.staging.excel.text_bytes import place_texts
 from engine.staging.excel.texts import ERROR_TEXTS
 
 #: Rows of a batch on its way to the staged copy.
@@ -42,6 +48,10 @@ class Request:
     area: Area | None
     skip_rows: int | None
     header_rows: int
+    kind: str
+    """Of workbook: "xlsx", "xlsm", "xlsb", "xls" or "ods"."""
+    kinds: CellKinds | None
+    """What the workbook says of the cells of the sheet, whose parts are fed then; None: it is read from the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,49 +73,131 @@ class SheetTable:
             yield batch_of([column.slice(start, rows) for column in used])
 
 
-def read_sheet(request: Request, facts_of: Callable[[], Facts]) -> SheetTable:
-    """Read the wanted sheet, or the wanted rectangle of it, whole.
+class SheetReader:
+    """Reads the wanted sheet, or a rectangle of it, whole: from the bytes of its parts, or else from the file."""
+
+    def __init__(self, request: Request, *, in_threads: bool) -> None:
+        self._request = request
+        self._parts: PartReader | None = None
+        if request.kinds is not None:
+            self._parts = PartReader(request.kinds, in_threads=in_threads)
+
+    def feed(self, block: bytes, *, is_strings: bool) -> None:
+        """The next bytes of the shared strings, all of which come first, or of the sheet."""
+        if self._parts is None:
+            return
+        try:
+            if is_strings:
+                self._parts.feed_strings(block)
+            else:
+                self._parts.feed_rows(block)
+        except IrregularSheetError:
+            self.close()
+
+    def table(self) -> SheetTable:
+        """The table; what is fed, is fed by now.
+
+        Raises:
+            SourceError: the workbook or the sheet cannot be read, or is empty.
+            OptionError: there is no such sheet.
+        """
+        if self._parts is not None:
+            try:
+                columns = self._parts.columns()
+                return _table(self._request, str(self._request.sheet), columns, first_column=0)
+            except IrregularSheetError:
+                pass
+            finally:
+                self.close()
+        return _table(self._request, *_read_whole(self._request))
+
+    def close(self) -> None:
+        """End what is running."""
+        if self._parts is not None:
+            self._parts.close()
+            self._parts = None
+
+
+def _table(request: Request, name: str, columns: list[pa.Array], first_column: int) -> SheetTable:
+    """The table among the cells of a sheet.
 
     Args:
-        facts_of: asked once the library has parsed the sheet, which is what takes the time.
-
-    Raises:
-        SourceError: the workbook or the sheet cannot be read, or is empty.
-        OptionError: there is no such sheet.
+        columns: from the first row of the sheet on.
+        first_column: 0-based, of the first of them.
     """
-    name, columns, errors, unreadable = _load(request)
-    facts = facts_of()
-    settled = [None if index in unreadable else settle_column(column, facts) for index, column in enumerate(columns)]
-    area = request.area
-    first_row = 0
-    open_columns = [index for index, column in enumerate(settled) if column is None]
-    if open_columns or area is not None:
-        with _library_errors(request.source), python_calamine.load_workbook(request.path) as workbook:
-            cells = workbook.get_sheet_by_name(name)
-            first_column = (cells.start or (0, 0))[1]
-            if open_columns:
-                for index, column in read_cells(cells, open_columns, facts).items():
-                    settled[index] = column
-    found = [place_texts(column, errors.get(index, {})) for index, column in enumerate(settled)]
+    area, first_row = request.area, 0
     if area is not None:
         first_row = area.first_row
-        found = _cut_out(found, area, first_column)
-    if not found or not len(found[0]):
+        columns = _cut_out(columns, area, first_column)
+    if not columns or not len(columns[0]):
         place = "is empty" if area is None else "has no cells in the range that was asked for"
         raise SourceEmptyError(f'The sheet "{name}" of {request.source} {place}.', source=request.source)
-    layout = lay_out(found, skip_rows=request.skip_rows, header_rows=request.header_rows)
+    layout = lay_out(columns, skip_rows=request.skip_rows, header_rows=request.header_rows)
     if not layout.header_records and layout.first_row == layout.end_row:
         raise SourceEmptyError(
             f'The sheet "{name}" of {request.source} holds no cell below the rows that are skipped.',
             source=request.source,
         )
-    return SheetTable(sheet=name, columns=found, layout=layout, first_row=first_row)
+    return SheetTable(sheet=name, columns=columns, layout=layout, first_row=first_row)
 
 
-def _load(request: Request) -> tuple[str, list[pa.Array], dict[int, dict[int, str]], set[int]]:
+def _read_whole(request: Request) -> tuple[str, list[pa.Array], int]:
+    """The sheet's name, its cells from its first row on, and the first of its columns."""
+    if request.kind == "xlsb":
+        try:
+            return _read_marked(request)
+        except IrregularSheetError:
+            pass  # the libraries may know their way about, or tell what is wrong
+    content = workbook_of_texts(request.path) if request.kind == "ods" else None
+    name, columns, errors, unreadable = _load(request, content)
+    settled = [
+        None if index in unreadable or not holds_texts_only(column) else column for index, column in enumerate(columns)
+    ]
+    open_columns = [index for index, column in enumerate(settled) if column is None]
+    first_column = 0
+    if open_columns or request.area is not None:
+        with (
+            _library_errors(request.source),
+            python_calamine.load_workbook(request.path if content is None else io.BytesIO(content)) as workbook,
+        ):
+            cells = workbook.get_sheet_by_name(name)
+            first_column = (cells.start or (0, 0))[1]
+            if open_columns:
+                for index, column in read_cells(cells, open_columns).items():
+                    settled[index] = column
+    found = [
+        place_texts(column, np.array(rows), pa.array([texts[row] for row in rows], pa.string()))
+        for column, texts, rows in (
+            (column, errors.get(i, {}), sorted(errors.get(i, {}))) for i, column in enumerate(settled)
+        )
+    ]
+    return name, found, first_column
+
+
+def _read_marked(request: Request) -> tuple[str, list[pa.Array], int]:
+    """As `_read_whole`, of XLSB.
+
+    Raises:
+        IrregularSheetError: as `marked_workbook`.
+    """
+    with _library_errors(request.source):
+        sheets = _worksheets(request.path)
+    name = choose_sheet(sheets, request.sheet, lambda name: sheet_has_cells(request.path, name), source=request.source)
+    content, marker = marked_workbook(request.path, name)
+    with _library_errors(request.source):
+        sheet = fastexcel.read_excel(content).load_sheet(name, header_row=None, skip_rows=0, dtypes="string")
+        columns = [marker.unmark(column, None) for column in sheet.to_arrow().columns]
+        first_column = 0
+        if request.area is not None:
+            with python_calamine.load_workbook(io.BytesIO(content)) as workbook:
+                first_column = (workbook.get_sheet_by_name(name).start or (0, 0))[1]
+    return name, columns, first_column
+
+
+def _load(request: Request, content: bytes | None) -> tuple[str, list[pa.Array], dict[int, dict[int, str]], set[int]]:
     """The sheet's name, its columns as text, the text of what has none there by column and row, columns not read."""
     with _library_errors(request.source):
-        reader = fastexcel.read_excel(request.path)
+        reader = fastexcel.read_excel(request.path if content is None else content)
         loaded: dict[str, Any] = {}
 
         def load(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO, Protocol
@@ -17,11 +17,11 @@ from engine.model import Source
 from engine.options import ImportOptions
 from engine.staging.arrow import StagedTable, stage_as_arrow
 from engine.staging.excel.child import head_from_schema
-from engine.staging.excel.facts import FactFinder, Facts
 from engine.staging.excel.layout import Layout
+from engine.staging.excel.marks import CellKinds
 from engine.staging.excel.ooxml import Ooxml, TablePart, UnusualWorkbookError
-from engine.staging.excel.process import parsing
-from engine.staging.excel.sheet import Request, read_sheet
+from engine.staging.excel.process import Feed, parsing
+from engine.staging.excel.sheet import Request, SheetReader
 from engine.staging.excel.target import Area, SheetName, choose_sheet
 from engine.storage import Storage, open_location
 
@@ -35,8 +35,10 @@ _MAX_SHOWN_NAMES = 50
 class WorkbookCheck(Protocol):
     """Looks a workbook through before, or while, it is parsed; see `engine.readers.check_workbook`."""
 
-    def __call__(self, file: BinaryIO, *, watch: Callable[[str, bytes], None] | None) -> None:
-        """Show `watch` every part, inflated; raise SourceError where something must not be parsed."""
+    def __call__(
+        self, file: BinaryIO, *, watch: Callable[[str, bytes], None] | None, first: Sequence[str] = ()
+    ) -> None:
+        """Show `watch` every part, inflated, those named first; raise SourceError for what must not be parsed."""
 
 
 def stage_workbook(
@@ -49,6 +51,7 @@ def stage_workbook(
     kind: str,
     chunk_size: int,
     check: WorkbookCheck,
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> StagedTable:
     """Stage the wanted sheet of a workbook.
 
@@ -57,22 +60,28 @@ def stage_workbook(
     Args:
         kind: "xlsx", "xlsm", "xlsb", "xls" or "ods".
         check: looks through the open file for what must not be parsed.
+        checkpoint: called several times a second; what it raises ends the staging.
 
     Raises:
         SourceError: the workbook is damaged, protected, too large, changed, or empty.
         OptionError: there is no such sheet, table or range.
         OutputNotWritableError: the target refuses writes.
     """
-    with _local_file(source, config) as path, open(path, "rb") as file:
+    with _local_file(source, config, checkpoint) as path, open(path, "rb") as file:
         is_small = _is_small(file, path)
         book = _open_parts(file, kind)
-        request, names = _request(book, path, source.url, options)
+        request, names = _request(book, path, source.url, kind, options)
         limits = {"chunk_size": chunk_size, "max_chunk_bytes": config.max_chunk_bytes}
 
-        def facts_of() -> Facts:
-            finder = _fact_finder(book, request)
-            check(file, watch=None if finder is None else finder.watch)
-            return Facts() if finder is None else finder.facts()
+        strings, sheet_part = _parts_to_read(book, request)
+
+        def feed_parts(feed: Feed) -> None:
+            def watch(part: str, block: bytes) -> None:
+                checkpoint()
+                if part in (sheet_part, strings):
+                    feed(block, is_strings=part == strings)
+
+            check(file, watch=watch, first=[part for part in (strings, sheet_part) if part is not None])
 
         def stage(
             batches: Iterator[pa.RecordBatch], column_count: int, sheet: str, layout: Layout, first_row: int
@@ -95,12 +104,13 @@ def stage_workbook(
             return replace(staged, header_records=layout.header_records, details=details)
 
         if is_small:
-            facts = facts_of()
-            table = read_sheet(request, lambda: facts)
+            reader = SheetReader(request, in_threads=False)
+            feed_parts(reader.feed)
+            table = reader.table()
             width = table.layout.end_column - table.layout.first_column
             staged = stage(table.batches(), width, table.sheet, table.layout, table.first_row)
         else:
-            with parsing(request, facts_of, config) as stream:
+            with parsing(request, feed_parts, config, checkpoint) as stream:
                 sheet, layout, first_row = head_from_schema(stream.schema)
                 staged = stage(iter(stream), len(stream.schema) - 1, sheet, layout, first_row)
         _check_unchanged(source, config)
@@ -108,7 +118,7 @@ def stage_workbook(
 
 
 @contextmanager
-def _local_file(source: Source, config: EngineConfig) -> Iterator[str]:
+def _local_file(source: Source, config: EngineConfig, checkpoint: Callable[[], None]) -> Iterator[str]:
     """The path of the source, or of a copy of the pinned version of it for as long as the context lasts."""
     if "://" not in source.url:
         yield source.url
@@ -118,6 +128,7 @@ def _local_file(source: Source, config: EngineConfig) -> Iterator[str]:
         for block in storage.read_blocks(
             key, 0, source.size_bytes, block_bytes=config.scan_block_bytes, etag=source.etag
         ):
+            checkpoint()
             file.write(block)
         file.flush()
         yield file.name
@@ -152,7 +163,9 @@ def _open_parts(file: BinaryIO, kind: str) -> Ooxml | None:
         return None
 
 
-def _request(book: Ooxml | None, path: str, source: str, options: ImportOptions) -> tuple[Request, list[str]]:
+def _request(
+    book: Ooxml | None, path: str, source: str, kind: str, options: ImportOptions
+) -> tuple[Request, list[str]]:
     """The request with its sheet found, if the parts say it, and the names of all sheets."""
     sheet: str | int | None = options.sheet
     area: Area | None = None
@@ -180,6 +193,8 @@ def _request(book: Ooxml | None, path: str, source: str, options: ImportOptions)
         area=area,
         skip_rows=options.skip_rows,
         header_rows=options.header_rows,
+        kind=kind,
+        kinds=_cell_kinds(book),
     )
     return request, names
 
@@ -208,13 +223,17 @@ def _without_totals(area: Area, table: TablePart) -> Area:
     return replace(area, end_row=area.end_row - table.total_rows) if area.end_row is not None else area
 
 
-def _fact_finder(book: Ooxml | None, request: Request) -> FactFinder | None:
-    """What is to look at the parts of the sheet; None where nothing can be known of its cells beforehand."""
-    part = next((part for part in book.worksheets if part.name == request.sheet), None) if book is not None else None
-    if book is None or part is None:
-        return None
+def _parts_to_read(book: Ooxml | None, request: Request) -> tuple[str | None, str | None]:
+    """The names of the parts of the shared strings and of the sheet, where it is read from them."""
+    if book is None or request.kinds is None:
+        return None, None
+    sheet = next(part.part for part in book.worksheets if part.name == request.sheet)
+    return book.strings_part(), sheet
+
+
+def _cell_kinds(book: Ooxml | None) -> CellKinds | None:
     try:
-        return book.fact_finder(part)
+        return book.cell_kinds() if book is not None else None
     except UnusualWorkbookError:
         return None
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engine.errors import OptionError, SourceEmptyError
-from engine.staging.excel.facts import column_index
 
 _AREA = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})?:([A-Z]{1,3})([1-9][0-9]{0,6})?")
 #: Names that a message lists at most.
@@ -69,6 +68,14 @@ def names_text(sheets: Sequence[SheetName]) -> str:
     shown = [f'"{sheet.name}"{"" if sheet.is_visible else " (hidden)"}' for sheet in sheets[:_SHOWN_NAMES]]
     more = len(sheets) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def column_index(letters: str) -> int:
+    """0-based column of Excel's letters: A is 0, AA is 26."""
+    index = 0
+    for letter in letters.encode():
+        index = index * 26 + letter - 64
+    return index - 1
 
 
 def _named(sheets: Sequence[SheetName], wanted: str | int, source: str) -> str:

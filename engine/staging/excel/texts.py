@@ -21,15 +21,12 @@ ERROR_TEXTS = {
 }
 
 
-def cell_text(value: Any, *, keeps_midnight: bool = False) -> str:
+def cell_text(value: Any) -> str:
     """A value that python-calamine gives, as text.
 
     Numbers are in plain digits (`number_text`); dates are `2024-02-29`, with a time of day
     `2024-02-29 13:05:00`, times `13:05:00` and durations `36:00:00` (hours go on beyond 24), each with
     three decimals where they have a fraction of a second.
-
-    Args:
-        keeps_midnight: whether a date at midnight shows its time of day.
     """
     match value:
         case str():
@@ -43,7 +40,7 @@ def cell_text(value: Any, *, keeps_midnight: bool = False) -> str:
         case datetime():
             return f"{value:%Y-%m-%d} {_clock(value)}" if value.year >= 1000 else value.isoformat(" ")
         case date():
-            return f"{value.isoformat()} 00:00:00" if keeps_midnight else value.isoformat()
+            return value.isoformat()
         case time():
             return _clock(value)
         case timedelta():
@@ -63,12 +60,6 @@ def number_text(value: float) -> str:
     if f"{float(text):.16g}" != f"{value:.16g}":
         text = repr(value)
     return format(Decimal(text), "f") if "e" in text else text
-
-
-def is_cut(value: float) -> bool:
-    """Whether fastexcel's text of a number, which has nine decimals at most, is another than `number_text`."""
-    text = f"{value:.9f}".rstrip("0").removesuffix(".")
-    return text != number_text(value)
 
 
 def duration_text(value: timedelta) -> str:

@@ -26,10 +26,12 @@ def api_client(api: APIClient) -> APIClient:
 
 
 @pytest.fixture(autouse=True)
-def _own_parts(settings: Any, tmp_path: Path, valkey_url: str) -> Iterator[None]:
+def _own_parts(settings: Any, tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A storage of the test's own, and the counters where the tests have theirs."""
     settings.MEDIA_ROOT = str(tmp_path / "media")
     settings.IMPORT_REDIS_URL = valkey_url
+    # So that what is between the last chunk and the merge can be looked at.
+    monkeypatch.setattr(bridge, "FINISH_HERE_ROWS", 0)
     bridge.forget_parts()
     yield
     bridge.forget_parts()

@@ -210,6 +210,8 @@ def test_an_alias_that_is_not_there_is_named(settings: Any) -> None:
         ({"broker_transport_options": {}}, []),
         ({"worker_cancel_long_running_tasks_on_connection_loss": True}, ["rowmill.W028"]),
         ({"worker_pool_start_method": "fork"}, ["rowmill.W029"]),
+        ({"worker_proc_alive_timeout": 4.0}, ["rowmill.W033"]),
+        ({"worker_proc_alive_timeout": None}, ["rowmill.W033"]),
     ],
 )
 def test_a_celery_setting_that_takes_a_promise_away_is_named(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import translation
 
-from django_integration.imports import option_messages, services
+from django_integration.imports import option_messages, refusals, services
 from engine import options
 from engine.errors import OptionError
 
@@ -48,10 +48,10 @@ def test_every_template_can_be_found_by_makemessages() -> None:
     ],
 )
 def test_a_refused_option_is_told_in_the_active_language(given: Any, english: str, other: str) -> None:
-    with pytest.raises(services.RequestRefusedError) as refused:
+    with pytest.raises(refusals.RequestRefusedError) as refused:
         services.checked_options(given)
     assert refused.value.message.endswith(english)
-    with translation.override("de"), pytest.raises(services.RequestRefusedError) as refused:
+    with translation.override("de"), pytest.raises(refusals.RequestRefusedError) as refused:
         services.checked_options(given)
     assert refused.value.message.endswith(other)
 

@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from django_integration.files.models import FileModel
 from django_integration.imports import bridge
 from django_integration.imports.models import ImportJob
+from engine.storage.local import LocalFolderStorage
 from tests.django_integration.imports.test_admin import LIST, staff_client
 
 pytestmark = pytest.mark.django_db
@@ -88,8 +89,41 @@ def test_escaped_cells_are_what_they_were(
     answer = api.post("/api/dynamic/import/", {"file_id": file.pk})
     job = run_to_end(ImportJob.objects.get(pk=answer.data["import_job_id"]))
     answer = api.post(f"/api/imports/{job.pk}/retry/")
-    retried = ImportJob.objects.get(pk=answer.json()["import_job_id"])
+    retried = run_to_end(ImportJob.objects.get(pk=answer.json()["import_job_id"]))
     assert (tmp_path / "media" / retried.file.file_path).read_bytes() == b"a\r\n=1+1\r\n'=3\r\n"
+
+
+def test_the_request_copies_nothing_and_the_job_begins_with_it(
+    api: APIClient,
+    start: Callable[..., ImportJob],
+    run_to_end: RunToEnd,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    first = start()
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFolderStorage, "read_blocks", None)  # whoever reads the failed rows fails
+        answer = api.post(f"/api/imports/{first.pk}/retry/")
+    assert answer.status_code == 202
+    retried = ImportJob.objects.get(pk=answer.json()["import_job_id"])
+    assert (retried.file.size, retried.file.etag, retried.source_etag) == (None, "", "")
+    path = tmp_path / "media" / retried.file.file_path
+    assert not path.exists()
+    retried = run_to_end(retried)
+    retried.file.refresh_from_db()
+    assert path.read_bytes() == b'n,a; b\r\n1,"x, ""y"""\r\n3,"x, ""y"""\r\n5,"x, ""y"""\r\n7,"x, ""y"""\r\n\r\n'
+    assert (retried.file.size, retried.file.etag) == (retried.source_size, retried.source_etag)
+    assert retried.source_size == path.stat().st_size
+
+
+def test_rows_that_go_before_they_are_copied_fail_the_retry(
+    api: APIClient, start: Callable[..., ImportJob], run_to_end: RunToEnd, tmp_path: Path
+) -> None:
+    first = start()
+    answer = api.post(f"/api/imports/{first.pk}/retry/")
+    (tmp_path / "media" / first.failed_key).unlink()
+    retried = run_to_end(ImportJob.objects.get(pk=answer.json()["import_job_id"]))
+    assert (retried.status, retried.error_code) == ("failed", "object_missing")
 
 
 def test_what_has_nothing_to_retry_is_a_conflict(

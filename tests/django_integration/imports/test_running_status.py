@@ -82,6 +82,19 @@ def test_the_end_is_seen_at_once(api: APIClient, running: ImportJob, django_capt
         assert answer["result_files"]["success_file"]["url"]
 
 
+def test_an_end_whose_worker_died_before_it_could_tell_is_seen_after_the_next_look_of_recovery(
+    api: APIClient, running: ImportJob
+) -> None:
+    assert api.get(STATUS, {"task_id": str(running.pk)}).json()["status"] == "running"
+    # What follows the commit does not happen.
+    bridge.process_parts().steps.chunk(str(running.pk), 1)
+    bridge.process_parts().steps.finish(str(running.pk))
+    assert api.get(STATUS, {"task_id": str(running.pk)}).json()["status"] == "running"
+    bridge.recover_all()
+    for task_id in (str(running.pk), running.celery_task_id):
+        assert api.get(STATUS, {"task_id": task_id}).json()["status"] == "succeeded"
+
+
 def test_a_look_that_began_before_the_end_leaves_nothing_behind(
     api: APIClient, running: ImportJob, django_capture_on_commit_callbacks: Any
 ) -> None:

@@ -288,6 +288,28 @@ def test_a_sweep_in_the_middle_of_another_does_no_harm(
     assert len(parts_of(storage, running)) == 2
 
 
+def test_parts_of_jobs_whose_rows_were_deleted_go_after_a_day(
+    make_job: MakeJob, messages: list[Any], storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, deleted, ended = make_job(), make_job(), go_on(make_job(), messages)
+    storage.write(f"uploads/imports/{deleted.pk}/.rowmill/staged/{deleted.pk}/a.arrow", b"staged")
+    storage.write(f"uploads/imports/{deleted.pk}/people.success.csv", b"a user's")
+    storage.write("uploads/imports/notes/.rowmill/parts/notes/a.csv", b"somebody else's")
+    before = {info.key for info in storage.list("")}
+    gone = {key for key in before if str(deleted.pk) in key and "/.rowmill/" in key}
+    assert len(gone) == 3
+    ImportJob.objects.filter(pk=deleted.pk).delete()
+    assert sweeping.sweep() == sweeping.Swept()
+    monkeypatch.setattr(sweeping, "_UNFINISHED_SECONDS", -5.0)
+    assert sweeping.sweep(dry_run=True).unknown_parts == 3
+    assert {info.key for info in storage.list("")} == before
+    assert sweeping.sweep().unknown_parts == 3
+    assert {info.key for info in storage.list("")} == before - gone
+    assert sweeping.sweep() == sweeping.Swept()
+    assert len(parts_of(storage, running)) == 2
+    assert len(keys_of(storage, ended)) == 2
+
+
 def test_the_command_and_the_task_do_the_same(make_job: MakeJob, messages: list[Any], settings: Any) -> None:
     settings.IMPORT_RESULT_RETENTION_DAYS = 30
     jobs = [go_on(make_job(), messages) for _ in range(2)]

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import read_rows
-from engine.staging.excel.facts import Facts
-from engine.staging.excel.sheet import Request, read_sheet
+from engine.staging.excel import part_reader, pieces, sheet
+from engine.staging.excel.sheet import Request, SheetReader
 from tests.readers.strategies import examples
-from tests.staging.excel.workbooks import expected_text, tables, write_openpyxl, write_xlsxwriter
+from tests.staging.excel.workbooks import Formatted, expected_text, tables, write_openpyxl, write_xlsxwriter
 
 WRITERS = [write_openpyxl, write_xlsxwriter]
 epochs = st.sampled_from([1900, 1904])
@@ -27,6 +27,25 @@ def test_every_kind_of_cell(tmp_path: Path, write: Any, rows: list[list[Any]], e
     path = write(tmp_path / "t.xlsx", rows, epoch=epoch)
     expected = [[expected_text(value) for value in row] for row in rows]
     assert list(read_rows(path)) == expected[1:]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("few_strings_bytes", [0, 1 << 20])
+@examples(60)
+@given(tables(), epochs, st.integers(100, 1_000))
+def test_every_kind_of_cell_in_pieces(
+    tmp_path: Path, write: Any, few_strings_bytes: int, rows: list[list[Any]], epoch: int, piece_bytes: int
+) -> None:
+    """However the XML is cut, and whether pieces know the shared strings or refer to them."""
+    rows = [rows[0], *rows[1:-1] * 5, rows[-1]]
+    path = write(tmp_path / "t.xlsx", rows, epoch=epoch)
+    expected = [[expected_text(value) for value in row] for row in rows]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "PIECE_BYTES", piece_bytes)
+        patch.setattr(part_reader, "_FEW_STRINGS_BYTES", few_strings_bytes)
+        # Not read whole after all, as what is irregular is.
+        patch.setattr(sheet, "_read_whole", None)
+        assert list(read_rows(path)) == expected[1:]
 
 
 @examples(60)
@@ -44,10 +63,23 @@ def test_the_same_table_as_csv(tmp_path: Path, rows: list[list[Any]]) -> None:
 @examples(60)
 @given(tables())
 def test_the_fast_way_and_the_exact_way_agree(tmp_path: Path, write: Any, rows: list[list[Any]]) -> None:
-    """Where nothing is known of the sheet, every column that could be of two kinds is read cell by cell."""
+    """Where the parts are not looked at, every column that does not hold texts only is read cell by cell."""
     path = write(tmp_path / "t.xlsx", rows)
-    request = Request(path=str(path), source="t", sheet=None, is_named=False, area=None, skip_rows=None, header_rows=0)
-    slow = read_sheet(request, Facts)
+    request = Request(
+        path=str(path),
+        source="t",
+        sheet=None,
+        is_named=False,
+        area=None,
+        skip_rows=None,
+        header_rows=0,
+        kind="xlsx",
+        kinds=None,
+    )
+    # Percentages and decimals need the styles, as times of day at midnight do.
+    rows = [[None if isinstance(value, Formatted) else value for value in row] for row in rows]
+    path = write(path, rows)
+    slow = SheetReader(request, in_threads=False).table()
     found = [column.fill_null("").to_pylist() for column in slow.columns]
     # Without the styles a moment at midnight is a date.
     expected = [[expected_text(value).removesuffix(" 00:00:00") for value in row] for row in rows]

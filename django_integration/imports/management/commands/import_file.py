@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 
-from django_integration.imports import bridge, services
+from django_integration.imports import bridge, refusals, services
 from django_integration.imports.file_intake import DEFAULT_PURPOSE, take_in
 from django_integration.imports.local_run import LocalRun
 from django_integration.imports.models import ImportJob
@@ -134,7 +134,7 @@ class Command(BaseCommand):
                 handler_mode=handler_mode,
             )
             job, _created = services.start(request, send=_send_nothing if given["local"] else None)
-        except services.RequestRefusedError as error:
+        except refusals.RequestRefusedError as error:
             raise CommandError(error.message, returncode=OptionError.exit_code) from error
         except ValidationError as error:
             raise CommandError(" ".join(error.messages), returncode=OptionError.exit_code) from error

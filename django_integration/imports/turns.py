@@ -1,0 +1,34 @@
+"""Which of all jobs a free process should go on with."""
+
+from __future__ import annotations
+
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from django_integration.imports.models import ImportChunk, ImportJob
+from engine.model import Turn
+from engine.status import ChunkStatus, Phase, Status
+
+
+def next_turn(jobs: QuerySet[ImportJob], *, longest_waiting: bool = False) -> Turn | None:
+    """See `engine.ledger.protocol.Ledger.next_turn`. One query: three looks at an index for every unfinished job."""
+    chunks = ImportChunk.objects.filter(job=OuterRef("pk"))
+    sent = chunks.filter(status=ChunkStatus.SENT).order_by("chunk_index")
+    leased = chunks.filter(status=ChunkStatus.LEASED).order_by().values("job").annotate(n=Count("pk")).values("n")
+    takes_work = Q(status=Status.QUEUED) | Q(
+        status=Status.RUNNING, phase__in=(Phase.SCANNING, Phase.PROCESSING), next_chunk__isnull=False
+    )
+    order = ("since",) if longest_waiting else ("in_hand", Coalesce("next_chunk", 0))
+    found = (
+        jobs.filter(paused=False, cancel_requested=False, error_code="")
+        .annotate(
+            next_chunk=Subquery(sent.values("chunk_index")[:1]),
+            since=Coalesce(Subquery(sent.values("changed_at")[:1]), "created_at"),
+            in_hand=Coalesce(Subquery(leased, output_field=IntegerField()), 0),
+        )
+        .filter(takes_work)
+        .order_by(*order, "created_at", "pk")
+        .values_list("pk", "next_chunk")
+        .first()
+    )
+    return Turn(job_id=str(found[0]), chunk_index=found[1]) if found is not None else None

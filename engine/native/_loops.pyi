@@ -1,0 +1,93 @@
+"""The compiled loops. What they take is checked by `engine.native`'s callers: bytes in UTF-8, one-byte dialects."""
+
+from typing_extensions import Buffer
+
+def cut_rows(
+    data: bytes, start: int, max_rows: int, max_bytes: int, delimiter: int, quote: int, /
+) -> tuple[list[list[str]], bytes, bytes, int]:
+    """The next rows of a table, as `csv.reader` gives them.
+
+    Args:
+        data: UTF-8 in which a CR stands only before a LF.
+        start: a record's start.
+        max_rows: at most so many rows, at least one.
+        max_bytes: no further row once so many bytes are cut.
+        delimiter, quote: ASCII bytes; a quote below zero stands for none.
+
+    Returns:
+        The rows; their texts as `csv.writer` would write them without line ends, one after the other; where each of
+        these ends (native `ssize_t`s, -1 for a row without cells); the offset of the next record.
+    """
+
+def column_rows(
+    columns: list[tuple[Buffer, Buffer | None, int]], row_count: int, wants_rows: bool, /
+) -> tuple[list[list[str]], bytes, bytes]:
+    """Rows of columns of text.
+
+    Args:
+        columns: at least one, each as Arrow holds it: `int32` offsets, UTF-8 bytes (None where there are none), and
+            which value is the first row's. A null is an empty cell.
+        wants_rows: whether to make the rows, or their texts alone.
+
+    Returns:
+        The rows; their texts, and where each ends, as `cut_rows` gives them.
+
+    Raises:
+        UnicodeDecodeError: a cell is not UTF-8.
+        ValueError: offsets point elsewhere.
+    """
+
+def row_texts(data: bytes, width: int, delimiter: int, quote: int, /) -> tuple[bytes, bytes] | None:
+    """The texts of all rows of a table, as `cut_rows` gives them, without the rows.
+
+    Args:
+        data: as for `cut_rows`.
+        width: how many cells each row is to have.
+
+    Returns:
+        None where a row has more or fewer cells, or quotes that do not begin and end a cell, or is a blank line.
+    """
+
+def result_lines(
+    texts: bytes, ends: bytes, start: int, positions: list[int], are_skipped: bool, extras: list[str], /
+) -> bytes:
+    """Lines of a result file, with their ends, of the named rows or of all others.
+
+    Args:
+        texts, ends, start: those of a `RowTexts`.
+        positions: of rows, ascending.
+        are_skipped: whether these rows get no line, or no others do.
+        extras: one cell for each line.
+
+    Raises:
+        UnicodeEncodeError: a cell holds half of a surrogate pair.
+        ValueError: the arguments do not belong together.
+    """
+
+def joined_lines(
+    texts: bytes, ends: bytes, start: int, positions: list[int], are_skipped: bool, joined: bytes, margin: int, /
+) -> bytes | None:
+    """As `result_lines`, with the extra cells from one text in which a NUL stands between two of them.
+
+    Args:
+        joined: UTF-8.
+        margin: 0, or 1 for a comma on each side of each NUL.
+
+    Returns:
+        None where the cells are not as many as the lines, since one of them holds the separator.
+    """
+
+def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: bool, /) -> tuple[bytes, bytes] | None:
+    """The end of each record of bytes that begin with one, by quote parity.
+
+    Args:
+        base: what is added to each offset.
+        is_last: whether the source ends with `data`.
+
+    Returns:
+        Offsets behind each record, and physical lines up to and with each, as native `long long`s; None where quotes
+        stand so that parity cannot be trusted.
+    """
+
+def continuation_bytes(data: bytes, /) -> int:
+    """How many bytes of UTF-8 (RFC 3629) are not the first of their character; -1 where it is not UTF-8."""

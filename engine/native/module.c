@@ -1,0 +1,28 @@
+/* The module `engine.native._loops`. */
+
+#include "loops.h"
+
+static PyMethodDef methods[] = {
+    {"cut_rows", loops_cut_rows, METH_VARARGS, NULL},
+    {"column_rows", loops_column_rows, METH_VARARGS, NULL},
+    {"row_texts", loops_row_texts, METH_VARARGS, NULL},
+    {"result_lines", loops_result_lines, METH_VARARGS, NULL},
+    {"joined_lines", loops_joined_lines, METH_VARARGS, NULL},
+    {"record_ends", loops_record_ends, METH_VARARGS, NULL},
+    {"continuation_bytes", loops_continuation_bytes, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "engine.native._loops",
+    .m_doc = "Loops over the bytes of a table; described in _loops.pyi.",
+    .m_size = 0,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC
+PyInit__loops(void)
+{
+    return PyModuleDef_Init(&definition);
+}

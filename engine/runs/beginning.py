@@ -1,0 +1,213 @@
+"""A job made from a source, or from the refused rows of another, and run to its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from engine.config import EngineConfig
+from engine.coordinator import Coordinator, retry_name, retry_options, write_refused_rows
+from engine.errors import OptionError
+from engine.handlers import BatchHandler, HandlerMode, RowHandler, handler_path_of, mode_of, resolve_handler
+from engine.ledger import Ledger, open_ledger
+from engine.ledger.owner import this_process
+from engine.model import Job
+from engine.options import ImportOptions
+from engine.report import JobReport
+from engine.runs.books import DEFAULT_OUTPUT_DIR, absolute_url, existing_ledger, find, ledger_url_for
+from engine.runs.working import ENDED_WELL, OnProgress, check_executor, progress_for, resumed, to_its_end
+from engine.runtime.local_fork import ForkedProcess
+from engine.status import Status
+from engine.storage import open_location, open_storage
+
+
+def run(
+    source: str | os.PathLike[str],
+    handler: RowHandler | BatchHandler | str | None = None,
+    *,
+    batch_handler: BatchHandler | str | None = None,
+    output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    executor: Literal["local", "celery"] = "local",
+    workers: int | None = None,
+    resume: bool = False,
+    ledger: str | None = None,
+    config: EngineConfig | None = None,
+    on_progress: OnProgress = lambda _report: None,
+    on_interrupt: Callable[[], None] = lambda: None,
+    forked: Sequence[ForkedProcess] = (),
+    options: Mapping[str, Any] | None = None,
+    **more_options: Any,
+) -> JobReport:
+    """Import a source and wait for the end; every row is in exactly one of the result files.
+
+    Args:
+        source: a path, or `s3://bucket/key`.
+        handler: a dotted path, or a function that other processes can import: a row handler, or a batch
+            handler that declares itself one (`engine.batch_handler`).
+        batch_handler: in place of `handler`, a batch handler, whether it declares itself one or not.
+        output_dir: a folder or `s3://bucket/prefix`: the result files come here, the job's working
+            files below `.rowmill` in it.
+        executor: "local" runs worker processes of its own, "celery" sends the chunks to workers
+            that were started elsewhere and share the ledger's file.
+        workers: processes of the local executor; None for one per processor.
+        resume: go on with the newest unfinished job of the same source, handler, options and output.
+        ledger: `sqlite:///path` or a path; None for `config.ledger_url`, or else a file below `output_dir`.
+        config: services and limits; None to read the environment.
+        on_progress: is given a report a few times a second.
+        on_interrupt: is called when Ctrl-C was noticed and chunks in hand get a few seconds to end.
+        forked: processes that the command line has started ahead of time for the local executor.
+        options: the import options (`engine.options.KNOWN`); any other name goes to the handler.
+        more_options: the same, as keyword arguments.
+
+    Returns:
+        The ended job: succeeded or cancelled.
+
+    Raises:
+        RowmillError: see `engine.errors`. A job that exists by then is marked failed and can be resumed.
+        InterruptedJobError: Ctrl-C; the job can be resumed.
+    """
+    handler_path, handler_mode = _handler_of(handler, batch_handler)
+    checked = ImportOptions.from_mapping(
+        {**ImportOptions.defaults_for(handler_mode), **(options or {}), **more_options}
+    )
+    check_executor(executor, workers)
+    config = config or EngineConfig.from_env()
+    source_url, output_url = absolute_url(source), open_storage(absolute_url(output_dir), config).url
+    ledger_url = ledger_url_for(ledger, output_url, config)
+    # Before the ledger makes its folder, so that an unwritable place is told as such.
+    open_storage(output_url, config, fail_fast=True).check_writable()
+    books = open_ledger(ledger_url)
+    try:
+        progress = progress_for(executor, config)
+        coordinator = Coordinator(books, progress, config, owner=this_process())
+        job = (
+            _find_unfinished(books, coordinator, source_url, handler_path, handler_mode, checked, output_url, config)
+            if resume
+            else None
+        )
+        if job is None:
+            job = coordinator.create(source_url, handler_path, checked, output_url, handler_mode=handler_mode)
+        return to_its_end(
+            job,
+            books,
+            progress,
+            coordinator,
+            config,
+            workers=workers,
+            on_progress=on_progress,
+            on_interrupt=on_interrupt,
+            forked=forked,
+        )
+    finally:
+        books.close()
+
+
+def retry(
+    job_id: str | None = None,
+    *,
+    output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
+    executor: Literal["local", "celery"] = "local",
+    workers: int | None = None,
+    ledger: str | None = None,
+    config: EngineConfig | None = None,
+    on_progress: OnProgress = lambda _report: None,
+    on_interrupt: Callable[[], None] = lambda: None,
+) -> JobReport:
+    """Run the refused rows of an ended job again, in a job of their own, and wait for its end.
+
+    Handler, options and output are those of the first job; the result files are called after
+    `people.retry.csv`. A retry that did not come to its end is gone on with.
+
+    Args:
+        job_id: the first job; None for the newest one, the first characters of an id will do.
+        executor, workers, ledger, config, on_progress, on_interrupt: as `run`.
+
+    Raises:
+        StatusTransitionError: the job has not ended, or has refused no row.
+        ObjectMissingError: its failed rows are not there any more, or are in an Excel file.
+        RowmillError: as `run`.
+    """
+    check_executor(executor, workers)
+    books, config = existing_ledger(ledger, output_dir, config)
+    try:
+        first, progress = find(books, job_id), progress_for(executor, config)
+        coordinator = Coordinator(books, progress, config, owner=this_process())
+        workspace = open_storage(first.workspace_url, config)
+        key = f"retries/{first.job_id}/{retry_name(first.source.url)}"
+        left = _unfinished_retry(books, first)
+        if left is not None:
+            job = coordinator.resume(left.job_id)
+        else:
+            write_refused_rows(first, books, config, workspace, key)
+            job = coordinator.create(
+                workspace.url_of(key),
+                first.handler_path,
+                ImportOptions.from_mapping(retry_options(first)),
+                first.output_url,
+                handler_mode=first.handler_mode,
+                retry_of=first.job_id,
+            )
+        report = to_its_end(
+            job,
+            books,
+            progress,
+            coordinator,
+            config,
+            workers=workers,
+            on_progress=on_progress,
+            on_interrupt=on_interrupt,
+        )
+        source_storage, source_key = open_location(job.source.url, config)
+        source_storage.delete([source_key])  # it was made for this job only
+        return report
+    finally:
+        books.close()
+
+
+def _unfinished_retry(books: Ledger, first: Job) -> Job | None:
+    """The retry of a job that did not come to its end; without an id the newest job may be that one itself."""
+    if first.retry_of is not None and first.status not in ENDED_WELL:
+        return first
+    found = (job for job in books.jobs() if job.retry_of == first.job_id and job.status not in ENDED_WELL)
+    return next(found, None)
+
+
+def _handler_of(
+    handler: RowHandler | BatchHandler | str | None, batch_handler: BatchHandler | str | None
+) -> tuple[str, HandlerMode]:
+    """The path and the mode of the one handler that was given."""
+    if (handler is None) == (batch_handler is None):
+        raise OptionError("Give either handler or batch_handler, and not both.", option="handler")
+    if batch_handler is not None:
+        return handler_path_of(batch_handler), "batch"
+    assert handler is not None
+    path = handler_path_of(handler)
+    return path, mode_of(resolve_handler(path))
+
+
+def _find_unfinished(
+    books: Ledger,
+    coordinator: Coordinator,
+    source_url: str,
+    handler_path: str,
+    handler_mode: HandlerMode,
+    options: ImportOptions,
+    output_url: str,
+    config: EngineConfig,
+) -> Job | None:
+    """The newest job of the same request, made to run again; None where there is none."""
+    for job in books.jobs():
+        same = (
+            job.source.url == source_url
+            and job.handler_path == handler_path
+            and job.handler_mode == handler_mode
+            and job.options == options.for_handler()
+            and job.output_url == output_url
+        )
+        if not same or job.status is Status.CANCELLED:
+            continue
+        if job.status is Status.SUCCEEDED:
+            return job
+        return resumed(job, coordinator, config)
+    return None

@@ -1,0 +1,106 @@
+"""The tests' project with real workers, a database, a Redis and a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.celery_workers import CeleryWorker, celery_worker
+
+ROWS = 3_000
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The tests' project on a database, a Redis and a media folder of its own."""
+
+    environment: Mapping[str, str]
+    folder: Path
+    redis_url: str
+
+    @contextmanager
+    def worker(self, concurrency: int = 2) -> Iterator[CeleryWorker]:
+        """A worker of the project."""
+        with celery_worker(
+            self.folder,
+            self.redis_url,
+            concurrency=concurrency,
+            environment=self.environment,
+            app="tests.django_integration.celery_app",
+        ) as worker:
+            yield worker
+
+    def drive(self, **request: Any) -> Any:
+        """Have `tests.django_integration.drive` do something."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.django_integration.drive"],
+            input=json.dumps(request).encode(),
+            env={**os.environ, **self.environment, "REDIS_URL": self.redis_url},
+            capture_output=True,
+            check=False,
+            timeout=150,
+        )
+        assert done.returncode == 0, done.stderr.decode()[-3000:]
+        return json.loads(done.stdout)
+
+    def run(
+        self,
+        handler: str,
+        *,
+        cancel_at: int | None = None,
+        pause_at: int | None = None,
+        rows: int = ROWS,
+        **options: Any,
+    ) -> Any:
+        """Import a table of that many rows."""
+        source = self.folder / "media" / f"in-{rows}.csv"
+        source.parent.mkdir(exist_ok=True)
+        source.write_text("n\n" + "".join(f"{n}\n" for n in range(1, rows + 1)))
+        return self.drive(
+            do="import",
+            **{
+                "import": {
+                    "path": source.name,
+                    "handler": handler,
+                    "options": {"chunk_size": CHUNK, "batch_size": 50, **options},
+                    "timeout_seconds": 100,
+                    "cancel_at": cancel_at,
+                    "pause_at": pause_at,
+                }
+            },
+        )
+
+
+def make_project(folder: Path, database_url: str, redis_url: str, changes: Mapping[str, str] | None = None) -> Project:
+    """A project with its tables, in that database.
+
+    Args:
+        changes: further variables of its processes.
+    """
+    environment = {
+        "DATABASE_URL": database_url,
+        "TEST_MEDIA_ROOT": str(folder / "media"),
+        "DJANGO_SETTINGS_MODULE": "tests.django_integration.settings",
+        "TEST_RECOVERY_SECONDS": "1",
+        **(changes or {}),
+    }
+    made = Project(environment, folder, redis_url)
+    made.drive(do="migrate")
+    return made
+
+
+def make_database(server_url: str, name: str) -> str:
+    """The URL of a new PostgreSQL database."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return f"{server_url.rpartition('/')[0]}/{name}"

@@ -1,0 +1,111 @@
+"""Whatever happens to a process that reads a hostile file, it is one clear error, soon, and no process is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from engine.errors import SourceDamagedError, SourceEmptyError, SourceError
+from engine.staging.limited_process import Death, Limits, table_of_process
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left() -> Iterator[None]:
+    others = set(psutil.Process().children(recursive=True))  # servers of other tests of this run
+    yield
+    assert not set(psutil.Process().children(recursive=True)) - others
+
+
+class Died(SourceError):
+    """With how."""
+
+
+def told(death: Death) -> SourceError:
+    return Died(death.last_words, death=death)
+
+
+def cells(
+    before: str = "",
+    between: str = "",
+    *,
+    seconds: float = 60.0,
+    checkpoint: Callable[[], None] = lambda: None,
+    most: int = 9,
+) -> list[str]:
+    request: dict[str, Any] = {"cell": "ü", "before": before, "between": between}
+    limits = Limits(memory_bytes=200 * MIB, timeout_seconds=seconds)
+    found: list[str] = []
+    with table_of_process("tests.staging.limited_child", request, limits, why=told, checkpoint=checkpoint) as table:
+        for batch in table:
+            found += batch.column(0).to_pylist()
+            if len(found) == most:
+                break
+    return found
+
+
+def test_a_table_comes_through() -> None:
+    assert cells() == ["ü", "ü"]
+
+
+@pytest.mark.parametrize("place", ["before", "between"])
+def test_its_error_is_raised_here(place: str) -> None:
+    with pytest.raises(SourceEmptyError, match=r"There is nothing\.") as caught:
+        cells(**{place: "tell"})
+    assert (caught.value.source, caught.value.count) == ("s", 3)
+
+
+@pytest.mark.parametrize(
+    ("between", "is_of_memory"), [("memory", True), ("abort", False), ("crash", False), ("exit", False)]
+)
+def test_its_death_is_told(between: str, is_of_memory: bool) -> None:
+    with pytest.raises(Died) as caught:
+        cells(between=between)
+    death: Death = caught.value.death
+    assert (death.exit_code == 0) is (between == "exit")
+    assert (death.is_of_memory, death.is_overdue) == (between == "memory", False)
+
+
+def test_its_time_is_limited() -> None:
+    started = time.monotonic()
+    with pytest.raises(Died) as caught:
+        cells(between="hang", seconds=2.0)
+    assert caught.value.death.is_overdue
+    assert time.monotonic() - started < 30
+
+
+def test_it_is_ended_when_nobody_wants_its_table() -> None:
+    started = time.monotonic()
+
+    def checkpoint() -> None:
+        if time.monotonic() - started > 1.0:
+            raise InterruptedError("cancelled")
+
+    with pytest.raises(InterruptedError, match="cancelled"):
+        cells(between="hang", checkpoint=checkpoint)
+    assert time.monotonic() - started < 30
+
+
+def test_a_table_need_not_be_read_to_its_end() -> None:
+    started = time.monotonic()
+    assert cells(between="hang", most=1) == ["ü"]
+    assert time.monotonic() - started < 30
+
+
+def test_an_error_of_the_reader_ends_it_and_is_the_readers() -> None:
+    with (
+        pytest.raises(SourceDamagedError),
+        table_of_process(
+            "tests.staging.limited_child",
+            {"cell": "x", "before": "", "between": "hang"},
+            Limits(memory_bytes=200 * MIB, timeout_seconds=60.0),
+            why=told,
+            checkpoint=lambda: None,
+        ),
+    ):
+        raise SourceDamagedError("mine", source="s")

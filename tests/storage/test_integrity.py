@@ -1,0 +1,248 @@
+"""Bytes that are changed on the way to S3 and back are noticed: never is a wrong row in a result file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+import engine
+from engine.config import EngineConfig
+from engine.errors import ObjectMissingError, StorageError
+from engine.model import Part
+from engine.storage import multipart, s3_upload
+from engine.storage.part_checks import read_part
+from engine.storage.s3 import S3Storage
+from engine.storage.s3_errors import S3Place
+from engine.storage.s3_integrity import BodySender
+from tests.storage.faulty_proxy import Faults, faulty_proxy
+
+DATA = random.Random(2).randbytes(300_000)  # noqa: S311
+ROWS = 400
+EVERY = range(1, 1_000)
+
+
+@pytest.fixture(params=["moto", "juicefs"])
+def endpoint(request: pytest.FixtureRequest) -> str:
+    """Moto heeds no checksum; the gateway refuses what its checksum does not fit."""
+    return str(request.getfixturevalue(f"{request.param}_endpoint"))
+
+
+@pytest.fixture
+def bucket(endpoint: str, s3_bucket: Callable[[str], str]) -> str:
+    return s3_bucket(endpoint)
+
+
+@pytest.fixture
+def storage(endpoint: str, bucket: str) -> S3Storage:
+    return S3Storage(bucket, config=EngineConfig(s3_endpoint_url=endpoint))
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def shaky_url(endpoint: str, faults: Faults) -> Iterator[str]:
+    with faulty_proxy(endpoint, faults) as url:
+        yield url
+
+
+@pytest.fixture
+def shaky(shaky_url: str, bucket: str) -> S3Storage:
+    """The same objects, over a way that changes bytes."""
+    return S3Storage(bucket, config=EngineConfig(s3_endpoint_url=shaky_url, s3_max_attempts=2))
+
+
+def part_of(key: str, data: bytes) -> Part:
+    return Part(key=key, size_bytes=len(data), crc32=zlib.crc32(data))
+
+
+def test_a_body_that_is_changed_on_the_way_is_sent_again(storage: S3Storage, shaky: S3Storage, faults: Faults) -> None:
+    faults.changed = {"PUT": {1, 2}}
+    shaky.write("a", DATA)
+    assert storage.read_range("a", 0, len(DATA)) == DATA
+    assert faults.carried["PUT"] == 3
+
+
+def test_a_body_that_is_always_changed_is_refused_and_leaves_no_object(
+    storage: S3Storage, shaky: S3Storage, faults: Faults
+) -> None:
+    faults.changed = {"PUT": set(EVERY)}
+    with pytest.raises(StorageError, match="never arrived as it was sent"):
+        shaky.write("a", DATA)
+    faults.changed = {}
+    with pytest.raises(ObjectMissingError):
+        storage.stat("a")
+
+
+def test_pieces_that_are_changed_on_the_way_are_sent_again(
+    storage: S3Storage, shaky: S3Storage, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 5 * 1024 * 1024
+    monkeypatch.setattr(s3_upload, "next_piece_bytes", lambda _written: size)
+    faults.changed = {"PUT": {1, 3}}
+    data = DATA * 25
+    with shaky.open_writer("a") as writer:
+        writer.write(data)
+    assert storage.read_range("a", 0, len(data)) == data
+    assert faults.carried["PUT"] == 4
+
+
+def test_parts_that_are_changed_on_the_way_back_are_read_again(
+    storage: S3Storage, shaky: S3Storage, faults: Faults
+) -> None:
+    pieces = [DATA[:1_000], DATA[1_000:50_000], DATA[50_000:]]
+    parts = [part_of(f"parts/{number}", data) for number, data in enumerate(pieces)]
+    for part, data in zip(parts, pieces, strict=True):
+        storage.write(part.key, data)
+    faults.changed = {"GET": {1, 4}}
+    shaky.concatenate("all", [b"header\n", *parts])
+    assert storage.read_range("all", 0, len(DATA) + 7) == b"header\n" + DATA
+    faults.changed = {"GET": set(EVERY)}
+    with pytest.raises(StorageError, match="is not the one that was written"):
+        shaky.concatenate("none", [b"header\n", *parts])
+    with pytest.raises(ObjectMissingError):
+        storage.stat("none")
+
+
+def test_a_slice_of_a_part_is_read_until_two_readings_agree() -> None:
+    readings = [b"right", b"wrong", b"other", b"right"]
+    piece = multipart.Slice(segment_index=0, start=0, end=5)
+    part = Part(key="p", size_bytes=10, crc32=1)
+    assert read_part(lambda: readings.pop(0), part, piece) == b"right"
+    assert readings == []
+    with pytest.raises(StorageError):
+        read_part(lambda: random.Random().randbytes(8), part, piece)  # noqa: S311
+
+
+@pytest.mark.parametrize(
+    ("answer", "sendings"),
+    [
+        ({"ETag": '"0cc175b9c0f1b6a831c399e269772661"'}, [1, 1]),  # the MD5 of "a"
+        ({"ETag": '"11111111111111111111111111111111"'}, [2, 1]),  # a server whose ETags are something else
+        ({"ETag": '"v1-abc"'}, [1, 1]),
+        ({"ETag": '"11111111111111111111111111111111"', "ServerSideEncryption": "aws:kms"}, [1, 1]),
+        ({"ETag": '"11111111111111111111111111111111"', "SSECustomerAlgorithm": "AES256"}, [1, 1]),
+    ],
+)
+def test_etags_that_are_no_checksums_are_no_errors(answer: dict[str, str], sendings: list[int]) -> None:
+    sender = BodySender(S3Place(endpoint="e", bucket="b"))
+    for expected in sendings:
+        requests: list[Any] = []
+
+        def request(requests: list[Any] = requests, **given: Any) -> dict[str, str]:
+            requests.append(given)
+            return answer
+
+        assert sender.send("k", b"a", request) == answer
+        assert requests == [{"Body": b"a", "ContentMD5": "DMF1ucDxtqgxw5niaXcmYQ=="}] * expected
+
+
+# Whole jobs
+
+
+def table(count: int) -> bytes:
+    rows = (b"row %d,%s\n" % (n, b"bad" if n % 9 == 0 else b"good") for n in range(1, count + 1))
+    return b"name,value\n" + b"".join(rows)
+
+
+def run(bucket: str, url: str, output_format: str) -> engine.JobReport:
+    return engine.run(
+        f"s3://{bucket}/in.csv",
+        "tests.sample_handlers.by_cell",
+        output_dir=f"s3://{bucket}/out",
+        ledger=f"sqlite:///{Path.cwd()}/ledger.sqlite3",
+        workers=1,
+        chunk_size=50,
+        output_format=output_format,
+        config=EngineConfig(s3_endpoint_url=url, s3_max_attempts=3),
+    )
+
+
+def check_files(storage: S3Storage, output_format: str) -> None:
+    """Every row is in its file, as it was in the source, by readers that are not ours."""
+    expected = [line.split(",") for line in table(ROWS).decode().splitlines()[1:]]
+    for kind, value in (("success", "good"), ("failed", "bad")):
+        key = f"out/in.{kind}.{output_format}"
+        data = storage.read_range(key, 0, storage.stat(key).size_bytes)
+        if output_format == "csv":
+            rows = list(csv.reader(data.decode().splitlines()))[1:]
+        else:
+            sheet = openpyxl.load_workbook(io.BytesIO(data), read_only=True).worksheets[0]
+            rows = [[str(cell) for cell in row] for row in sheet.iter_rows(min_row=2, values_only=True)]
+        assert [row[:2] for row in rows] == [row for row in expected if row[1] == value]
+
+
+@pytest.mark.parametrize("output_format", ["csv", "xlsx"])
+def test_a_job_whose_chunks_and_parts_are_changed_on_the_way_ends_with_the_right_rows(
+    storage: S3Storage,
+    bucket: str,
+    shaky_url: str,
+    faults: Faults,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output_format: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage.write("in.csv", table(ROWS))
+    # What is read for the look and the scan is right here, everything after it is wrong every third time.
+    looks = count_of_looks(bucket, shaky_url, faults)
+    faults.changed = {"GET": set(range(looks + 1, 1_000, 3)), "PUT": set(range(2, 1_000, 3))}
+    faults.carried.clear()
+    report = run(bucket, shaky_url, output_format)
+    assert report.succeeded
+    assert (report.counts.success_count, report.counts.failure_count) == (ROWS - ROWS // 9, ROWS // 9)
+    check_files(storage, output_format)
+    assert faults.carried["GET"] > looks + 8
+
+
+def count_of_looks(bucket: str, url: str, faults: Faults) -> int:
+    """How often the source is read before its first chunk is."""
+    faults.carried.clear()
+    engine.inspect(f"s3://{bucket}/in.csv", config=EngineConfig(s3_endpoint_url=url))
+    return faults.carried["GET"]
+
+
+@pytest.mark.parametrize("first", range(1, 5))
+def test_a_source_that_is_read_wrong_once_runs_right_or_fails_and_is_in_no_file(
+    storage: S3Storage,
+    bucket: str,
+    shaky_url: str,
+    faults: Faults,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: int,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage.write("in.csv", table(ROWS))
+    faults.changed = {"GET": {first}}
+    try:
+        report = run(bucket, shaky_url, "csv")
+    except StorageError as error:
+        assert "are not those that were scanned" in error.message  # noqa: PT017 - either end is right
+    else:
+        assert report.succeeded
+        check_files(storage, "csv")
+
+
+def test_a_chunk_that_is_always_read_wrong_fails_the_job_and_is_in_no_file(
+    storage: S3Storage, bucket: str, shaky_url: str, faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage.write("in.csv", table(ROWS))
+    looks = count_of_looks(bucket, shaky_url, faults)
+    faults.carried.clear()
+    faults.changed = {"GET": set(range(looks + 1, 1_000))}
+    with pytest.raises(StorageError, match="are not those that were scanned"):
+        run(bucket, shaky_url, "csv")
+    with pytest.raises(ObjectMissingError):
+        storage.stat("out/in.success.csv")
