@@ -43,6 +43,12 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _COLON_TEXT = re.compile(r"\b\d{1,2}:\d\d(?::\d\d)?\b|[A-Za-z]://|\b[A-Za-z]:\\\\|: ")
 #: A number, an address: what stands in a column of its own.
 _TYPED_WORD = re.compile(r"[+-]?\d[\d.,]*%?|[^\s@]+@[^\s@]+\.\w+|[a-z]+://\S+")
+_TIME_WORD = re.compile(r"\d{1,2}:\d\d(?::\d\d)?")
+_DATE_WORD = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
+#: The name of a column.
+_NAME = re.compile(r"[^\W\d]\w*")
+#: Below this share of records that agree on a delimiter, a weak one on which all agree is looked at again.
+_RAGGED_SHARE = 0.95
 #: What the score of the decimal mark is worth as a delimiter.
 _DECIMAL_WEIGHT = 0.01
 #: So many rows of the same three or more words are no sentences.
@@ -121,7 +127,7 @@ def detect_dialect(
             verdict, score = _judge(verdict, sample, is_whole=is_whole)
             if candidate == decimal:
                 score *= _DECIMAL_WEIGHT
-            if best is None or score > best_score + 1e-9:
+            if best is None or score > best_score + 1e-9 or _is_better_table(verdict, score, best, sample, is_whole):
                 best, best_score = verdict, score
     if best is None or (best_score == 0.0 and not delimiter):
         best = Verdict(
@@ -187,6 +193,21 @@ def _judge(verdict: Verdict, sample: str, *, is_whole: bool) -> tuple[Verdict, f
     return found, score
 
 
+def _is_better_table(verdict: Verdict, score: float, best: Verdict, sample: str, is_whole: bool) -> bool:
+    """Whether a weak delimiter cuts all records alike, below a header of names, where the best one so far does not."""
+    if verdict.delimiter not in WEAK_DELIMITERS or not score or best.confidence >= _RAGGED_SHARE:
+        return False
+    records = list(islice(sample_records(sample, verdict.dialect(), is_whole=is_whole), _SAMPLE_RECORDS))
+    table = [record for record in records if record.cells != [""]]
+    width = Counter(len(record.cells) for record in table).most_common(1)[0][0]
+    core = _core(table, width)
+    if 2 * sum(any(cell.endswith(best.delimiter) for cell in record.cells) for record in core) > len(core):
+        return False  # blanks behind commas separate nothing
+    header = [cell.strip("\"'") for cell in core[0].cells]
+    is_named = len(set(header)) == width and all(map(_NAME.fullmatch, header))
+    return len(core) > 1 and is_named and all(len(record.cells) == width for record in core)
+
+
 def _follow_blanks(cells: Sequence[str], records: int) -> bool:
     """Whether nearly all cells but the first of each record begin with a blank, as the parts of a sentence do."""
     return sum(cell.startswith(" ") for cell in cells) >= 0.9 * (len(cells) - records)
@@ -207,13 +228,28 @@ def _is_spaced_table(records: Sequence[SampleRecord], width: int) -> bool:
         return True
     if all(len(cell) > 1 and cell[0] == cell[-1] in "\"'" for record in records for cell in record.cells):
         return True
-    return bool(cells) and any(all(map(_TYPED_WORD.fullmatch, column)) for column in zip(*cells, strict=True))
+    if not cells:
+        return False
+    columns = list(zip(*cells, strict=True))
+    if any(all(map(_TYPED_WORD.fullmatch, column)) for column in columns):
+        return True
+    # A time behind a date is half of a moment.
+    return any(
+        all(map(_TIME_WORD.fullmatch, column)) and not (before and all(map(_DATE_WORD.fullmatch, before)))
+        for before, column in zip([None, *columns], columns, strict=False)
+    )
 
 
 def _is_colon_table(records: Sequence[SampleRecord], _width: int) -> bool:
     """Whether most colons belong to no time of day and no address."""
-    text = "\n".join(record.text for record in records)
+    # What stands in quotes is of no account.
+    cells = [["" if _is_quoted(cell) else cell for cell in record.cells] for record in records]
+    text = "\n".join(map(":".join, cells))
     return _COLON_TEXT.sub("", text).count(":") > 0.5 * text.count(":")
+
+
+def _is_quoted(cell: str) -> bool:
+    return len(cell) > 1 and cell[0] == cell[-1] and cell[0] in "\"'"
 
 
 def _quote(sample: str, delimiter: str, later: Sequence[str]) -> str:

@@ -137,3 +137,20 @@ def test_detection_looks_at_a_bounded_sample_in_bounded_time(soup: str) -> None:
     text = soup * (256 * 1024 // len(soup))
     assert_linear(lambda data: detect_dialect(data.decode(), is_whole=False), soup.encode() * (8 * 1024 // len(soup)))
     assert seconds(lambda: detect_dialect(text, is_whole=False)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiter"),
+    [
+        ("email tags\nann@example.com red,late\n", " "),
+        ("day tags time\n2025-05-29 green,red,small 05:34:06\n2025-05-30 red 06:34:06\n", " "),
+        ("time city\n08:20:31 Bonn\n20:21:25 Ulm\n", " "),
+        ('"email":"time"\n"a@example.com":"12:21:06"\n"b@example.com":"00:40:50"\n', ":"),
+        ("day time\n2024-05-06 11:00:09\n2024-03-24 10:18:59\n", ","),  # may be one column of moments
+        ("Report\nmade by hand\n\ncity, day, weight\nBonn, 2024-08-25, 79.21\nUlm, 2025-03-30, 15.69\n", ","),
+        ("remark\nhello, you there\nwell, all right, it was 5\nyes, I am\n", ","),
+        ("time\n10:00:01\n11:30:02\n", ","),
+    ],
+)
+def test_blanks_and_colons_cut_where_nothing_else_cuts_as_evenly(text: str, delimiter: str) -> None:
+    assert detect_dialect(text, is_whole=True).delimiter == delimiter
