@@ -68,11 +68,11 @@ def measure(chunks: int) -> dict[str, dict[str, float]]:
     parts = bridge.process_parts()
     parts.steps.plan(job_id)
     for index in range(warm_up):
-        parts.steps.chunk(job_id, index)
+        parts.fair_steps.chunk(job_id, index)
     clock = _Clock()
     with clock.watching(parts):
         for index in range(warm_up, warm_up + chunks):
-            clock.take("whole chunk", parts.steps.chunk, job_id, index)
+            clock.take("whole chunk", parts.fair_steps.chunk, job_id, index)
     parts.steps.finish(job_id)
     job = parts.ledger.job(job_id)
     if job.status != "succeeded" or job.counts.failure_count != chunks + warm_up:
@@ -104,6 +104,8 @@ class _Clock:
         from engine.progress import Ticker
 
         places = [
+            ("  whose turn it is", parts.fair_steps, "_next_turn"),
+            ("  what was left", parts.coordinator, "abandoned_chunk"),
             ("  claim", parts.ledger, "claim"),
             ("  read and cut", attempt.Attempt, "_slices"),
             ("  two PUTs", OutcomeWriter, "finish"),

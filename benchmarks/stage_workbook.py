@@ -13,6 +13,7 @@ from engine.model import Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE
 from engine.storage import open_location
+from engine.table.checkpoints import no_checkpoint
 from engine.table.staged import source_kind, stager_of
 
 
@@ -25,7 +26,9 @@ def main(workbook: str, folder: str) -> None:
     target, _ = open_location(f"{folder}/staged", config)
     stager = stager_of(source_kind(source, options, config), source)
     assert stager is not None, "a workbook is staged"
-    staged = stager(source, options, config, target, "staged.arrow", chunk_size=DEFAULT_CHUNK_SIZE)
+    staged = stager(
+        source, options, config, target, "staged.arrow", chunk_size=DEFAULT_CHUNK_SIZE, checkpoint=no_checkpoint
+    )
     print(json.dumps({"rows": staged.total_rows}))
 
 

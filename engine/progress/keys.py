@@ -24,7 +24,7 @@
 
 One progress key per job: the counters are there whole or not at all, whatever is evicted or expires. The
 braces are part of the key; they are a hash tag, so that a job stays on one node of a cluster.
-The scripts beside this file are the only writers; after each of them the sums are right.
+The scripts beside this file are the only writers of progress; after each of them the sums are right.
 """
 
 from __future__ import annotations
