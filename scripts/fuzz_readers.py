@@ -3,7 +3,12 @@
     python scripts/fuzz_readers.py --minutes 3 [--seed 1] [--kinds xlsx,parquet]
 
 Each file is read in a child process, so that a crash or a hang is found as well; what was found is
-kept in --keep (default: fuzz-findings), named by kind and seed.
+kept in --keep (default: fuzz-findings), named by kind and seed. At the end stands how much the
+memory of the children grew behind their first files.
+
+    python scripts/fuzz_readers.py --coverage --minutes 3 [--kinds csv,ndjson]
+
+lets atheris (from PyPI, to be installed by hand) choose the damage, by which lines of the engine it comes to.
 """
 
 from __future__ import annotations
@@ -39,6 +44,8 @@ def make_seeds() -> dict[str, list[bytes]]:
     import xlsxwriter
     from backports import zstd
 
+    from tests.staging.excel.xlsb import write_xlsb
+
     table = "id,name,note\r\n" + "".join(f'{n},"Ünal {n}","a ""b""\nc"\r\n' for n in range(40))
     objects = "".join(f'{{"id": {n}.50, "name": "Ünal", "deep": [1, {{"a": null}}]}}\n' for n in range(20))
 
@@ -53,6 +60,9 @@ def make_seeds() -> dict[str, list[bytes]]:
             for row in range(20):
                 sheet.write_row(row, 0, [f"text {row}", row * 1.5, True])
             sheet.add_table(0, 0, 19, 2)
+
+    def by_tests(target: io.BytesIO) -> None:
+        write_xlsb(target, [[f"text {row}", row / 3, row % 2 == 0, "#N/A", None] for row in range(20)])
 
     def by_openpyxl(target: io.BytesIO) -> None:
         book = openpyxl.Workbook()
@@ -83,7 +93,7 @@ def make_seeds() -> dict[str, list[bytes]]:
         "xlsx-parts": [workbook(by_xlsxwriter), workbook(by_openpyxl)],
         "parquet": [workbook(by_pyarrow)],
         **{path.suffix[1:]: [path.read_bytes()] for path in Path("tests").rglob("*.[ox][dl]s")},
-        **{path.suffix[1:]: [path.read_bytes()] for path in Path("tests").rglob("*.xlsb")},
+        "xlsb": [workbook(by_tests)],
     }
 
 
@@ -139,7 +149,7 @@ def read_many(kind: str, first_seed: int, keep: Path) -> None:
 
     seeds = make_seeds()
     faulthandler.enable()
-    peak = 0
+    peak, memory = 0, 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
         for seed in range(first_seed, first_seed + FILES_PER_CHILD):
@@ -167,6 +177,67 @@ def read_many(kind: str, first_seed: int, keep: Path) -> None:
             if why:
                 (keep / f"{kind}-{seed}").write_bytes(data)
                 print(f"--- {kind} {seed}: {why}", flush=True)
+            if seed == first_seed + FILES_PER_CHILD // 4:
+                memory = memory_mib()
+    with (keep / "memory").open("a", encoding="utf-8") as file:
+        file.write(f"{kind} {memory} {memory_mib()}\n")
+
+
+def memory_mib() -> int:
+    """What this process holds at present."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() // 2**20
+
+
+def print_growth(keep: Path) -> None:
+    """How much the children of each kind held after a quarter of their files, and at their end."""
+    lines = [line.split() for line in (keep / "memory").read_text(encoding="utf-8").splitlines()]
+    for kind in sorted({line[0] for line in lines}):
+        pairs = [(int(before), int(after)) for name, before, after in lines if name == kind]
+        growth = [after - before for before, after in pairs]
+        print(f"{kind}: {max(after for _, after in pairs)} MiB at most, grown by {min(growth)} to {max(growth)} MiB")
+    (keep / "memory").unlink()
+
+
+def read_by_coverage(kind: str, seconds: int, keep: Path) -> None:
+    """Have atheris damage the whole files of a kind; in a child process, which ends with what it finds."""
+    import atheris
+
+    with atheris.instrument_imports(include=["engine"]):
+        import engine
+        from engine.errors import RowmillError
+
+    folder = Path(tempfile.mkdtemp(prefix="rowmill-corpus-"))
+    for number, data in enumerate(make_seeds()[kind]):
+        (folder / str(number)).write_bytes(data)
+    path = folder.with_suffix(".csv")
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        try:
+            found = engine.inspect(path)
+            assert sum(1 for _ in engine.read_rows(path)) <= found.total_rows
+        except RowmillError as error:
+            if error.code == "internal_error" or len(error.message) > 2000:
+                raise
+
+    settings = {"max_total_time": seconds, "timeout": 3 * MAX_SECONDS, "rss_limit_mb": 2048, "max_len": 200_000}
+    flags = [f"-{name}={value}" for name, value in settings.items()]
+    atheris.Setup([sys.argv[0], *flags, "-verbosity=0", f"-artifact_prefix={keep}/{kind}-", str(folder)], read)
+    atheris.Fuzz()
+
+
+def fuzz_by_coverage(kinds: list[str], minutes: float, keep: Path) -> int:
+    """The kinds one after the other, a share of the time each; 1 when anything was found."""
+    context = multiprocessing.get_context("spawn")
+    for kind in kinds:
+        child = context.Process(target=read_by_coverage, args=(kind, int(60 * minutes / len(kinds)), keep))
+        child.start()
+        child.join()
+        print(f"{kind}: {'something was found' if child.exitcode else 'nothing'}", flush=True)
+    found = sorted(path.name for path in keep.iterdir())
+    print(f"kept: {', '.join(found) or 'nothing'}")
+    return 1 if found else 0
 
 
 def main() -> int:
@@ -176,9 +247,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first file of each kind")
     parser.add_argument("--kinds", default="", help="some of them, separated by commas (default: all)")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"))
+    parser.add_argument("--coverage", action="store_true", help="by atheris, guided by the lines that are run")
     arguments = parser.parse_args()
     arguments.keep.mkdir(exist_ok=True)
     kinds = arguments.kinds.split(",") if arguments.kinds else list(make_seeds())
+    if arguments.coverage:
+        return fuzz_by_coverage(kinds, arguments.minutes, arguments.keep)
     end, seed, files, crashes = time.monotonic() + 60 * arguments.minutes, arguments.seed, 0, 0
     context = multiprocessing.get_context("spawn")
     while time.monotonic() < end:
@@ -196,6 +270,8 @@ def main() -> int:
             if time.monotonic() > end:
                 break
         seed += FILES_PER_CHILD
+    if (arguments.keep / "memory").exists():
+        print_growth(arguments.keep)
     found = sorted(path.name for path in arguments.keep.iterdir())
     print(f"{files:,} files of {len(kinds)} kinds read; {crashes} crashes; kept: {', '.join(found) or 'nothing'}")
     return 1 if found or crashes else 0

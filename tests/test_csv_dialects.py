@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import zipfile
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engine
+from engine.errors import SourceEmptyError
 from engine.model import Dialect
 from engine.options import ImportOptions
 from engine.readers.head import look
@@ -212,3 +214,46 @@ def _looked(head: bytes, samples: tuple[bytes, ...]) -> Dialect | None:
         return look(head, ImportOptions(), source="s", is_whole=False, samples=samples).dialect
     except engine.RowmillError:
         return None
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_many_blank_lines_above_a_table_cost_next_to_nothing(tmp_path: Path, line_end: bytes) -> None:
+    """Found by trying: each was read as a record, up to 32 MiB of them, which took minutes."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(line_end * 3_000_000)
+    assert seconds(lambda: _refused(path), tries=1) < 2.0
+    path.write_bytes(line_end * 3_000_000 + b"a,b" + line_end + b"1,2")
+    assert seconds(lambda: engine.preview(path), tries=1) < 2.0
+    found = engine.preview(path, delimiter=",")
+    assert (found.header, found.rows) == (["a", "b"], [["1", "2"]])
+
+
+def _refused(path: Path) -> None:
+    with pytest.raises(SourceEmptyError, match="nothing but line ends"):
+        engine.preview(path)
+
+
+@pytest.mark.parametrize(
+    "soup",
+    [b"a", b"some words, and more; ", b"some w\xf6rds, and ", b",", b'"', b'"\n', b"\\", b'a,"b\\"",c\n', b"\xf6\n"],
+    ids=[
+        "letters",
+        "words",
+        "high bytes",
+        "commas",
+        "quotes",
+        "quotes on lines",
+        "backslashes",
+        "escapes",
+        "one a line",
+    ],
+)
+def test_no_file_of_one_thing_takes_long_to_preview(tmp_path: Path, soup: bytes) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(soup * (2_000_000 // len(soup)))
+
+    def look_at() -> None:
+        with contextlib.suppress(engine.RowmillError):
+            engine.preview(path)
+
+    assert seconds(look_at, tries=1) < 6.0

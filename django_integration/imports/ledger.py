@@ -14,28 +14,36 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
-from uuid import UUID
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
-from django.db.models import Count, Exists, F, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, Q, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
 from django_integration.imports import result_records, turns
 from django_integration.imports.database_errors import as_ledger_error, ledger_errors, translated
-from django_integration.imports.models import ImportChunk, ImportJob
+from django_integration.imports.ledger_rows import (
+    LedgerRows,
+    changed_at,
+    chunk_columns,
+    chunk_of,
+    only,
+    outcome_of,
+)
+from django_integration.imports.ledger_work import AtomicWork, PlainWork, lease_lost
+from django_integration.imports.models import ImportChunk
 from django_integration.imports.savepoints import RowSavepoints
 from django_integration.imports.watched_rows import WatchedRows
-from engine.errors import JobNotFoundError, LeaseLostError
+from engine.errors import JobNotFoundError
 from engine.failure_messages import sum_messages
 from engine.ledger import owner as owners
 from engine.ledger.protocol import ChunkWork
 from engine.ledger.records import Fate
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Part, Plan, Source, Turn
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source, Turn
 from engine.status import ChunkStatus, Phase, Status, check_transition
 
 _UNFINISHED = (ChunkStatus.PLANNED, ChunkStatus.SENT, ChunkStatus.LEASED)
@@ -43,11 +51,8 @@ _UNFINISHED = (ChunkStatus.PLANNED, ChunkStatus.SENT, ChunkStatus.LEASED)
 _SQLITE_PAUSE_SECONDS = 0.12
 #: Messages that wait for a worker are enough for a while when they are a quarter of the window, and not very few.
 _REFILLS_OF_A_WINDOW, _FEW_MESSAGES = 4, 4
-_Row = TypeVar("_Row", ImportJob, ImportChunk)
 #: As in the SQLite ledger: a message is sent again after the given time, then twice that, up to this factor.
 _MAX_RESEND_FACTOR = 16
-#: When a chunk that nobody has touched was changed last.
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DjangoLedger:
@@ -68,6 +73,7 @@ class DjangoLedger:
         self._using = using or import_settings().database
         self._clock = clock
         self._is_dead = is_dead
+        self._rows = LedgerRows(self._using)
         self._watched = WatchedRows(self._using)
         self._locked: set[str] = set()  # tokens of attempts whose row lock is their lease
 
@@ -83,14 +89,14 @@ class DjangoLedger:
 
     @ledger_errors
     def job(self, job_id: str) -> Job:
-        row = _only(self._job(job_id).select_related("file"))
+        row = only(self._rows.job(job_id).select_related("file"))
         if row is None:
             raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
         return result_records.engine_job(row, now=self._clock())
 
     @ledger_errors
     def jobs(self, *, unfinished_only: bool = False) -> list[Job]:
-        found = self._jobs.select_related("file")
+        found = self._rows.jobs.select_related("file")
         if unfinished_only:
             found = found.filter(status__in=(Status.QUEUED, Status.RUNNING))
         return [result_records.engine_job(row, now=self._clock()) for row in found]
@@ -117,7 +123,7 @@ class DjangoLedger:
         elif expected_owner is not None:
             states &= Q(owner=expected_owner)
         with transaction.atomic(using=self._using):
-            row = _only(self._lock(self._job(job_id).filter(states), wait=True))
+            row = only(self._rows.lock(self._rows.job(job_id).filter(states), wait=True))
             if row is None:
                 return False
             row.status, row.phase, row.owner = str(status), str(phase or ""), owner
@@ -128,59 +134,59 @@ class DjangoLedger:
 
     @ledger_errors
     def job_heartbeat(self, job_id: str, owner: str) -> None:
-        self._job(job_id).filter(owner=owner).update(heartbeat_at=self._clock())
+        self._rows.job(job_id).filter(owner=owner).update(heartbeat_at=self._clock())
         self._close_in_side_thread()
 
     @ledger_errors
     def save_plan(self, job_id: str, plan: Plan) -> None:
-        self._job(job_id).update(plan=dataclasses.asdict(plan))
+        self._rows.job(job_id).update(plan=dataclasses.asdict(plan))
 
     @ledger_errors
     def save_source(self, job_id: str, source: Source) -> None:
-        self._job(job_id).update(source_size=source.size_bytes, source_etag=source.etag)
+        self._rows.job(job_id).update(source_size=source.size_bytes, source_etag=source.etag)
         # The file of a retry is written by the job itself.
         FileModel.objects.using(self._using).filter(
-            import_jobs__in=self._job(job_id).filter(retry_of__isnull=False), etag=""
+            import_jobs__in=self._rows.job(job_id).filter(retry_of__isnull=False), etag=""
         ).update(size=source.size_bytes, etag=source.etag)
 
     @ledger_errors
     def request_cancel(self, job_id: str) -> bool:
-        running = self._job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING))
+        running = self._rows.job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING))
         if running.update(cancel_requested=True):
             return True
-        self._check_exists(job_id)
+        self._rows.check_exists(job_id)
         return False
 
     def set_paused(self, job_id: str, paused: bool) -> bool:
         with transaction.atomic(using=self._using):
-            if not self._job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING)).update(paused=paused):
-                self._check_exists(job_id)
+            if not self._rows.job(job_id).filter(status__in=(Status.QUEUED, Status.RUNNING)).update(paused=paused):
+                self._rows.check_exists(job_id)
                 return False
             if not paused:
-                self._of(job_id).filter(status=ChunkStatus.SENT).update(status=ChunkStatus.PLANNED, sendings=0)
+                self._rows.chunks(job_id).filter(status=ChunkStatus.SENT).update(status=ChunkStatus.PLANNED, sendings=0)
             return True
 
     # Chunks
 
     @ledger_errors
     def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
-        rows = [ImportChunk(job_id=job_id, **_chunk_columns(chunk)) for chunk in chunks]
+        rows = [ImportChunk(job_id=job_id, **chunk_columns(chunk)) for chunk in chunks]
         ImportChunk.objects.using(self._using).bulk_create(rows, batch_size=1_000, ignore_conflicts=True)
 
     @ledger_errors
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
         """See the protocol. While enough messages wait, none are added: one look is cheaper than a transaction."""
-        unfinished = self._of(job_id).filter(status__in=_UNFINISHED).order_by()
+        unfinished = self._rows.chunks(job_id).filter(status__in=_UNFINISHED).order_by()
         waiting = dict(unfinished.values_list("status").annotate(Count("pk")))
         has_enough = waiting.get(ChunkStatus.SENT, 0) >= max(_FEW_MESSAGES, window // _REFILLS_OF_A_WINDOW)
         if has_enough or ChunkStatus.PLANNED not in waiting:
             return []  # whoever adds chunks, or ends the next one, looks again
-        planned = self._of(job_id).filter(status=ChunkStatus.PLANNED)
+        planned = self._rows.chunks(job_id).filter(status=ChunkStatus.PLANNED)
         with transaction.atomic(using=self._using):
             # The job's row serialises the senders, so that the window holds.
-            if _only(self._lock(self._job(job_id).only("pk"), wait=True)) is None:
+            if only(self._rows.lock(self._rows.job(job_id).only("pk"), wait=True)) is None:
                 return []
-            in_flight = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).count()
+            in_flight = self._rows.chunks(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).count()
             room = max(0, window - in_flight)
             found = list(planned.order_by("chunk_index").values_list("chunk_index", flat=True)[:room])
             if found:
@@ -191,19 +197,19 @@ class DjangoLedger:
 
     @ledger_errors
     def next_turn(self, *, longest_waiting: bool = False) -> Turn | None:
-        return turns.next_turn(self._jobs, longest_waiting=longest_waiting)
+        return turns.next_turn(self._rows.jobs, longest_waiting=longest_waiting)
 
     @ledger_errors
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
         """See the protocol. A chunk that waits is claimed by one statement, and read under its new token."""
-        takes_work = self._job(job_id).filter(
+        takes_work = self._rows.job(job_id).filter(
             status=Status.RUNNING,
             phase__in=(Phase.SCANNING, Phase.PROCESSING),
             cancel_requested=False,
             paused=False,
             error_code="",
         )
-        chunk = self._of(job_id).filter(chunk_index=chunk_index)
+        chunk = self._rows.chunks(job_id).filter(chunk_index=chunk_index)
         claimed = chunk.filter(Exists(takes_work), status__in=(ChunkStatus.PLANNED, ChunkStatus.SENT)).update(
             status=ChunkStatus.LEASED,
             token=token,
@@ -213,11 +219,11 @@ class DjangoLedger:
             changed_at=self._clock(),
         )
         if claimed:
-            row = _only(chunk.filter(token=token))
+            row = only(chunk.filter(token=token))
             return None if row is None else self._claim_of(row, token)
         with transaction.atomic(using=self._using):
             # A row that is locked belongs to a living attempt, which this must not wait for.
-            row = _only(self._lock(chunk.filter(status=ChunkStatus.LEASED)))
+            row = only(self._rows.lock(chunk.filter(status=ChunkStatus.LEASED)))
             if row is None or not (row.owner and self._is_dead(row.owner)) or not takes_work.exists():
                 return None
             fate = self._fate(row).after_death()
@@ -230,7 +236,7 @@ class DjangoLedger:
 
     @ledger_errors
     def abandoned_chunk(self, job_id: str) -> int | None:
-        begun = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED), attempt__gt=0)
+        begun = self._rows.chunks(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED), attempt__gt=0)
         rows = begun.order_by("chunk_index").values_list("chunk_index", "status", "owner")
         left = (
             index for index, status, owner in rows if status == ChunkStatus.SENT or (owner and self._is_dead(owner))
@@ -255,17 +261,17 @@ class DjangoLedger:
     @contextmanager
     def work(self, claim: Claim, *, atomic: bool = True) -> Iterator[ChunkWork]:
         if not atomic:
-            yield _PlainWork(self, claim)
+            yield PlainWork(claim, self._mark_done, using=self._using)
             return
         if connections[self._using].vendor == "sqlite":
             # Its writers do not queue: without a pause, those of the web server would hardly ever get their turn.
             time.sleep(_SQLITE_PAUSE_SECONDS)
-        work = _AtomicWork(self, claim, RowSavepoints(self._using))
+        work = AtomicWork(claim, self._mark_done, RowSavepoints(self._using))
         self._locked.add(claim.token)
         try:
             with transaction.atomic(using=self._using, durable=True):
                 self._prepare_session()
-                if _only(self._lock(self._leased(claim).only("pk"), wait=True)) is None:
+                if only(self._rows.lock(self._rows.leased(claim).only("pk"), wait=True)) is None:
                     raise lease_lost(claim)
                 with work.row_guard.watching():
                     yield work
@@ -283,7 +289,7 @@ class DjangoLedger:
     @ledger_errors
     def release(self, claim: Claim, *, forget_deaths: bool = False) -> None:
         forget: dict[str, Any] = {"deaths": 0, "suspect_row": None} if forget_deaths else {}
-        released = self._leased(claim).update(
+        released = self._rows.leased(claim).update(
             status=ChunkStatus.PLANNED, attempt=claim.attempt - 1, token=None, owner=None, **forget
         )
         if released:
@@ -295,19 +301,21 @@ class DjangoLedger:
         now = self._clock()
 
         def is_due(row: ImportChunk) -> bool:
-            idle = now - _changed_at(row)
+            idle = now - changed_at(row)
             if row.status == ChunkStatus.LEASED:
                 return self._is_abandoned(row, idle=idle, lease_seconds=lease_seconds)
             factor = min(2 ** max(0, row.sendings - 1), _MAX_RESEND_FACTOR)
             return idle >= timedelta(seconds=resend_after_seconds * factor)
 
-        rows = self._of(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
+        rows = (
+            self._rows.chunks(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED)).order_by("chunk_index")
+        )
         # Only what is due is locked: a claim passes over a locked chunk, and its message would be lost.
         due = [row.chunk_index for row in rows if is_due(row)]
         if not due:
             return found
         with transaction.atomic(using=self._using):
-            for row in self._lock(rows.filter(chunk_index__in=due)):
+            for row in self._rows.lock(rows.filter(chunk_index__in=due)):
                 if not is_due(row):
                     continue
                 fate = self._fate(row)
@@ -322,48 +330,50 @@ class DjangoLedger:
 
     @ledger_errors
     def drop_chunks(self, job_id: str) -> None:
-        waiting = self._of(job_id).filter(status__in=(ChunkStatus.PLANNED, ChunkStatus.SENT))
+        waiting = self._rows.chunks(job_id).filter(status__in=(ChunkStatus.PLANNED, ChunkStatus.SENT))
         waiting.update(status=ChunkStatus.DROPPED)
 
     def restore_chunks(self, job_id: str) -> None:
-        self._of(job_id).filter(status=ChunkStatus.DROPPED).update(status=ChunkStatus.PLANNED)
+        self._rows.chunks(job_id).filter(status=ChunkStatus.DROPPED).update(status=ChunkStatus.PLANNED)
 
     def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
         now = self._clock()
         with translated(self._using):
-            for row in self._of(job_id).order_by("chunk_index").iterator(chunk_size=1_000):
+            for row in self._rows.chunks(job_id).order_by("chunk_index").iterator(chunk_size=1_000):
                 yield ChunkState(
-                    chunk=_chunk(row),
+                    chunk=chunk_of(row),
                     status=ChunkStatus(row.status),
                     attempt=row.attempt,
                     owner=row.owner,
-                    seconds_since_change=max(0.0, (now - _changed_at(row)).total_seconds()),
-                    outcome=_outcome(row) if row.status == ChunkStatus.DONE else None,
+                    seconds_since_change=max(0.0, (now - changed_at(row)).total_seconds()),
+                    outcome=outcome_of(row) if row.status == ChunkStatus.DONE else None,
                 )
 
     @ledger_errors
     def unfinished_chunks(self, job_id: str) -> int:
-        return self._of(job_id).filter(status__in=_UNFINISHED).count()
+        return self._rows.chunks(job_id).filter(status__in=_UNFINISHED).count()
 
     @ledger_errors
     def begun_chunks(self, job_id: str) -> int:
-        return self._of(job_id).filter(status__in=(ChunkStatus.LEASED, ChunkStatus.DONE)).count()
+        return self._rows.chunks(job_id).filter(status__in=(ChunkStatus.LEASED, ChunkStatus.DONE)).count()
 
     @ledger_errors
     def messages(self, job_id: str) -> Mapping[str, int]:
-        done = self._of(job_id).filter(status=ChunkStatus.DONE, failure_count__gt=0)
+        done = self._rows.chunks(job_id).filter(status=ChunkStatus.DONE, failure_count__gt=0)
         return sum_messages(done.values_list("messages", flat=True).iterator(chunk_size=1_000))
 
     @ledger_errors
     def counts(self, job_id: str) -> Counts:
         sums = (
-            self._of(job_id).filter(status=ChunkStatus.DONE).aggregate(ok=Sum("success_count"), no=Sum("failure_count"))
+            self._rows.chunks(job_id)
+            .filter(status=ChunkStatus.DONE)
+            .aggregate(ok=Sum("success_count"), no=Sum("failure_count"))
         )
         return Counts(success_count=sums["ok"] or 0, failure_count=sums["no"] or 0)
 
     @ledger_errors
     def counts_by_chunk(self, job_id: str) -> Mapping[int, Counts]:
-        done = self._of(job_id).filter(status=ChunkStatus.DONE)
+        done = self._rows.chunks(job_id).filter(status=ChunkStatus.DONE)
         return {
             index: Counts(success_count=success, failure_count=failure)
             for index, success, failure in done.values_list("chunk_index", "success_count", "failure_count")
@@ -375,10 +385,10 @@ class DjangoLedger:
 
     # What the attempts of a chunk need
 
-    def mark_done(self, claim: Claim, outcome: ChunkOutcome) -> None:
+    def _mark_done(self, claim: Claim, outcome: ChunkOutcome) -> None:
         """Mark the chunk done in the present transaction. Raises LeaseLostError."""
         success, failed = outcome.success_part, outcome.failed_part
-        done = self._leased(claim).update(
+        done = self._rows.leased(claim).update(
             status=ChunkStatus.DONE,
             owner=None,
             changed_at=self._clock(),
@@ -397,44 +407,11 @@ class DjangoLedger:
 
     # Small things
 
-    def _check_exists(self, job_id: str) -> None:
-        if not self._job(job_id).exists():
-            raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
-
-    @property
-    def _jobs(self) -> QuerySet[ImportJob]:
-        return ImportJob.objects.using(self._using)
-
-    def _job(self, job_id: str) -> QuerySet[ImportJob]:
-        """The job's row, or nothing where the name is no id."""
-        key = _key(job_id)
-        return self._jobs.none() if key is None else self._jobs.filter(pk=key)
-
-    def _of(self, job_id: str) -> QuerySet[ImportChunk]:
-        key, chunks = _key(job_id), ImportChunk.objects.using(self._using)
-        return chunks.none() if key is None else chunks.filter(job_id=key)
-
-    def _leased(self, claim: Claim) -> QuerySet[ImportChunk]:
-        mine = self._of(claim.job_id).filter(chunk_index=claim.chunk.chunk_index, token=claim.token)
-        return mine.filter(status=ChunkStatus.LEASED)
-
-    def _lock(self, rows: QuerySet[_Row], *, wait: bool = False) -> QuerySet[_Row]:
-        """Lock rows where the database can; those that others hold are waited for, or left out.
-
-        Not their keys: rows of handlers and of `WatchedRow` may point at them meanwhile.
-        """
-        features = connections[self._using].features
-        return rows.select_for_update(
-            of=("self",) if features.has_select_for_update_of else (),
-            skip_locked=features.has_select_for_update_skip_locked and not wait,
-            no_key=features.has_select_for_no_key_update,
-        )
-
     def _claim_of(self, row: ImportChunk, token: str) -> Claim:
         fate = self._fate(row, may_be_watched=False)
         return Claim(
             job_id=str(row.job_id),
-            chunk=_chunk(row),
+            chunk=chunk_of(row),
             attempt=row.attempt,
             token=token,
             deaths=fate.deaths,
@@ -443,7 +420,7 @@ class DjangoLedger:
         )
 
     def _touch(self, claim: Claim) -> bool:
-        return bool(self._leased(claim).update(changed_at=self._clock()))
+        return bool(self._rows.leased(claim).update(changed_at=self._clock()))
 
     def _is_abandoned(self, row: ImportChunk, *, idle: timedelta, lease_seconds: float) -> bool:
         """Whether a leased chunk, whose row is not locked, has no owner that will come back to it."""
@@ -472,7 +449,7 @@ class DjangoLedger:
 
     def _is_committed(self, claim: Claim) -> bool:
         return (
-            self._of(claim.job_id)
+            self._rows.chunks(claim.job_id)
             .filter(chunk_index=claim.chunk.chunk_index, token=claim.token, status=ChunkStatus.DONE)
             .exists()
         )
@@ -489,88 +466,3 @@ class DjangoLedger:
         """Threads of the engine end soon; their connections must not stay behind."""
         if threading.current_thread() is not threading.main_thread():
             connections[self._using].close()
-
-
-class _PlainWork:
-    """Rows without a transaction, for handlers whose effects lie elsewhere: they run at least once."""
-
-    row_guard = None
-
-    def __init__(self, ledger: DjangoLedger, claim: Claim) -> None:
-        self._ledger = ledger
-        self._claim = claim
-
-    def commit(self, outcome: ChunkOutcome) -> None:
-        """Mark the chunk done in a transaction of its own."""
-        with translated(self._ledger._using):
-            self._ledger.mark_done(self._claim, outcome)
-
-
-class _AtomicWork:
-    """Rows inside the transaction that also commits their chunk."""
-
-    def __init__(self, ledger: DjangoLedger, claim: Claim, row_guard: RowSavepoints) -> None:
-        self._ledger = ledger
-        self._claim = claim
-        self.row_guard = row_guard
-        self.is_marked = False
-
-    def commit(self, outcome: ChunkOutcome) -> None:
-        """Mark the chunk done; the transaction ends with the work's context."""
-        self._ledger.mark_done(self._claim, outcome)
-        self.is_marked = True
-
-
-def lease_lost(claim: Claim) -> LeaseLostError:
-    """The error of an attempt whose chunk is another's."""
-    return LeaseLostError(
-        f"Attempt {claim.attempt} of chunk {claim.chunk.chunk_index} of job {claim.job_id} lost its lease.",
-        job_id=claim.job_id,
-        chunk_index=claim.chunk.chunk_index,
-        attempt=claim.attempt,
-    )
-
-
-def _only(rows: QuerySet[_Row]) -> _Row | None:
-    """The row of a query that gives one or none; `first` would sort and limit, and take longer to be made than run."""
-    return next(iter(rows.order_by()), None)
-
-
-def _key(job_id: str) -> UUID | None:
-    try:
-        return UUID(job_id)
-    except ValueError:
-        return None
-
-
-def _changed_at(row: ImportChunk) -> datetime:
-    return row.changed_at or _NEVER
-
-
-def _chunk_columns(chunk: Chunk) -> dict[str, Any]:
-    return dataclasses.asdict(chunk)
-
-
-def _chunk(row: ImportChunk) -> Chunk:
-    return Chunk(
-        chunk_index=row.chunk_index,
-        byte_start=row.byte_start,
-        byte_end=row.byte_end,
-        first_row_index=row.first_row_index,
-        row_count=row.row_count,
-        first_line_number=row.first_line_number,
-        irregular=row.irregular,
-        crc32=row.crc32,
-    )
-
-
-def _outcome(row: ImportChunk) -> ChunkOutcome:
-    def part(key: str | None, size_bytes: int | None, crc32: int | None) -> Part | None:
-        return None if key is None or size_bytes is None else Part(key=key, size_bytes=size_bytes, crc32=crc32)
-
-    return ChunkOutcome(
-        counts=Counts(success_count=row.success_count, failure_count=row.failure_count),
-        success_part=part(row.success_part, row.success_bytes, row.success_crc32),
-        failed_part=part(row.failed_part, row.failed_bytes, row.failed_crc32),
-        messages=row.messages,
-    )

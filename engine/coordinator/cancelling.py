@@ -39,15 +39,4 @@ class Cancelling:
         ):
             self._desk.told(job_id)
             return
-        job = self._desk.ledger.job(job_id)
-        if job.status is not Status.RUNNING or job.phase is Phase.MERGING:
-            return
-        if job.phase is Phase.PROCESSING or (job.phase is Phase.SCANNING and scan_has_ended):
-            self._desk.ledger.move_job(
-                job_id,
-                expected=[(Status.RUNNING, job.phase)],
-                expected_owner=job.owner or "",
-                status=Status.RUNNING,
-                phase=Phase.CANCELLING,
-            )
-        self._desk.ledger.drop_chunks(job_id)
+        self._desk.take_no_more(job_id, Phase.CANCELLING, scan_has_ended=scan_has_ended)

@@ -67,6 +67,30 @@ class JobDesk:
             return True
         return job.seconds_since_heartbeat > self.config.lease_seconds
 
+    def take_no_more(self, job_id: str, phase: Phase, *, scan_has_ended: bool) -> bool:
+        """Take what nobody has begun out of the work of a running job that is to end early; repeating it is harmless.
+
+        Args:
+            phase: that of a job whose last chunks run.
+            scan_has_ended: whether its scan, which alone moves it on while there is one, is over.
+
+        Returns:
+            False when there is nothing to take: it has ended, or is being merged.
+        """
+        job = self.ledger.job(job_id)
+        if job.status is not Status.RUNNING or job.phase is Phase.MERGING:
+            return False
+        if job.phase is Phase.PROCESSING or (job.phase is Phase.SCANNING and scan_has_ended):
+            self.ledger.move_job(
+                job_id,
+                expected=[(Status.RUNNING, job.phase)],
+                expected_owner=job.owner or "",
+                status=Status.RUNNING,
+                phase=phase,
+            )
+        self.ledger.drop_chunks(job_id)
+        return True
+
     def quietly(self, action: Callable[[], None]) -> None:
         """Live counters are a convenience: without them the job goes on, and they are rebuilt later."""
         try:

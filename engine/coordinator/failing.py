@@ -66,19 +66,8 @@ class Failing:
 
         While a job is scanned, its scan alone moves it on.
         """
-        job = self._desk.ledger.job(job_id)
-        if job.status is not Status.RUNNING or job.phase is Phase.MERGING:
-            return
-        if job.phase is Phase.PROCESSING or (job.phase is Phase.SCANNING and scan_has_ended):
-            self._desk.ledger.move_job(
-                job_id,
-                expected=[(Status.RUNNING, job.phase)],
-                expected_owner=job.owner or "",
-                status=Status.RUNNING,
-                phase=Phase.FAILING,
-            )
-        self._desk.ledger.drop_chunks(job_id)
-        self._end_if_untouched(job_id)
+        if self._desk.take_no_more(job_id, Phase.FAILING, scan_has_ended=scan_has_ended):
+            self._end_if_untouched(job_id)
 
     def check_budget(self, job_id: str) -> bool:
         """Fail a job whose refused rows, by the live counters, are more than its options allow; whether it did."""

@@ -199,10 +199,6 @@ class Planning:
             )
 
 
-def _with_sizes(plan: Plan, sizes: ChunkSizes | None) -> Plan:
-    return plan if sizes is None else dataclasses.replace(plan, chunk_rows=sizes.rows, chunk_bytes=sizes.max_bytes)
-
-
 class _Unwanted(Exception):
     """Nobody wants the rows of the source any more."""
 
@@ -222,3 +218,7 @@ def _now_and_then(action: Callable[[], None]) -> Callable[[], None]:
             done_at = time.monotonic()
 
     return step
+
+
+def _with_sizes(plan: Plan, sizes: ChunkSizes | None) -> Plan:
+    return plan if sizes is None else dataclasses.replace(plan, chunk_rows=sizes.rows, chunk_bytes=sizes.max_bytes)

@@ -183,9 +183,10 @@ def find_data_start(
     wanted = max(header_rows, 1)
     span, longest_span = HEAD_BYTES, max(HEAD_BYTES, 2 * max_record_bytes)
     start = _behind_lines(read, size_bytes, mark_bytes, skip_lines)
+    filled = _behind_blank_lines(read, size_bytes, start)
     while True:
-        end = min(size_bytes, start + span)
-        data = read(start, end)
+        end = min(size_bytes, filled + span)
+        data = read(filled, end)
         records: list[tuple[tuple[str, ...], int]] = []
         for record in splitter.split(data, is_last=end == size_bytes):
             row = read_record(data, record, 1, dialect, max_record_bytes=max_record_bytes)
@@ -204,7 +205,7 @@ def find_data_start(
     columns = records[-1][0] if records else ()
     if header_rows == 0:
         return DataStart(header_records=(), data_start=start, column_count=len(columns))
-    data_start = start + records[-1][1] if len(records) == wanted else size_bytes
+    data_start = filled + records[-1][1] if len(records) == wanted else size_bytes
     return DataStart(
         header_records=tuple(cells for cells, _ in records), data_start=data_start, column_count=len(columns)
     )
@@ -223,6 +224,17 @@ def _behind_lines(read: Callable[[int, int], bytes], size_bytes: int, start: int
             if lines == 0:
                 return start + position
         start += position if position and lines else len(data)
+    return start
+
+
+def _behind_blank_lines(read: Callable[[int, int], bytes], size_bytes: int, start: int) -> int:
+    """The offset of the first byte from `start` on that ends no blank line; the end of the source if there is none."""
+    while start < size_bytes:
+        data = read(start, min(size_bytes, start + HEAD_BYTES))
+        blank = len(data) - len(data.lstrip(b"\r\n"))
+        start += blank
+        if blank < len(data):
+            break
     return start
 
 

@@ -16,7 +16,7 @@ from engine.report import JobReport
 from engine.runs.books import report_of
 from engine.runtime.local import LocalRun
 from engine.runtime.local_fork import ForkedProcess
-from engine.status import Phase, Status
+from engine.status import Status
 from engine.table import pin_source
 
 #: What a job has ended as that nothing is left to do for.
@@ -91,7 +91,7 @@ def resumed(job: Job, coordinator: Coordinator, config: EngineConfig) -> Job:
             source=job.source.url,
             job_id=job.job_id,
         )
-    if job.phase is Phase.FAILING:
+    if job.error_code is not None and not job.status.is_final:
         # Whoever ran it is gone: first the end that it was about to come to.
         coordinator.recover(job.job_id, EndHere(coordinator))
     return coordinator.resume(job.job_id)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from engine.errors import LedgerError
 from engine.model import Turn
 from engine.runtime.job_steps import JobSteps
 
@@ -65,7 +66,7 @@ class FairSteps:
         is_named_open = not is_repeated
         makes_amends = self._owed_seconds > 0
         for number in range(_TRIES):
-            due = self._next_turn(longest_waiting=makes_amends)
+            due = self._due(longest_waiting=makes_amends)
             if due is None:
                 break
             is_named = due.job_id == named.job_id and is_named_open
@@ -84,6 +85,12 @@ class FairSteps:
                 return
         if is_named_open:
             self._do(named)
+
+    def _due(self, *, longest_waiting: bool) -> Turn | None:
+        try:
+            return self._next_turn(longest_waiting=longest_waiting)
+        except LedgerError:  # what is named is tried all the same, and says what is wrong
+            return None
 
     def _do(self, turn: Turn) -> bool:
         if turn.chunk_index is None:

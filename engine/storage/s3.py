@@ -36,7 +36,7 @@ from engine.storage.s3_errors import (
     translate,
     translated,
 )
-from engine.storage.s3_integrity import BodySender
+from engine.storage.s3_integrity import send_body
 from engine.storage.s3_presign import S3Presigner
 from engine.storage.s3_read import ObjectReader, plain_etag
 from engine.storage.s3_unfinished import abort_unfinished, unfinished_uploads
@@ -64,7 +64,6 @@ class S3Storage:
         self._config = config
         self._fail_fast = fail_fast
         self._place = S3Place(endpoint=shown_endpoint(config.s3_endpoint_url, config.s3_region), bucket=bucket)
-        self._sender = BodySender(self._place)
         self._client_lock = Lock()
         self._made_client: tuple[int, Any] | None = None
         self._deletes_in_batches = True
@@ -106,19 +105,15 @@ class S3Storage:
         """See `Storage.write`."""
         full_key = self._full_key(key)
         with translated(self._place, full_key, writing=True):
-            request = partial(self._client.put_object, Bucket=self._place.bucket, Key=full_key)
-            try:
-                answer = self._sender.send(full_key, data, request)
-            except StorageError:  # what cannot be right does not stay
-                self._client.delete_object(Bucket=self._place.bucket, Key=full_key)
-                raise
+            request = partial(self._client.put_object, Bucket=self._place.bucket, Key=full_key, Body=data)
+            answer = send_body(self._place, full_key, request)
         return ObjectInfo(key=key, size_bytes=len(data), etag=plain_etag(answer["ETag"]))
 
     @contextmanager
     def open_writer(self, key: str) -> Iterator[Writer]:
         """See `Storage.open_writer`. Holds up to five pieces: 40 MiB below 10 GB, then slowly more."""
         full_key = self._full_key(key)
-        writer = ObjectWriter(lambda: MultipartUpload(self._client, self._place, full_key, self._sender))
+        writer = ObjectWriter(lambda: MultipartUpload(self._client, self._place, full_key))
         try:
             yield writer
             writer.finish(partial(self.write, key))
@@ -141,7 +136,7 @@ class S3Storage:
                 return self.write(key, b"")
             if len(pieces) == 1 and isinstance(pieces[0], UploadPiece):
                 return self.write(key, joined(pieces[0]))
-            with multipart_upload(self._client, self._place, full_key, self._sender) as upload:
+            with multipart_upload(self._client, self._place, full_key) as upload:
                 for piece in pieces:
                     if isinstance(piece, UploadPiece):
                         upload.put(joined(piece))

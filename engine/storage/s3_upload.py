@@ -18,7 +18,7 @@ from engine import failpoints
 from engine.errors import RowmillError
 from engine.storage.multipart import next_piece_bytes
 from engine.storage.s3_errors import S3Place, error_code, translated
-from engine.storage.s3_integrity import BodySender
+from engine.storage.s3_integrity import send_body
 from engine.storage.s3_read import plain_etag
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ _UPLOAD_MEMORY_BYTES = 64 * 1024 * 1024
 
 
 @contextmanager
-def multipart_upload(client: Any, place: S3Place, full_key: str, sender: BodySender) -> Iterator[MultipartUpload]:
+def multipart_upload(client: Any, place: S3Place, full_key: str) -> Iterator[MultipartUpload]:
     """An upload that completes when the context ends, and is aborted on an error inside.
 
     What a killed process leaves is invisible, and goes by the bucket's lifecycle rule
     (AbortIncompleteMultipartUpload).
     """
-    upload = MultipartUpload(client, place, full_key, sender)
+    upload = MultipartUpload(client, place, full_key)
     try:
         yield upload
         upload.complete()
@@ -52,9 +52,8 @@ def multipart_upload(client: Any, place: S3Place, full_key: str, sender: BodySen
 class MultipartUpload:
     """One upload. Pieces are numbered in the order of the calls."""
 
-    def __init__(self, client: Any, place: S3Place, full_key: str, sender: BodySender) -> None:
+    def __init__(self, client: Any, place: S3Place, full_key: str) -> None:
         self._client = client
-        self._sender = sender
         self._place = place
         self._full_key = full_key
         with translated(place, full_key, writing=True):
@@ -117,8 +116,8 @@ class MultipartUpload:
 
     def _put(self, number: int, data: bytes) -> str:
         with translated(self._place, self._full_key, writing=True):
-            request = partial(self._client.upload_part, **self._names, PartNumber=number)
-            answer = self._sender.send(self._full_key, data, request)
+            request = partial(self._client.upload_part, **self._names, PartNumber=number, Body=data)
+            answer = send_body(self._place, self._full_key, request)
         return str(answer["ETag"])
 
     def _copy(self, number: int, source_key: str, start: int, end: int | None) -> str:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
-from xml.etree.ElementTree import ParseError
 
 from engine.config import EngineConfig
-from engine.errors import SourceBinaryError, SourceDamagedError
+from engine.errors import SourceBinaryError
 from engine.model import Chunk, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE
@@ -25,10 +22,6 @@ from engine.table.look import Look
 
 if TYPE_CHECKING:
     from engine.staging.arrow import StagedTable
-
-#: What Python's modules for archives and XML raise on damaged workbooks, where nobody closer by tells of it; a
-#: KeyError means that there is no such part.
-_BAD_WORKBOOK = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ParseError, KeyError)
 
 
 class Stager(Protocol):
@@ -189,24 +182,17 @@ def _stage_workbook(
             "Save it as one of those, or as CSV.",
             source=source.url,
         )
-    try:
-        return stage_workbook(
-            source,
-            options,
-            config,
-            target,
-            target_key,
-            kind=str(kind),
-            chunk_size=chunk_size,
-            checkpoint=checkpoint,
-            check=partial(check_workbook, config=config, source=source.url),
-        )
-    except _BAD_WORKBOOK as error:
-        raise SourceDamagedError(
-            f"{source.url} is damaged: a part of the workbook is not what it should be ({str(error)[:100]}). "
-            "Open it in a spreadsheet program and save it again.",
-            source=source.url,
-        ) from error
+    return stage_workbook(
+        source,
+        options,
+        config,
+        target,
+        target_key,
+        kind=str(kind),
+        chunk_size=chunk_size,
+        checkpoint=checkpoint,
+        check=partial(check_workbook, config=config, source=source.url),
+    )
 
 
 #: Kind of source, but for text and workbooks, → what stages it.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from engine.config import EngineConfig
+from engine.errors import SourceEmptyError
 from engine.model import Chunk, Detection, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE, ChunkCutter
@@ -85,6 +86,8 @@ class TextPlanner:
             readable = stage_blocks(watched(blocks, self._checkpoint), workspace, staged, encoding=source_encoding)
             storage, key, mark_bytes, dialect = workspace, staged, 0, replace(dialect, encoding="utf-8")
         start = self._data_start(storage, key, readable, dialect, mark_bytes)
+        if self._options.header_rows and not start.header_records and not self._skip_lines:
+            raise SourceEmptyError(f"{source.url} is empty: it holds nothing but line ends.", source=source.url)
         return Look(
             plan=self._plan(dialect, start, readable, head.detection),
             confidence=head.confidence,

@@ -57,7 +57,8 @@ def _import_under_fire(
     job_id = stack.user.start_import("/api/flights/import/", file_id, **options)
     shooter = Shooter(stack, job_id, rows=wanted.rows, kills=wanted.kills, wipes=wanted.broker_wipes, seed=wanted.seed)
     seen: list[dict[str, Any]] = []
-    deadline, told_at = time.monotonic() + wanted.timeout_minutes * 60, time.monotonic()
+    began = told_at = time.monotonic()
+    deadline = began + wanted.timeout_minutes * 60
     with shooter:
         while not seen or seen[-1]["status"] in ("queued", "running"):
             try:
@@ -70,7 +71,8 @@ def _import_under_fire(
             if time.monotonic() - told_at > 10:
                 told_at = time.monotonic()
                 fired = sum(shooter.shots.fired.values())
-                _tell(f"{seen[-1]['processed_rows']:>9,} rows, {fired} shots")
+                seconds = told_at - began
+                _tell(f"{seconds:>6.0f} s {seen[-1]['processed_rows']:>9,} rows, {fired} shots")
             time.sleep(0.3)
     return job_id, seen, shooter.shots
 
@@ -89,6 +91,7 @@ def _tell_all(shots: Shots, verdict: Verdict, seconds: float, *, attempts: int, 
     _tell(f"lost {verdict.lost}, duplicated {verdict.duplicated}, violations {len(verdict.violations)}")
     for violation in verdict.violations:
         _tell(f"  VIOLATION {violation}")
+    _tell(f"verdict: {'FAILED' if verdict.violations else 'passed: nothing lost, nothing twice'}")
 
 
 def _tell_times(what: str, seconds: list[float]) -> None:

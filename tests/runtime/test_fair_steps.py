@@ -7,9 +7,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import cast
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.errors import LedgerUnavailableError
 from engine.model import Turn
 from engine.runtime.fair_steps import FairSteps
 from engine.runtime.job_steps import JobSteps
@@ -125,6 +126,7 @@ def test_a_stream_of_small_jobs_leaves_a_quarter_of_the_time_to_the_huge_one() -
     assert 0.2 * world.now <= seconds_of_big <= 0.3 * world.now
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
     copies=st.lists(st.integers(1, 3), min_size=1, max_size=10),
@@ -138,7 +140,7 @@ def test_every_chunk_is_run_once_in_whatever_order_and_number_messages_come(
         world.post(job_id)
     number, order = 0, random.Random(seed)  # noqa: S311 - an order, no secret
     while world.queue:
-        order.shuffle(cast("list[Turn]", world.queue))
+        world.queue.rotate(order.randrange(len(world.queue)))
         number += 1
         world.queue.extend([world.queue[0]] * (copies[number % len(copies)] - 1) if number < 50 else [])
         world.work()
@@ -146,6 +148,19 @@ def test_every_chunk_is_run_once_in_whatever_order_and_number_messages_come(
     ran = [(turn.job_id, turn.chunk_index) for turn in world.ran]
     assert len(ran) == len(set(ran))
     assert set(ran) == expected
+
+
+def test_what_is_named_is_done_where_the_ledger_cannot_be_asked() -> None:
+    world = World({"big": FakeJob(2)})
+
+    def away(**_: bool) -> Turn | None:
+        raise LedgerUnavailableError("away")
+
+    world.steps = FairSteps(cast("JobSteps", world), away, clock=lambda: world.now)
+    world.post("big")
+    while world.queue:
+        world.work()
+    assert world.jobs["big"].done == {0, 1}
 
 
 def test_a_message_that_came_before_is_obeyed_first() -> None:

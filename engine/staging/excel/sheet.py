@@ -27,6 +27,8 @@ from engine.staging.excel.target import Area, SheetName, choose_sheet
 from engine.staging.excel.text_bytes import place_texts
 from engine.staging.excel.texts import ERROR_TEXTS
 
+#: Columns of a sheet, at most, in any format; a damaged XLS may claim four times as many.
+_MAX_COLUMNS = 16_384
 #: Rows of a batch on its way to the staged copy.
 _ROWS_PER_BATCH = 10_000
 _ERROR_CELL = re.compile(r"got 'Error\((\w+)\)'")
@@ -150,6 +152,12 @@ def _read_whole(request: Request) -> tuple[str, list[pa.Array], int]:
             pass  # the libraries may know their way about, or tell what is wrong
     content = workbook_of_texts(request.path) if request.kind == "ods" else None
     name, columns, errors, unreadable = _load(request, content)
+    if len(columns) > _MAX_COLUMNS:
+        raise SourceDamagedError(
+            f'The sheet "{name}" of {request.source} is damaged: it claims {len(columns):,} columns. '
+            "Open it in a spreadsheet program and save it again.",
+            source=request.source,
+        )
     settled = [
         None if index in unreadable or not holds_texts_only(column) else column for index, column in enumerate(columns)
     ]
@@ -252,6 +260,8 @@ def _library_errors(source: str) -> Iterator[None]:
     except BaseException as error:
         # A panic of the library, which a damaged workbook may cause, is no Exception and has no public class.
         is_of_library = isinstance(error, fastexcel.FastExcelError | python_calamine.CalamineError)
+        # An OSError of the system has a number; one of the library says that the file is too short.
+        is_of_library = is_of_library or (isinstance(error, OSError) and error.errno is None)
         if not is_of_library and type(error).__name__ != "PanicException":
             raise
         if isinstance(error, python_calamine.PasswordError) or "password" in str(error).lower():

@@ -26,7 +26,7 @@ from engine.errors import (
     SourceProtectedError,
     SourceTooLargeError,
 )
-from engine.staging.excel import stage
+from engine.staging.excel import sheet, stage
 from tests.readers.strategies import examples
 from tests.staging.excel.workbooks import write_openpyxl
 
@@ -123,6 +123,21 @@ def test_a_part_that_is_missing_or_broken(
     with pytest.raises(SourceError) as caught:
         list(read_rows(tmp_path / "new.xlsx"))
     assert caught.value.source.endswith("new.xlsx")
+
+
+def test_a_sheet_that_claims_more_columns_than_there_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by the fuzzer: 302 rows of 64,769 columns, 20 million cells, in a damaged XLS of 60 kB."""
+    path = FIXTURES / "cells.xls"
+    request = sheet.Request(
+        path=str(path), source="s", sheet=None, is_named=False, area=None, skip_rows=None, header_rows=1, kind="xls",
+        kinds=None,
+    )  # fmt: skip
+    width = len(sheet.SheetReader(request, in_threads=False).table().columns)
+    monkeypatch.setattr(sheet, "_MAX_COLUMNS", width)
+    sheet.SheetReader(request, in_threads=False).table()
+    monkeypatch.setattr(sheet, "_MAX_COLUMNS", width - 1)
+    with pytest.raises(SourceDamagedError, match=f"claims {width} columns"):
+        sheet.SheetReader(request, in_threads=False).table()
 
 
 @pytest.mark.parametrize("small_bytes", [0, 1 << 20])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine import EngineConfig, read_rows
+from engine import EngineConfig, inspect, read_rows
 from engine.staging.excel import stage
 from tests.staging.excel.workbooks import WHOLE, flight_texts, write_openpyxl, write_xlsxwriter
 
@@ -26,6 +27,21 @@ def csv_rows(name: str) -> list[list[str]]:
 def test_a_table_saved_by_libreoffice(table: str, kind: str) -> None:
     """By `scripts/make_workbook_fixtures.py`, from a workbook of openpyxl."""
     assert list(read_rows(FIXTURES / f"{table}.{kind}")) == csv_rows(table)[1:]
+
+
+@pytest.mark.parametrize("in_process", [True, False])
+def test_macros_are_no_part_of_the_table_and_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: bool
+) -> None:
+    """XLSM of XlsxWriter, with a project of macros that nothing here could even parse."""
+    if not in_process:
+        monkeypatch.setattr(stage, "MAX_SMALL_BYTES", 0)
+    (tmp_path / "vbaProject.bin").write_bytes(bytes(range(256)) * 16)
+    rows = [[cell or None for cell in row] for row in csv_rows("airports")]
+    path = write_xlsxwriter(tmp_path / "airports.xlsm", rows, macros=tmp_path / "vbaProject.bin")
+    assert "xl/vbaProject.bin" in zipfile.ZipFile(path).namelist()
+    assert list(read_rows(path)) == csv_rows("airports")[1:]
+    assert inspect(path).details["kind"] == "xlsm"
 
 
 DIALECTS: dict[str, dict[str, Any]] = {

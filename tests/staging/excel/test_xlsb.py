@@ -33,7 +33,8 @@ ROWS: list[list[Any]] = [
 
 @pytest.mark.parametrize("epoch", [1900, 1904])
 def test_other_readers_find_what_was_written(tmp_path: Path, epoch: int) -> None:
-    path = write_xlsb(tmp_path / "t.xlsb", ROWS, epoch=epoch)
+    path = tmp_path / "t.xlsb"
+    write_xlsb(path, ROWS, epoch=epoch)
     with python_calamine.load_workbook(path) as workbook:
         found = workbook.get_sheet_by_name("Table").to_python()
     # Whole numbers come without their format, hence the engine's own look at the styles.
@@ -53,7 +54,8 @@ def test_other_readers_find_what_was_written(tmp_path: Path, epoch: int) -> None
 def test_the_same_rows_as_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int, in_process: bool) -> None:
     if not in_process:
         monkeypatch.setattr(stage, "MAX_SMALL_BYTES", 0)
-    path = write_xlsb(tmp_path / "t.xlsb", ROWS, epoch=epoch)
+    path = tmp_path / "t.xlsb"
+    write_xlsb(path, ROWS, epoch=epoch)
     with open(tmp_path / "t.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([expected_text(value) for value in row] for row in ROWS)
     assert list(read_rows(path)) == list(read_rows(tmp_path / "t.csv"))
@@ -64,5 +66,6 @@ def test_the_same_rows_as_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, e
 @examples(60)
 @given(tables(), st.sampled_from([1900, 1904]))
 def test_every_kind_of_cell(tmp_path: Path, rows: list[list[Any]], epoch: int) -> None:
-    path = write_xlsb(tmp_path / "t.xlsb", rows, epoch=epoch)
+    path = tmp_path / "t.xlsb"
+    write_xlsb(path, rows, epoch=epoch)
     assert list(read_rows(path, header_rows=0)) == [[expected_text(value) for value in row] for row in rows]

@@ -153,10 +153,17 @@ def write_openpyxl(path: Path, rows: Iterable[Sequence[Any]], *, epoch: int = 19
 
 
 def write_xlsxwriter(
-    path: Path, rows: Iterable[Sequence[Any]], *, epoch: int = 1900, constant_memory: bool = False
+    path: Path,
+    rows: Iterable[Sequence[Any]],
+    *,
+    epoch: int = 1900,
+    constant_memory: bool = False,
+    macros: Path | None = None,
 ) -> Path:
     options = {"date_1904": epoch == 1904, "constant_memory": constant_memory, "strings_to_urls": False}
     book = xlsxwriter.Workbook(str(path), options)
+    if macros is not None:
+        book.add_vba_project(str(macros))
     date, moment, time, duration = (
         book.add_format({"num_format": code}) for code in ("yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "hh:mm:ss", "[h]:mm:ss")
     )

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tests.staging.excel.workbooks import CODES, Formatted
 
@@ -34,7 +34,7 @@ _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationship
 _EPOCHS = {1900: datetime.datetime(1899, 12, 30), 1904: datetime.datetime(1904, 1, 1)}
 
 
-def write_xlsb(path: Path, rows: Iterable[Sequence[Any]], *, epoch: int = 1900) -> Path:
+def write_xlsb(path: Path | BinaryIO, rows: Iterable[Sequence[Any]], *, epoch: int = 1900) -> None:
     """A workbook with one sheet; None is no cell."""
     rows = list(rows)
     strings: dict[str, int] = {}
@@ -67,7 +67,6 @@ def write_xlsb(path: Path, rows: Iterable[Sequence[Any]], *, epoch: int = 1900) 
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, part in parts.items():
             archive.writestr(name, part)
-    return path
 
 
 def _relations(**targets: str) -> str:
