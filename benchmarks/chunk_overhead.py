@@ -99,6 +99,7 @@ class _Clock:
     @contextmanager
     def watching(self, parts: Any) -> Iterator[None]:
         """Time the steps of a chunk as well."""
+        from django_integration.imports.ledger_work import AtomicWork
         from engine.chunk_runner import attempt
         from engine.chunk_runner.outcome_writer import OutcomeWriter
         from engine.progress import Ticker
@@ -109,7 +110,7 @@ class _Clock:
             ("  claim", parts.ledger, "claim"),
             ("  read and cut", attempt.Attempt, "_slices"),
             ("  two PUTs", OutcomeWriter, "finish"),
-            ("  mark done", parts.ledger, "mark_done"),
+            ("  mark done", AtomicWork, "commit"),
             ("  progress", Ticker, "done"),
             ("  next chunk", parts.coordinator, "after_chunk"),
             ("  message", parts.executor, "send_chunks"),
