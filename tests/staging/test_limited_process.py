@@ -22,12 +22,8 @@ def no_child_is_left() -> Iterator[None]:
     assert not set(psutil.Process().children(recursive=True)) - others
 
 
-class Died(SourceError):
-    """With how."""
-
-
 def told(death: Death) -> SourceError:
-    return Died(death.last_words, death=death)
+    return SourceError(death.last_words, death=death)
 
 
 def cells(
@@ -64,7 +60,7 @@ def test_its_error_is_raised_here(place: str) -> None:
     ("between", "is_of_memory"), [("memory", True), ("abort", False), ("crash", False), ("exit", False)]
 )
 def test_its_death_is_told(between: str, is_of_memory: bool) -> None:
-    with pytest.raises(Died) as caught:
+    with pytest.raises(SourceError) as caught:
         cells(between=between)
     death: Death = caught.value.death
     assert (death.exit_code == 0) is (between == "exit")
@@ -73,7 +69,7 @@ def test_its_death_is_told(between: str, is_of_memory: bool) -> None:
 
 def test_its_time_is_limited() -> None:
     started = time.monotonic()
-    with pytest.raises(Died) as caught:
+    with pytest.raises(SourceError) as caught:
         cells(between="hang", seconds=2.0)
     assert caught.value.death.is_overdue
     assert time.monotonic() - started < 30
