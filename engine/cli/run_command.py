@@ -29,7 +29,6 @@ from engine.errors import (
 from engine.native import loops
 from engine.report import JobReport
 from engine.runtime.local_fork import ForkedProcess, can_fork, fork_workers
-from engine.runtime.process_memory import keep_process_small
 from engine.status import Status
 
 #: Workers that are forked, at most; a machine may start so many in a moment, and refuse thousands.
@@ -60,8 +59,6 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     """
     given = _Given(arguments)
     forked = _fork_workers(given)
-    # Not in the workers, whose chunks are as large as each other.
-    keep_process_small()
     watch = _Watch()
     display = make_display()
     if loops is None:

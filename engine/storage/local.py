@@ -23,6 +23,9 @@ from engine.storage.keys import check_key, check_range
 from engine.storage.local_write import FileWriter, PendingFile, is_temporary, temporary_name
 from engine.storage.protocol import ObjectInfo, Writer
 
+#: Bytes of a block of a stream: its memory is used again for the next one, where larger ones would be new each time.
+_BLOCK_BYTES = 1024 * 1024
+
 
 class LocalFolderStorage:
     """Files below a folder, which is made on the first write. Meets `Storage`.
@@ -64,10 +67,11 @@ class LocalFolderStorage:
     ) -> Iterator[bytes]:
         """See `Storage.read_blocks`. The file stays open, so a replacement in between is not seen."""
         check_range(start, end)
+        step_bytes = min(block_bytes, _BLOCK_BYTES)
         with self._opened(key) as (descriptor, path):
             _read_block(descriptor, key, path, start, start, etag)
             while start < end:
-                block_end = min(end, start + block_bytes)
+                block_end = min(end, start + step_bytes)
                 if hasattr(os, "posix_fadvise"):
                     os.posix_fadvise(descriptor, block_end, block_bytes, os.POSIX_FADV_WILLNEED)
                 yield _read_block(descriptor, key, path, start, block_end, etag)
