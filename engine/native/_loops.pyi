@@ -89,6 +89,19 @@ def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: boo
         stand so that parity cannot be trusted.
     """
 
+def exact_ends(
+    data: bytes, base: int, delimiter: int, quote: int, escape: int, skips_blanks: bool, is_last: bool, /
+) -> tuple[bytes, bytes] | None:
+    """As `record_ends`, cell by cell: of any dialect, with stray quotes amid cells and blanks around quoted ones.
+
+    Args:
+        quote, escape: below zero for none.
+        skips_blanks: whether a cell that begins with blanks and a quote is a quoted one.
+
+    Returns:
+        None where a record is broken (see `engine.readers.records`).
+    """
+
 def continuation_bytes(data: bytes, /) -> int:
     """How many bytes of UTF-8 (RFC 3629) are not the first of their character; -1 where it is not UTF-8."""
 

@@ -93,6 +93,7 @@ PyObject *loops_row_texts(PyObject *module, PyObject *arguments);
 PyObject *loops_result_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_joined_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_record_ends(PyObject *module, PyObject *arguments);
+PyObject *loops_exact_ends(PyObject *module, PyObject *arguments);
 PyObject *loops_continuation_bytes(PyObject *module, PyObject *argument);
 PyObject *loops_sheet_columns(PyObject *module, PyObject *arguments);
 PyObject *loops_shared_strings(PyObject *module, PyObject *argument);
