@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
@@ -81,7 +81,7 @@ class ChunkRunner:
             return self._run(job_id, chunk_index)
 
     def _run(self, job_id: str, chunk_index: int) -> Ran:
-        claim = self._ledger.claim(job_id, chunk_index, owner=self._owner, token=secrets.token_hex(8))
+        claim = self._ledger.claim(job_id, chunk_index, owner=self._owner, token=os.urandom(8).hex())
         if claim is None:
             return Ran.NOTHING_TO_DO
         facts = {"job_id": job_id, "chunk_index": chunk_index, "attempt": claim.attempt}

@@ -25,6 +25,7 @@ from engine.ledger import open_ledger
 from engine.ledger.owner import this_process
 from engine.model import Counts
 from engine.runtime.pipe_progress import PipeProgress
+from engine.runtime.process_memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +131,7 @@ class LocalWorker:
 
 def main(descriptor: int, import_path: Sequence[str] | None = None) -> None:
     """Serve the parent at the other end of an inherited socket; its first message is the set-up."""
+    keep_freed_memory()
     connection = Connection(descriptor)
     try:
         ledger_url, config, job_id = connection.recv()
