@@ -53,6 +53,8 @@ _RAGGED_SHARE = 0.95
 _DECIMAL_WEIGHT = 0.01
 #: So many rows of the same three or more words are no sentences.
 _TELLING_ROWS = 3
+#: So many of them may have an odd one among them.
+_MANY_ROWS = 10
 #: Titles and footers, together.
 _FEW_AROUND = 3
 #: Share of records that must agree on a weak delimiter.
@@ -175,6 +177,8 @@ def _judge(verdict: Verdict, sample: str, *, is_whole: bool) -> tuple[Verdict, f
     if delimiter in WEAK_DELIMITERS:
         core = _core(table, width)
         is_table = _is_spaced_table if delimiter == " " else _is_colon_table
+        if _is_below_one_name(core, table):
+            return verdict, 0.0
         if sum(len(record.cells) == width for record in core) < _WEAK_SHARE * len(core) or not is_table(core, width):
             return verdict, 0.0
         score /= share or 1.0
@@ -214,29 +218,75 @@ def _follow_blanks(cells: Sequence[str], records: int) -> bool:
 
 
 def _core(records: Sequence[SampleRecord], width: int) -> Sequence[SampleRecord]:
-    """The records without titles above and footers below, as far as these are few."""
-    agreeing = [number for number, record in enumerate(records) if len(record.cells) == width]
-    first, last = agreeing[0], agreeing[-1] + 1
+    """The records without titles above and footers below, as far as these are few.
+
+    A title may by chance have as many words as the table has columns: the records above an odd one, among the first
+    few, are titles, too, if there are more below it.
+    """
+    agreeing = [len(record.cells) == width for record in records]
+    first = max(
+        (
+            number + 1
+            for number in range(min(_FEW_AROUND, len(agreeing)))
+            if not agreeing[number] and sum(agreeing[number:]) > sum(agreeing[:number])
+        ),
+        default=0,
+    )
+    first += next((number for number, agrees in enumerate(agreeing[first:]) if agrees), len(records))
+    last = len(records) - next((number for number, agrees in enumerate(reversed(agreeing)) if agrees), 0)
     is_few = len(records) - (last - first) <= max(_FEW_AROUND, len(records) // 10)
     return records[first:last] if is_few and last - first > 1 else records
 
 
+def _is_below_one_name(core: Sequence[SampleRecord], table: Sequence[SampleRecord]) -> bool:
+    """Whether a single name stands above records that do not begin with a header: it is that of their only column."""
+    above = table[: next(number for number, record in enumerate(table) if record is core[0])]
+    if not above or len(above[-1].cells) > 1 or not _NAME.fullmatch(above[-1].cells[0]):
+        return False
+    return not all(_NAME.fullmatch(cell.strip("\"'")) for cell in core[0].cells)
+
+
 def _is_spaced_table(records: Sequence[SampleRecord], width: int) -> bool:
     """Whether it is no list of names, sentences or moments, by what its columns hold below the header."""
-    cells = [[cell.strip("\"'") for cell in record.cells] for record in records[1:] if len(record.cells) == width]
-    if width > 2 and len(cells) == len(records) - 1 >= _TELLING_ROWS:
+    if 2 * sum(any(cell.endswith((",", ";")) for cell in record.cells) for record in records) > len(records):
+        return False  # blanks behind commas separate nothing
+    rows = len(records) - 1
+    whole = [record.cells for record in records[1:] if len(record.cells) == width]
+    if width > 2 and (len(whole) == rows >= _TELLING_ROWS or len(whole) >= max(_MANY_ROWS, _WEAK_SHARE * rows)):
         return True
-    if all(len(cell) > 1 and cell[0] == cell[-1] in "\"'" for record in records for cell in record.cells):
+    if all(map(_is_quoted, (cell for record in records for cell in record.cells))):
         return True
-    if not cells:
+    if not whole:
         return False
-    columns = list(zip(*cells, strict=True))
+    # A blank at the end of a line, or two in a row, stand around an empty cell, if they do not make the rows ragged.
+    if len(whole) == rows >= _TELLING_ROWS and "" not in records[0].cells and any("" in cells for cells in whole):
+        return True
+    header = records[0].cells
+    is_named = len(set(header)) == len(header) == width and all(_NAME.fullmatch(name.strip("\"'")) for name in header)
+    if (
+        width > 2
+        and is_named
+        and len(whole) == rows
+        and any(_is_quoted(c) and " " in c for cells in whole for c in cells)
+    ):
+        return True
+    # The last row may be a footer, and the first one the header, below a title.
+    return any(_has_typed_column(some, is_named=is_named) for some in (whole, whole[:-1], whole[1:]) if some)
+
+
+def _has_typed_column(rows: Sequence[list[str]], *, is_named: bool) -> bool:
+    """Whether any column holds nothing but numbers, addresses, dates or times; a date with its time is one moment."""
+    columns = list(zip(*([cell.strip("\"'") for cell in cells] for cells in rows), strict=True))
     if any(all(map(_TYPED_WORD.fullmatch, column)) for column in columns):
         return True
-    # A time behind a date is half of a moment.
-    return any(
-        all(map(_TIME_WORD.fullmatch, column)) and not (before and all(map(_DATE_WORD.fullmatch, before)))
-        for before, column in zip([None, *columns], columns, strict=False)
+    are_dates = [all(map(_DATE_WORD.fullmatch, column)) for column in columns]
+    are_times = [all(map(_TIME_WORD.fullmatch, column)) for column in columns]
+    if any(is_time and not before for before, is_time in zip([False, *are_dates], are_times, strict=False)):
+        return True
+    return (
+        is_named
+        and len(rows) >= _TELLING_ROWS
+        and any(is_date and not behind for is_date, behind in zip(are_dates, [*are_times[1:], False], strict=True))
     )
 
 

@@ -65,7 +65,8 @@ def _cell_pattern(delimiter: str, quote: str, escape: str) -> re.Pattern[str]:
     escaped = rf"|{escape}[\s\S]?+" if escape else ""
     cell = f"(?:[^{end}{escape}]++{escaped})*+"
     if quote:
-        cell = f" *+{mark}(?:[^{mark}{escape}]++|{mark}{mark}{escaped})*+{mark}{cell}|{cell}"
+        blanks = "" if delimiter == " " else " *+"
+        cell = f"{blanks}{mark}(?:[^{mark}{escape}]++|{mark}{mark}{escaped})*+{mark}{cell}|{cell}"
     return re.compile(f"({cell})(?:{end}|\\Z)")
 
 

@@ -150,6 +150,17 @@ def test_detection_looks_at_a_bounded_sample_in_bounded_time(soup: str) -> None:
         ("Report\nmade by hand\n\ncity, day, weight\nBonn, 2024-08-25, 79.21\nUlm, 2025-03-30, 15.69\n", ","),
         ("remark\nhello, you there\nwell, all right, it was 5\nyes, I am\n", ","),
         ("time\n10:00:01\n11:30:02\n", ","),
+        ("Report of the year\nmade by hand\n\nid city day flag\n5 Bonn 2024-05-06 true\n", " "),
+        ("city day\nLyon 2025-02-24\nKöln 2025-09-26\nx\nGent 2025-11-02\n" + "Oslo 2025-01-01\n" * 20, " "),
+        ("time name\n20:13:48 'Kate Silva'\n09:52:18 'Inés Silva'\nTotal 123\n", " "),
+        ('city empty name\nBonn  "Ada B"\nUlm x "Bob C"\nKöln  "Eve D"\n', " "),
+        ("city empty\nBonn \nUlm x\nKöln \n", " "),
+        ("city \nBonn \nUlm \nKöln \n", ","),
+        ("phone\n+49 30 1234\n+49 40 999\n+49 221 88\n", ","),
+        ("street\nMain Street 5\nHigh Road 17\nOld Lane 3\n", ","),
+        ("full name\nAda Adams\nBob Brown\nEve Silva\n", ","),
+        ("next event\nMeeting 2024-05-06\nParty 2024-06-01\n", ","),
+        ('text\nhe said "go home" now\nshe said "no way" then\n', ","),
     ],
 )
 def test_blanks_and_colons_cut_where_nothing_else_cuts_as_evenly(text: str, delimiter: str) -> None:
