@@ -24,6 +24,8 @@ LANGUAGES = {
     "cp1254": ["tr"],
     "cp1257": ["lt", "lv", "et"],
 }
+#: Words with letters that names hardly have.
+OTHER_WORDS = {"fr": ["cœur", "sœur", "vœu", "nœud", "œil", "bœuf", "mœurs", "œuf", "chœur"]}
 #: What can stand beside a letter: ASCII letters, another letter, none.
 NEIGHBOURS = "abcdefghijklmnopqrstuvwxyz*_"
 _WORD = re.compile(r"[^\W\d_]{3,}")
@@ -41,7 +43,7 @@ def words_of(language: str) -> list[str]:
         texts += [name for form in ("format", "stand-alone") for name in names[form]["wide"].values()]
     texts += [str(zone["city"]) for zone in locale.time_zones.values() if zone.get("city")]
     texts += [name for zone in locale.meta_zones.values() for name in zone.get("long", {}).values()]
-    return sorted({word for text in texts for word in _WORD.findall(text)})
+    return sorted({word for text in texts for word in _WORD.findall(text)} | set(OTHER_WORDS.get(language, ())))
 
 
 def statistics(words: list[str]) -> dict[str, str]:

@@ -19,20 +19,24 @@ from unicodedata import category
 #: Code page → the one whose languages it shares, and how much rarer it is, as a logarithm.
 PAGES: Mapping[str, tuple[str, float]] = {
     "cp1252": ("cp1252", 0.0),
-    "cp1250": ("cp1250", 4.0),
-    "iso8859-2": ("cp1250", 5.0),
-    "cp1254": ("cp1254", 4.0),
-    "cp1257": ("cp1257", 4.0),
+    "cp1250": ("cp1250", 1.5),
+    "iso8859-2": ("cp1250", 2.0),
+    "cp1254": ("cp1254", 1.5),
+    "cp1257": ("cp1257", 1.5),
 }
 _NEIGHBOURS = {letter: index for index, letter in enumerate("abcdefghijklmnopqrstuvwxyz*_")}
 #: What a letter costs that the language has not, or not there; a sign; one where it does not stand; a control, and an
 #: accent without its letter.
-_FOREIGN, _SIGN, _MISPLACED, _CONTROL = 11.5, 3.0, 9.0, 14.0
+_FOREIGN, _SIGN, _MISPLACED, _CONTROL = 13.0, 5.0, 13.0, 14.0
 #: What a letter costs more that belongs to another language of the page: tables of names hold several.
 _LOAN = 2.0
 #: What a capital amid small letters costs beside.
 _CAPITAL_INSIDE = 4.0
-_AFTER_LETTERS, _BEFORE_LETTERS = "®™©’”»…°²³ªº€–—\xa0", "“‘„«¿¡©’–—\xa0§"
+_AFTER_LETTERS, _BEFORE_LETTERS = "®™©’”»…°²³ªº€–—\xa0", "“‘„«¿¡©’–—\xa0§µ"
+#: A letter to Unicode, a sign to its users.
+_MICRO = "µ"
+#: Before names only.
+_COPYRIGHT = "©"
 #: The most that a letter costs on average where a text is in one of the languages.
 _LIKELY = 10.5
 #: The share of letters that stand beside one of ASCII, or alone: those of an own alphabet hardly do.
@@ -85,7 +89,7 @@ def _cost(page: str, triples: list[tuple[tuple[int, int, int], int]]) -> float:
         letter = character.lower()
         before_index, behind_index = _neighbour(left), _neighbour(right)
         extra = _CAPITAL_INSIDE if character.isupper() and left.islower() else 0.0
-        if not character.isalpha():
+        if not character.isalpha() or character == _MICRO:
             cost = _cost_of_sign(character, left, right)
             for language in costs:
                 costs[language] += number * cost
@@ -105,8 +109,10 @@ def _cost(page: str, triples: list[tuple[tuple[int, int, int], int]]) -> float:
 def _cost_of_sign(character: str, left: str, right: str) -> float:
     if character == "\ufffd" or character < "\xa0" or category(character) == "Sk":
         return _CONTROL
-    is_misplaced = (left.isalpha() and character not in _AFTER_LETTERS) or (
-        right.isalpha() and character not in _BEFORE_LETTERS
+    is_misplaced = (
+        (left.isalpha() and character not in _AFTER_LETTERS)
+        or (right.isalpha() and character not in _BEFORE_LETTERS)
+        or (right.islower() and character == _COPYRIGHT)
     )
     return _MISPLACED if is_misplaced else _SIGN
 

@@ -47,7 +47,13 @@ LATIN = {
     ],
     "cp1254": ["İstanbul,Beyoğlu,Kadıköy,Şişli", "Güneş,ağaç", "Şükrü Işık"],
     "cp1257": ["Vilniaus gatvė,Žemė", "Rīga,Jūrmala,Ķegums", "Šiauliai,Panevėžys"],
-    "iso8859-2": ["Łódź,Świętokrzyska,Białystok"],
+    "iso8859-2": [
+        "Łódź,Świętokrzyska,Białystok",
+        "sądzić,pomocą",
+        "ryż,płaszcz,odzież",
+        "Benešová,Křížová",
+        "Šimek,Ledeč nad Sázavou",
+    ],
 }
 
 
@@ -98,7 +104,19 @@ def test_the_whole_file_takes_a_guess_back(tmp_path: Path, count_total_first: bo
 
 @pytest.mark.parametrize(
     "text",
-    ["Größe", "prénom,élève\n", "São Paulo,12 €\n", "señor\n", "“Zitat” – naïve\n", "Håkan,Åsa\n", "ééé", "\xa0"],
+    [
+        "Größe",
+        "prénom,élève\n",
+        "São Paulo,12 €\n",
+        "señor\n",
+        "“Zitat” – naïve\n",
+        "Håkan,Åsa\n",
+        "ééé",
+        "\xa0",
+        "50 µm",
+        "« Été »",
+        "250 m³ ± 5",
+    ],
 )
 def test_western_words_are_cp1252_however_few(text: str) -> None:
     assert guess_code_page(text.encode("cp1252"))[0] == "cp1252"
