@@ -27,14 +27,18 @@ def people_csv(count: int) -> Path:
     return path
 
 
-def people_xlsx(count: int) -> Path:
-    """The same as an Excel file of numbers, dates and texts, as XlsxWriter makes it."""
-    path = folder() / f"people-{count}.xlsx"
+def people_xlsx(count: int, *, shared_strings: bool = False) -> Path:
+    """The same as an Excel file of numbers, dates and texts, as XlsxWriter makes it.
+
+    Args:
+        shared_strings: whether the texts stand in a table of their own, each once, as Excel does it.
+    """
+    path = folder() / f"people-{count}{'-shared' if shared_strings else ''}.xlsx"
     if not path.exists():
         from xlsxwriter import Workbook
 
         part = path.with_suffix(".part")
-        workbook = Workbook(str(part), {"constant_memory": True})
+        workbook = Workbook(str(part), {"constant_memory": not shared_strings})
         sheet = workbook.add_worksheet()
         sheet.write_row(0, 0, people.HEADER)
         for number, row in enumerate(people.rows(count), 1):

@@ -78,6 +78,9 @@ def _run_size(
     excel = table.with_suffix(".xlsx")
     if any("XLSX to" in case.name or "fastexcel" in case.name for case in cases):
         excel = generate.people_xlsx(rows)
+    excel_shared = table.with_suffix(".shared.xlsx")
+    if any("shared strings" in case.name for case in cases):
+        excel_shared = generate.people_xlsx(rows, shared_strings=True)
     output = folder / "output"
     measured: dict[str, dict[int, Measurement]] = {case.name: {} for case in cases}
     taken: dict[str, float] = dict.fromkeys(measured, 0.0)
@@ -97,7 +100,14 @@ def _run_size(
                 environment = {**base_environment(ROOT), **services.use(*case.services), **dict(case.environment)}
                 shutil.rmtree(output, ignore_errors=True)
                 output.mkdir(parents=True)
-                setting = Setting(rows=rows, table=table, excel=excel, output=output, environment=environment)
+                setting = Setting(
+                    rows=rows,
+                    table=table,
+                    excel=excel,
+                    excel_shared=excel_shared,
+                    output=output,
+                    environment=environment,
+                )
                 found = run(
                     case.command(setting),
                     environment,

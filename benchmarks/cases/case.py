@@ -21,6 +21,8 @@ class Setting:
     """The people as CSV."""
     excel: Path
     """The people as an Excel file; may not exist where no case reads it."""
+    excel_shared: Path
+    """The same with shared strings."""
     output: Path
     """A folder for what the case writes; emptied before each run."""
     environment: dict[str, str]

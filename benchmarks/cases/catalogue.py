@@ -92,6 +92,13 @@ def _excel() -> list[Case]:
     def staged(setting: Setting) -> list[str]:
         return _module("benchmarks.stage_workbook", str(setting.excel), str(setting.output))
 
+    def fastexcel_shared(setting: Setting) -> list[str]:
+        return _module(_FLOORS, "fastexcel", str(setting.excel_shared), str(setting.output))
+
+    def staged_shared(setting: Setting) -> list[str]:
+        return _module("benchmarks.stage_workbook", str(setting.excel_shared), str(setting.output))
+
+    reading_shared = "fastexcel alone, shared strings"
     cases = [
         Case(name=alone, group="excel", command=xlsxwriter, counts=False, max_rows=few, baseline=alone),
         Case(name=reading, group="excel", command=fastexcel, counts=False, max_rows=few, baseline=reading),
@@ -102,6 +109,22 @@ def _excel() -> list[Case]:
             counts=False,
             max_rows=few,
             baseline=reading,
+        ),
+        Case(
+            name=reading_shared,
+            group="excel",
+            command=fastexcel_shared,
+            counts=False,
+            max_rows=few,
+            baseline=reading_shared,
+        ),
+        Case(
+            name="rowmill, XLSX to staged batches, shared strings",
+            group="excel",
+            command=staged_shared,
+            counts=False,
+            max_rows=few,
+            baseline=reading_shared,
         ),
     ]
     for workers in ("1", "2"):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from engine.staging.excel.texts import duration_text, number_text
 _DAY_MS = 86_400_000
 #: A number of so many characters has no more digits than spreadsheets show.
 _SURE_CHARACTERS = 15
+#: A number of 15 digits at most that is shown with these.
+_AS_IT_STANDS = re.compile(r"(?=[-.0-9]{1,15}$)(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])")
 #: Numbers that are changed one by one rather than looked at as columns, which has a price by itself.
 _FEW_NUMBERS = 1_000
 #: Excel's days count from here on in 1904's system, and from March 1900 on in the usual one, which has a 29th of
@@ -79,10 +81,13 @@ def percent_text(text: str, decimals: int) -> str:
     Raises:
         ValueError: it is no number.
     """
-    value = format(Decimal(number_text(float(text))).scaleb(2), "f")
-    whole, _, behind = value.partition(".")
-    behind = behind.rstrip("0").ljust(decimals, "0")
-    return f"{whole}.{behind}%" if behind else f"{whole}%"
+    if _AS_IT_STANDS.fullmatch(text) is None:
+        text = number_text(float(text))
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    whole, _, behind = digits.partition(".")
+    whole = (whole + behind[:2].ljust(2, "0")).lstrip("0") or "0"
+    behind = behind[2:].rstrip("0").ljust(decimals, "0")
+    return f"{sign}{whole}.{behind}%" if behind else f"{sign}{whole}%"
 
 
 def _each(raw: pa.Array, change: Callable[[str], str]) -> pa.Array:

@@ -57,7 +57,9 @@ def number_text(value: float) -> str:
     if value.is_integer() and abs(value) < _EXACT_LIMIT:
         return str(int(value))
     text = f"{value:.15g}"
-    if f"{float(text):.16g}" != f"{value:.16g}":
+    short = float(text)
+    # Most that differ do so by more than 16 digits could hide, which is seen without writing them.
+    if short != value and (abs(short - value) > abs(value) * 1.01e-15 or f"{short:.16g}" != f"{value:.16g}"):
         text = repr(value)
     return format(Decimal(text), "f") if "e" in text else text
 
