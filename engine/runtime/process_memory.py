@@ -15,11 +15,12 @@ from typing import Any
 #: glibc's names for what can be set (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MIB = 1024 * 1024
-#: Bytes from which a block is mapped by itself, and so goes back when it is freed; at most 32 MiB can be asked for.
-#: glibc would raise its limit to the largest block ever freed: blocks of a source then leave holes that nothing fits.
-_MAPPED_BYTES_KEPT, _MAPPED_BYTES_GIVEN_BACK = 32 * _MIB, _MIB
+#: Bytes from which a block is mapped by itself, and so goes back when it is freed. glibc would raise its limit to the
+#: largest block ever freed: blocks of a source then leave holes that nothing fits. Kept is what most blocks of a chunk
+#: have; what outlives its chunk, a text in a handler's cache, pins no more than one of them.
+_MAPPED_BYTES_KEPT, _MAPPED_BYTES_GIVEN_BACK = 8 * _MIB, _MIB
 #: Free bytes that are kept for what comes next.
-_FREE_BYTES_KEPT, _FREE_BYTES_GIVEN_BACK = 64 * _MIB, 128 * 1024
+_FREE_BYTES_KEPT, _FREE_BYTES_GIVEN_BACK = 16 * _MIB, 128 * 1024
 #: Pools of memory that threads share; glibc would give eight to each processor, and each keeps what it once needed.
 _POOLS = 2
 
