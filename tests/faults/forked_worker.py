@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.errors import LedgerError, LedgerUnavailableError
 from engine.ledger import Ledger
+from tests.django_integration.drive import get, import_file
 
 #: Seconds after which a worker gives up.
 _PATIENCE_SECONDS = 60.0
@@ -245,3 +246,18 @@ def tell(job_ids: list[str]) -> list[dict[str, Any]]:
             }
         )
     return told
+
+
+__all__ = [
+    "cancel",
+    "count_jobs",
+    "get",
+    "import_file",
+    "migrate",
+    "post",
+    "start",
+    "tell",
+    "tell_late",
+    "unfinished",
+    "work",
+]

@@ -124,7 +124,7 @@ def far(
             "TEST_S3_ENDPOINT_URL": storage_by_wire,
             "TEST_WINDOW": str(WINDOW),
         }
-        project = make_project(folder, database_url, redis_by_wire, environment)
+        project = stack.enter_context(make_project(folder, database_url, redis_by_wire, environment))
         worker = stack.enter_context(project.worker(2))
         broker = stack.enter_context(redis.Redis.from_url(redis_url, decode_responses=True))
         yield Far(project, worker, redis_wire, storage_wire, database_url, broker)
