@@ -25,6 +25,7 @@ from engine.ledger import open_ledger
 from engine.ledger.owner import this_process
 from engine.model import Counts
 from engine.runtime.pipe_progress import PipeProgress
+from engine.runtime.process_memory import bound_heap
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class LocalWorker:
 def main(descriptor: int, import_path: Sequence[str] | None = None) -> None:
     """Serve the parent at the other end of an inherited socket; its first message is the set-up."""
     connection = Connection(descriptor)
+    bound_heap()
     try:
         ledger_url, config, job_id = connection.recv()
         LocalWorker(connection, ledger_url, config).serve(job_id, import_path)

@@ -10,9 +10,8 @@ from typing import Any
 
 from django.db import transaction
 
-from django_integration.imports.bulk import bulk_upsert
 from engine import not_atomic
-from tests.django_integration.myapp.models import SeenRow, Station
+from tests.django_integration.myapp.models import SeenRow
 
 Answer = dict[str, Any]
 
@@ -105,6 +104,3 @@ def write_in_batches(first_row_index: int, batch: Any, import_job_id: str, optio
     if "crash" in batch["name"]:
         raise ValueError("crash")
     return [None if email else "Email is required" for email in batch["email"]]
-
-
-upsert_stations = bulk_upsert(Station, match=("code",), columns={"code": "Code", "name": "Name"})
