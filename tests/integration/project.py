@@ -27,14 +27,15 @@ class Project:
     forks: Zygote
 
     @contextmanager
-    def worker(self, concurrency: int = 2) -> Iterator[CeleryWorker]:
-        """A worker of the project."""
+    def worker(self, concurrency: int = 2, *, checks: bool = False) -> Iterator[CeleryWorker]:
+        """A worker of the project; see `celery_worker`."""
         with celery_worker(
             self.folder,
             self.redis_url,
             concurrency=concurrency,
             environment=self.environment,
             app="tests.django_integration.celery_app",
+            checks=checks,
         ) as worker:
             yield worker
 

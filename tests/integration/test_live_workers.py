@@ -40,7 +40,7 @@ def samples(project: Project) -> dict[tuple[str, ...], float]:
 
 
 def test_health_is_well_while_a_worker_lives_and_fails_in_time_when_it_has_ended(live: Project) -> None:
-    with live.worker(1):
+    with live.worker(1, checks=True):
         well = live.get(HEALTH)
         assert (well["status"], json.loads(well["text"])["status"]) == (200, "ok")
     gone = live.get(HEALTH)
