@@ -16,6 +16,8 @@ import pytest
 from tests.celery_workers import CeleryWorker, celery_worker
 from tests.integration.handlers import ARRIVAL
 
+SOME = 84_194
+
 
 @dataclass(frozen=True, slots=True)
 class Flights:
@@ -53,6 +55,12 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Flights:
         header, *rows = csv.reader(file)
     assert len(rows) == 336_776
     return Flights(path, header, rows)
+
+
+@pytest.fixture(scope="session")
+def some_flights(flights: Flights, tmp_path_factory: pytest.TempPathFactory) -> Flights:
+    """A quarter of them, for what is tried in many ways."""
+    return flights.first(SOME, tmp_path_factory.mktemp("some"))
 
 
 @pytest.fixture(scope="session")

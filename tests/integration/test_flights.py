@@ -19,16 +19,8 @@ from tests.integration.conftest import Flights
 
 HANDLER = "tests.integration.handlers.has_arrived"
 
-#: Rows of the table that goes every way; the whole one, four times as long, goes two of them.
-SOME = 84_194
-
 #: Digests of the two files by the number of rows, of the first run of this session; all others must be equal.
 _first: dict[int, dict[str, str]] = {}
-
-
-@pytest.fixture(scope="module")
-def some_flights(flights: Flights, tmp_path_factory: pytest.TempPathFactory) -> Flights:
-    return flights.first(SOME, tmp_path_factory.mktemp("some"))
 
 
 @pytest.mark.timeout(300)
