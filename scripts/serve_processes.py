@@ -80,7 +80,8 @@ def start_all(processes: Processes, data: Path) -> str:
     python = sys.executable
     processes.run("prepare", [python, str(EXAMPLE / "manage.py"), "prepare_example"], environment)
     port = listener.getsockname()[1]
-    worker = [python, "-m", "celery", "--workdir", str(EXAMPLE), "-A", "project", "worker"]
+    # The command above has checked the project; Celery would do so anew in each of its processes.
+    worker = [python, "-m", "celery", "--skip-checks", "--workdir", str(EXAMPLE), "-A", "project", "worker"]
     # Several of them may share a broker: each answers to a name of its own.
     worker += ["--loglevel", "INFO", "--concurrency", str(os.cpu_count() or 1), "--hostname", f"serve-{port}@%h"]
     worker_ready = processes.start("worker", worker, environment, is_ready=said(" ready."))

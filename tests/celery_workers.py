@@ -53,6 +53,7 @@ def celery_worker(
     concurrency: int,
     environment: Mapping[str, str] | None = None,
     app: str = "engine.runtime.celery_app",
+    checks: bool = False,
 ) -> Iterator[CeleryWorker]:
     """A worker that has said it is ready; it is ended warmly, and killed if that takes too long.
 
@@ -60,6 +61,8 @@ def celery_worker(
         folder: for its log.
         environment: variables beside REDIS_URL.
         app: where the Celery app is.
+        checks: have each of its processes run Django's system checks first, as Celery does of itself; most of the
+            time of its start.
     """
     log = folder / f"worker-{concurrency}-{time.monotonic_ns()}.log"
     with log.open("wb") as output:
@@ -68,6 +71,7 @@ def celery_worker(
                 sys.executable,
                 "-m",
                 "celery",
+                *(() if checks else ("--skip-checks",)),
                 "-A",
                 app,
                 "worker",

@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 from django_integration.conf import import_settings, redis_url
 from django_integration.files.storage import engine_config
-from django_integration.imports import running_status, signals
+from django_integration.imports import announcing, running_status
 from django_integration.imports.ledger import DjangoLedger
 from django_integration.imports.models import ImportJob
 from django_integration.imports.progress_flush import FlushingProgress
@@ -29,7 +29,6 @@ from engine.model import Job
 from engine.progress import ProgressSnapshot, RedisProgress, StepTimes
 from engine.runtime.fair_steps import FairSteps
 from engine.runtime.job_steps import FINISH_HERE_ROWS, JobSteps
-from engine.status import Status
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +38,6 @@ FINISH_TASK = "rowmill.imports.finish"
 PROBE_TASK = "rowmill.imports.probe"
 SWEEP_TASK = "rowmill.imports.sweep"
 HELP_TASK = "rowmill.imports.help"
-
-_SIGNALS = {
-    Status.SUCCEEDED: signals.import_finished,
-    Status.FAILED: signals.import_failed,
-    Status.CANCELLED: signals.import_cancelled,
-}
 
 
 class TaskExecutor:
@@ -80,21 +73,15 @@ class SignalListener:
 
     def job_changed(self, job: Job) -> None:
         """See `engine.coordinator.JobListener`; a receiver that raises is logged."""
-        signal = _SIGNALS.get(job.status)
-        if signal is None:
+        if not job.status.is_final:
             return
 
         def tell() -> None:
             row = ImportJob.objects.select_related("file", "created_by").filter(pk=job.job_id).first()
             if row is not None and self._statuses is not None:
                 self._statuses.drop(str(row.pk), row.celery_task_id)
-            for receiver, answer in signal.send_robust(sender=ImportJob, job=row) if row else ():
-                if isinstance(answer, Exception):
-                    logger.error(
-                        "signal receiver failed",
-                        extra={"job_id": job.job_id, "receiver": repr(receiver)},
-                        exc_info=answer,
-                    )
+            if row is not None:
+                announcing.announce(row)
 
         transaction.on_commit(tell)
 
@@ -159,6 +146,7 @@ def recover_all() -> None:
             except RowmillError:  # another job may fare better
                 logger.warning("recovery put off", extra={"job_id": job.job_id}, exc_info=True)
         _drop_statuses_of_ended(parts)
+        _tell_late(parts)
     finally:
         close_old_connections()
 
@@ -171,6 +159,22 @@ def _drop_statuses_of_ended(parts: ProcessParts) -> None:
     for job_id, celery_task_id in ended.values_list("pk", "celery_task_id"):
         if not parts.statuses.drop(str(job_id), celery_task_id):
             return  # Redis is away, and would be waited for again and again
+
+
+def _tell_late(parts: ProcessParts) -> None:
+    """Have workers tell of ends that others should have told of: receivers run where they run otherwise."""
+    for job_id in announcing.overdue():
+        try:
+            parts.executor.send_finish(job_id)
+        except ServiceUnavailableError:  # and so for the next one
+            logger.warning("broker away; ends are told later")
+            return
+
+
+def finish(job_id: str) -> None:
+    """Merge a job's parts and end it, or tell of its end where nobody has."""
+    process_parts().steps.finish(job_id)
+    announcing.announce_if_overdue(job_id)
 
 
 def send_probe(name: str) -> None:

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
-from django_integration.imports import result_records, turns
+from django_integration.imports import announcing, result_records, turns
 from django_integration.imports.database_errors import as_ledger_error, ledger_errors, translated
 from django_integration.imports.ledger_rows import (
     LedgerRows,
@@ -129,6 +129,7 @@ class DjangoLedger:
             row.status, row.phase, row.owner = str(status), str(phase or ""), owner
             row.heartbeat_at = self._clock()
             result_records.apply_changes(row, changes, using=self._using)
+            row.announce_due_at = announcing.due_at(self._clock()) if status.is_final else None
             row.save(using=self._using)
             return True
 

@@ -103,6 +103,9 @@ class ImportJob(models.Model):
         BEGUN = "begun", _("begun")
         DONE = "done", _("done")
 
+    announce_due_at = models.DateTimeField(null=True, blank=True, editable=False)
+    """By when the signal of the end must have been sent; None where nothing is to be told."""
+
     sweep = models.CharField(max_length=5, choices=Sweep.choices, blank=True, default="")
 
     class Meta:
@@ -114,6 +117,11 @@ class ImportJob(models.Model):
             models.Index(fields=["created_by", "-created_at"], name="rowmill_job_by_user"),
             models.Index(
                 fields=["status"], name="rowmill_job_unfinished", condition=models.Q(status__in=["queued", "running"])
+            ),
+            models.Index(
+                fields=["announce_due_at"],
+                name="rowmill_job_untold",
+                condition=models.Q(announce_due_at__isnull=False),
             ),
             models.Index(fields=["finished_at"], name="rowmill_job_unswept", condition=~models.Q(sweep="done")),
         ]

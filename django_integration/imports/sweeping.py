@@ -19,6 +19,7 @@ from django_integration.conf import file_settings, import_settings
 from django_integration.files.models import FileModel
 from django_integration.files.services import remove_unconfirmed
 from django_integration.files.storage import RowmillError, engine_config, file_storage
+from django_integration.imports import announcing
 from django_integration.imports.ledger import DjangoLedger
 from django_integration.imports.models import ImportJob
 from django_integration.imports.result_records import engine_job
@@ -46,6 +47,8 @@ class Swept:
     """Uploads past FILES_UNCONFIRMED_RETENTION_DAYS, with their records."""
     unfinished_uploads: int = 0
     """What killed processes and clients have left half written."""
+    untold_ends: int = 0
+    """Ended jobs whose signal the process that ended them did not live to send; it is sent."""
 
 
 def sweep(*, dry_run: bool = False) -> Swept:
@@ -60,9 +63,15 @@ def sweep(*, dry_run: bool = False) -> Swept:
         unknown_parts=_sweep_unknown(dry_run=dry_run),
         unconfirmed_files=_sweep_unconfirmed(dry_run=dry_run),
         unfinished_uploads=_sweep_unfinished(dry_run=dry_run),
+        untold_ends=_tell_of_ends(dry_run=dry_run),
     )
     logger.info("swept", extra={"dry_run": dry_run, **{name: getattr(swept, name) for name in Swept.__slots__}})
     return swept
+
+
+def _tell_of_ends(*, dry_run: bool) -> int:
+    overdue = announcing.overdue()
+    return len(overdue) if dry_run else sum(map(announcing.announce_if_overdue, overdue))
 
 
 def _sweep_parts(*, dry_run: bool) -> int:

@@ -32,8 +32,8 @@ def chunk(self: Any, job_id: str, chunk_index: int) -> None:
 
 @shared_task(name=bridge.FINISH_TASK, **_OPTIONS)
 def finish(job_id: str) -> None:
-    """Merge a job's parts and end it; of several copies one does it."""
-    bridge.process_parts().steps.finish(job_id)
+    """Merge a job's parts and end it, or tell of its end; of several copies one does it."""
+    bridge.finish(job_id)
 
 
 @shared_task(name=bridge.HELP_TASK, **_OPTIONS)

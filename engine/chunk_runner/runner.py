@@ -114,11 +114,13 @@ class ChunkRunner:
         logger.info("chunk done", extra={**facts, "rows": outcome.counts.processed_rows})
         return Ran.DONE
 
-    def load_libraries(self, job_id: str) -> None:
-        """Load ahead of time what chunks of the job will need, apart from the handler."""
-        if self._ledger.job(job_id).handler_mode == "batch":
-            use_one_polars_thread()
-            load_frames()
+    def load_libraries(self, job_id: str) -> bool:
+        """Load ahead of time what chunks of the job will need, apart from the handler; whether they are frames."""
+        if self._ledger.job(job_id).handler_mode != "batch":
+            return False
+        use_one_polars_thread()
+        load_frames()
+        return True
 
     def load_handler(self, job_id: str) -> None:
         """Load the handler ahead of time; what fails here is told when a chunk is run."""

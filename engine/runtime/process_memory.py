@@ -15,21 +15,27 @@ from typing import Any
 #: glibc's names for what can be set (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MIB = 1024 * 1024
-#: Bytes from which a block is mapped by itself, and so goes back when it is freed; at most 32 MiB can be asked for.
-#: glibc would raise its limit to the largest block ever freed: blocks of a source then leave holes that nothing fits.
-_MAPPED_BYTES_KEPT, _MAPPED_BYTES_GIVEN_BACK = 32 * _MIB, _MIB
-#: Free bytes that are kept for what comes next.
-_FREE_BYTES_KEPT, _FREE_BYTES_GIVEN_BACK = 64 * _MIB, 128 * 1024
+#: Bytes from which a block is mapped by itself, and so goes back when it is freed. glibc would raise its limit to the
+#: largest block ever freed: blocks of a source then leave holes that nothing fits.
+_MAPPED_BYTES_GIVEN_BACK = _MIB
+#: The most free bytes at the heap's end; twice the largest block, where blocks are kept.
+_FREE_BYTES_GIVEN_BACK = 128 * 1024
+#: Most blocks of a chunk that is run as rows by a local worker, and of any other chunk. What outlives its chunk, as a
+#: text in a handler's cache, may keep one such block from being used again.
+ROWS_BYTES, CHUNK_BYTES = 4 * _MIB, 8 * _MIB
 #: Pools of memory that threads share; glibc would give eight to each processor, and each keeps what it once needed.
 _POOLS = 2
 
 
-def keep_freed_memory() -> None:
+def keep_freed_memory(largest_bytes: int) -> None:
     """To be called before chunks are run, by processes that are the engine's own.
 
     Elsewhere than under glibc nothing happens, as below.
+
+    Args:
+        largest_bytes: of a block that is kept for the next one.
     """
-    _set(_MAPPED_BYTES_KEPT, _FREE_BYTES_KEPT)
+    _set(largest_bytes, 2 * largest_bytes)
 
 
 def give_back_freed_memory() -> None:

@@ -159,7 +159,17 @@ def start_stack(
         web = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "4", "--no-control-socket"]
         server = supervised("web", [*web, "project.wsgi:application"])
         app = "tests.chaos.celery_app" if forks else "project"
-        celery = ["celery", "-A", app, "worker", "--loglevel", "INFO", "--concurrency", str(concurrency)]
+        celery = [
+            "celery",
+            "--skip-checks",
+            "-A",
+            app,
+            "worker",
+            "--loglevel",
+            "INFO",
+            "--concurrency",
+            str(concurrency),
+        ]
         started = [
             supervised(f"worker-{number}", [*celery, "--hostname", f"chaos-{number}@%h"])
             for number in range(1, workers + 1)

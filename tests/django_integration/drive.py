@@ -1,41 +1,13 @@
-"""A process of the tests' project on a real database: makes a job, waits for its end, tells what became of it.
-
-`python -m tests.django_integration.drive`, the request as JSON on standard input, the answer on standard output.
-"""
+"""What a forked process of the tests' project does on a real database: make a job, wait for its end, tell of it."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from typing import Any
-
-import django
-
-from tests.django_integration.celery_app import app
 
 #: Of a pause: several rounds of recovery, which would send again what it takes for lost.
 _PAUSE_SECONDS = 3.0
 _PATIENCE_SECONDS = 60.0
-
-
-def main() -> None:
-    """Read the request, answer it."""
-    app.set_current()
-    django.setup()
-    from django.core.management import call_command
-
-    request = json.load(sys.stdin)
-    if request["do"] == "migrate":
-        call_command("migrate", verbosity=0)
-        # Tables of apps without migrations, such as the tests' own.
-        call_command("migrate", run_syncdb=True, verbosity=0)
-        answer: Any = {}
-    elif request["do"] == "get":
-        answer = get(request["path"])
-    else:
-        answer = import_file(**request["import"])
-    json.dump(answer, sys.stdout)
 
 
 def get(path: str) -> Any:
@@ -138,7 +110,3 @@ def hold(job: Any) -> Any:
     after = look()
     resumed = client.post(f"/api/imports/{job.pk}/resume/")
     return {"codes": [paused.status_code, resumed.status_code], "before": before, "after": after}
-
-
-if __name__ == "__main__":
-    main()

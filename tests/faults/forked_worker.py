@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.errors import LedgerError, LedgerUnavailableError
 from engine.ledger import Ledger
+from tests.django_integration.drive import get, import_file
 
 #: Seconds after which a worker gives up.
 _PATIENCE_SECONDS = 60.0
@@ -117,11 +118,12 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
     """
     from django.db import close_old_connections
 
-    from django_integration.imports import bridge
+    from django_integration.imports import bridge, signals
     from engine.chunk_runner import ChunkRunner
     from engine.ledger.owner import this_process
     from engine.runtime.job_steps import JobSteps
 
+    signals.import_finished.connect(_note_end)
     if "TEST_PIECE_BYTES" in os.environ:
         _make_pieces_small(int(os.environ["TEST_PIECE_BYTES"]))
     parts, messages = bridge.process_parts(), Messages(**messages_go)
@@ -143,6 +145,30 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
         while messages.waiting:
             step, *arguments = messages.waiting.pop(0)
             getattr(steps, step)(*arguments)
+
+
+def _note_end(job: Any, **_: Any) -> None:
+    """A receiver of the end of a job: a record of row 0 for each time it is told."""
+    from tests.django_integration.myapp.models import SeenRow
+
+    SeenRow.objects.create(job=str(job.pk), row_index=0)
+
+
+def tell_late() -> None:
+    """Do what recovery does about ends that nobody has told of, as if their time were over."""
+    from django.utils import timezone
+
+    from django_integration.imports import bridge, signals
+    from django_integration.imports.models import ImportJob
+
+    signals.import_finished.connect(_note_end)
+    ImportJob.objects.exclude(announce_due_at=None).update(announce_due_at=timezone.now())
+    parts = bridge.process_parts()
+    parts.executor = messages = Messages()  # type: ignore[assignment]
+    bridge.recover_all()
+    for step, job_id in messages.waiting:
+        assert step == "finish"
+        bridge.finish(job_id)
 
 
 def _make_pieces_small(piece_bytes: int) -> None:
@@ -202,7 +228,8 @@ def tell(job_ids: list[str]) -> list[dict[str, Any]]:
     told = []
     for job_id in job_ids:
         job = ImportJob.objects.get(pk=job_id)
-        rows = SeenRow.objects.filter(job=job_id).order_by("row_index").values_list("row_index", flat=True)
+        seen = SeenRow.objects.filter(job=job_id)
+        rows = seen.filter(row_index__gt=0).order_by("row_index").values_list("row_index", flat=True)
         recount = bridge.process_parts().ledger.counts(job_id)
         live = bridge.live_snapshot(job_id)
         told.append(
@@ -214,7 +241,23 @@ def tell(job_ids: list[str]) -> list[dict[str, Any]]:
                 "live_rows": None if live is None else live.counts.processed_rows,
                 "attempts": list(job.chunks.order_by("chunk_index").values_list("attempt", flat=True)),
                 "written_rows": list(rows),
+                "ends_told": seen.filter(row_index=0).count(),
                 "files": [text_of(key) if key else None for key in (job.success_key, job.failed_key)],
             }
         )
     return told
+
+
+__all__ = [
+    "cancel",
+    "count_jobs",
+    "get",
+    "import_file",
+    "migrate",
+    "post",
+    "start",
+    "tell",
+    "tell_late",
+    "unfinished",
+    "work",
+]

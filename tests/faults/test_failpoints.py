@@ -134,6 +134,7 @@ def _fail_and_take_over(forks: Zygote, scene: Scene, tmp_path_factory: pytest.Te
         child.resume()
     for child in zombies:
         child.wait()  # it has lost its lease, or its connection: however it ends, nothing must change
+    forks.call("tell_late")
     told = zip(jobs, forks.call("tell", started), strict=True)
     return {at: {"fate": fates[at], **end} for at, end in told}
 
@@ -156,6 +157,7 @@ def test_a_process_that_fails_anywhere_costs_no_row(
     assert end["written_rows"] == ACCEPTED
     assert end["counts"] == end["recount"] == [len(ACCEPTED), len(REFUSED)]
     assert (end["live_rows"] or 0) <= ROWS
+    assert end["ends_told"] == 1, "by the signal of its end"
     success, failed = (read(text, SCENES[scene].output_format) for text in end["files"])
     assert [int(row[0]) for row in success] == ACCEPTED
     assert [int(row[0]) for row in failed] == REFUSED

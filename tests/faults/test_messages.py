@@ -32,6 +32,16 @@ def test_a_message_that_comes_three_times_is_done_once(shaken: Shaken) -> None:
     assert end["attempts"] == [1, 1, 1]
 
 
+def test_what_rows_do_behind_their_commit_is_done_once_and_for_accepted_rows_only(shaken: Shaken) -> None:
+    job_id = shaken.start("write_after_commit")
+    children = [shaken.forks.begin("work", job_id, copies=2) for _ in range(2)]
+    for child in children:
+        assert child.wait() == "exit 0", child.error()
+    end = shaken.end(job_id)
+    check_rows(end)  # by a hook of each row, every tenth of which raises
+    assert end["attempts"] == [1, 1, 1]
+
+
 def test_copies_that_reach_three_processes_at_once_are_done_once(shaken: Shaken) -> None:
     job_id = shaken.start("write_slowly", seconds_per_row=0.005)
     children = [shaken.forks.begin("work", job_id, copies=2) for _ in range(3)]

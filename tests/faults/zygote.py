@@ -16,11 +16,34 @@ import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).parents[2]
 _WAIT_SECONDS = 90.0
+
+#: What children would each take most of a second to import. polars must only be imported, never used, before a fork.
+_LOADED_ONCE = (
+    "tests.django_integration.celery_app",
+    "tests.django_integration.urls",
+    "tests.django_integration.myapp.handlers",
+    "tests.faults.forked_worker",
+    "django_integration.imports.bridge",
+    "boto3.session",
+    "botocore.endpoint",
+    "botocore.signers",
+    "botocore.waiter",
+    "django.db.models.sql.compiler",
+    "numpy",
+    "opentelemetry.context",
+    "polars",
+    "psutil",
+    "psycopg",
+    "redis",
+    "redis.observability",
+    "rest_framework.test",
+)
 
 
 class Zygote:
@@ -103,9 +126,8 @@ def _serve() -> None:
     import django
 
     django.setup()
-    # Loaded once here; polars must only be imported, never used, before a fork.
-    import tests.django_integration.celery_app  # noqa: F401
-    from tests.faults import forked_worker  # noqa: F401
+    for name in _LOADED_ONCE:
+        import_module(name)
 
     for line in sys.stdin:
         request = json.loads(line)

@@ -8,12 +8,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from tests.celery_workers import CeleryWorker, celery_worker
 from tests.integration.handlers import ARRIVAL
+
+SOME = 84_194
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,13 @@ class Flights:
     path: Path
     header: list[str]
     rows: list[list[str]]
+
+    def first(self, count: int, folder: Path) -> Flights:
+        """The first so many of them, in a file of the same name."""
+        path = folder / self.path.name
+        with self.path.open("rb") as whole, path.open("wb") as part:
+            part.writelines(islice(whole, count + 1))  # no cell has a line end
+        return Flights(path, self.header, self.rows[:count])
 
     @property
     def failing(self) -> int:
@@ -45,6 +55,12 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Flights:
         header, *rows = csv.reader(file)
     assert len(rows) == 336_776
     return Flights(path, header, rows)
+
+
+@pytest.fixture(scope="session")
+def some_flights(flights: Flights, tmp_path_factory: pytest.TempPathFactory) -> Flights:
+    """A quarter of them, for what is tried in many ways."""
+    return flights.first(SOME, tmp_path_factory.mktemp("some"))
 
 
 @pytest.fixture(scope="session")

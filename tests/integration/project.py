@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +11,7 @@ from typing import Any
 import psycopg
 
 from tests.celery_workers import CeleryWorker, celery_worker
+from tests.faults.zygote import Zygote, zygote
 
 ROWS = 3_000
 CHUNK = 500
@@ -27,31 +24,24 @@ class Project:
     environment: Mapping[str, str]
     folder: Path
     redis_url: str
+    forks: Zygote
 
     @contextmanager
-    def worker(self, concurrency: int = 2) -> Iterator[CeleryWorker]:
-        """A worker of the project."""
+    def worker(self, concurrency: int = 2, *, checks: bool = False) -> Iterator[CeleryWorker]:
+        """A worker of the project; see `celery_worker`."""
         with celery_worker(
             self.folder,
             self.redis_url,
             concurrency=concurrency,
             environment=self.environment,
             app="tests.django_integration.celery_app",
+            checks=checks,
         ) as worker:
             yield worker
 
-    def drive(self, **request: Any) -> Any:
-        """Have `tests.django_integration.drive` do something."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.django_integration.drive"],
-            input=json.dumps(request).encode(),
-            env={**os.environ, **self.environment, "REDIS_URL": self.redis_url},
-            capture_output=True,
-            check=False,
-            timeout=150,
-        )
-        assert done.returncode == 0, done.stderr.decode()[-3000:]
-        return json.loads(done.stdout)
+    def get(self, path: str) -> Any:
+        """What staff is answered there."""
+        return self.forks.call("get", path)
 
     def run(
         self,
@@ -66,22 +56,21 @@ class Project:
         source = self.folder / "media" / f"in-{rows}.csv"
         source.parent.mkdir(exist_ok=True)
         source.write_text("n\n" + "".join(f"{n}\n" for n in range(1, rows + 1)))
-        return self.drive(
-            do="import",
-            **{
-                "import": {
-                    "path": source.name,
-                    "handler": handler,
-                    "options": {"chunk_size": CHUNK, "batch_size": 50, **options},
-                    "timeout_seconds": 100,
-                    "cancel_at": cancel_at,
-                    "pause_at": pause_at,
-                }
-            },
+        return self.forks.call(
+            "import_file",
+            path=source.name,
+            handler=handler,
+            options={"chunk_size": CHUNK, "batch_size": 50, **options},
+            timeout_seconds=100,
+            cancel_at=cancel_at,
+            pause_at=pause_at,
         )
 
 
-def make_project(folder: Path, database_url: str, redis_url: str, changes: Mapping[str, str] | None = None) -> Project:
+@contextmanager
+def make_project(
+    folder: Path, database_url: str, redis_url: str, changes: Mapping[str, str] | None = None
+) -> Iterator[Project]:
     """A project with its tables, in that database.
 
     Args:
@@ -94,9 +83,9 @@ def make_project(folder: Path, database_url: str, redis_url: str, changes: Mappi
         "TEST_RECOVERY_SECONDS": "1",
         **(changes or {}),
     }
-    made = Project(environment, folder, redis_url)
-    made.drive(do="migrate")
-    return made
+    with zygote(folder, {**environment, "REDIS_URL": redis_url}) as forks:
+        forks.call("migrate")
+        yield Project(environment, folder, redis_url, forks)
 
 
 def make_database(server_url: str, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,19 @@ import pytest
 from tests.integration.project import CHUNK, ROWS, Project, make_database, make_project
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
+@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
 def project(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str, redis_databases: Callable[[], str]
-) -> Project:
-    name = f"effects_{tmp_path.name.lower()}".replace("-", "_").replace("[", "_").replace("]", "_")[:60]
-    database = (
-        make_database(postgres_url, name) if request.param == "postgresql" else f"sqlite:///{tmp_path}/db.sqlite3"
-    )
-    return make_project(tmp_path, database, redis_databases())
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_url: str,
+    redis_databases: Callable[[], str],
+) -> Iterator[Project]:
+    """A project and a worker of it with two children, in whose place others come when they are killed."""
+    folder = tmp_path_factory.mktemp("effects")
+    name = f"effects_{folder.parent.name}".replace("-", "_")
+    database = make_database(postgres_url, name) if request.param == "postgresql" else f"sqlite:///{folder}/db.sqlite3"
+    with make_project(folder, database, redis_databases()) as made, made.worker():
+        yield made
 
 
 def check(answer: Any, *, refused: set[int] = frozenset(), rows: int = ROWS) -> None:  # type: ignore[assignment]
@@ -37,16 +41,14 @@ def check(answer: Any, *, refused: set[int] = frozenset(), rows: int = ROWS) -> 
 
 
 def test_refused_and_crashing_rows_leave_nothing(project: Project) -> None:
-    with project.worker():
-        answer = project.run("write", refused=[3, 500, 501], raising=[7, 3000])
+    answer = project.run("write", refused=[3, 500, 501], raising=[7, 3000])
     check(answer, refused={3, 7, 500, 501, 3000})
 
 
 def test_a_worker_child_killed_in_mid_chunk_leaves_each_row_once(project: Project, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
-    with project.worker():
-        answer = project.run("write_or_die", dies_on=[10, 777, 1500, 2999], marks=str(marks))
+    answer = project.run("write_or_die", dies_on=[10, 777, 1500, 2999], marks=str(marks))
     assert len(list(marks.iterdir())) == 4
     assert sum(answer["attempts"]) >= ROWS // CHUNK + 4
     check(answer)
@@ -55,14 +57,12 @@ def test_a_worker_child_killed_in_mid_chunk_leaves_each_row_once(project: Projec
 def test_a_row_that_always_kills_its_process_is_the_only_one_to_fail(project: Project, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
-    with project.worker():
-        answer = project.run("write_or_die", dies_on=[1234], marks=str(marks), always=True)
+    answer = project.run("write_or_die", dies_on=[1234], marks=str(marks), always=True)
     check(answer, refused={1234})
 
 
 def test_a_cancel_in_mid_run_keeps_exactly_what_was_done(project: Project) -> None:
-    with project.worker():
-        answer = project.run("write_slowly", cancel_at=300, seconds_per_row=0.002)
+    answer = project.run("write_slowly", cancel_at=300, seconds_per_row=0.002)
     assert answer["status"] == "cancelled"
     done = answer["success_count"]
     assert 300 <= done < ROWS
@@ -72,8 +72,7 @@ def test_a_cancel_in_mid_run_keeps_exactly_what_was_done(project: Project) -> No
 
 
 def test_a_handler_that_swallows_a_database_error_costs_its_rows_only(project: Project) -> None:
-    with project.worker():
-        answer = project.run("swallow", rows=20)
+    answer = project.run("swallow", rows=20)
     assert answer["status"] == "succeeded"
     assert answer["success_count"] + answer["failure_count"] == 20
     assert answer["written_rows"] == []
@@ -81,8 +80,7 @@ def test_a_handler_that_swallows_a_database_error_costs_its_rows_only(project: P
 
 
 def test_a_handler_that_is_not_atomic_runs_without_a_transaction(project: Project) -> None:
-    with project.worker():
-        answer = project.run("write_outside", refused=[5], rows=1_000)
+    answer = project.run("write_outside", refused=[5], rows=1_000)
     assert answer["status"] == "succeeded"
     # The record of the refused row stays: nothing undoes it.
     assert answer["written_rows"] == list(range(1, 1_001))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,16 +18,18 @@ HEALTH_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, postgres_url: str, redis_databases: Callable[[], str]) -> Project:
+def live(
+    tmp_path_factory: pytest.TempPathFactory, postgres_url: str, redis_databases: Callable[[], str]
+) -> Iterator[Project]:
     folder: Path = tmp_path_factory.mktemp("live")
-    return make_project(
-        folder, make_database(postgres_url, f"live_{folder.parent.name}".replace("-", "_")), redis_databases()
-    )
+    database = make_database(postgres_url, f"live_{folder.parent.name}".replace("-", "_"))
+    with make_project(folder, database, redis_databases()) as project:
+        yield project
 
 
 def samples(project: Project) -> dict[tuple[str, ...], float]:
     """Name and values of labels, in the order of their names → value, as Prometheus reads them."""
-    answer = project.drive(do="get", path=METRICS)
+    answer = project.get(METRICS)
     assert answer["status"] == 200
     families = text_string_to_metric_families(answer["text"])
     return {
@@ -38,10 +40,10 @@ def samples(project: Project) -> dict[tuple[str, ...], float]:
 
 
 def test_health_is_well_while_a_worker_lives_and_fails_in_time_when_it_has_ended(live: Project) -> None:
-    with live.worker(1):
-        well = live.drive(do="get", path=HEALTH)
+    with live.worker(1, checks=True):
+        well = live.get(HEALTH)
         assert (well["status"], json.loads(well["text"])["status"]) == (200, "ok")
-    gone = live.drive(do="get", path=HEALTH)
+    gone = live.get(HEALTH)
     assert (gone["status"], json.loads(gone["text"])["status"]) == (503, "failed")
     assert "No worker answered within 5 seconds" in gone["text"]
     assert HEALTH_SECONDS <= gone["seconds"] < HEALTH_SECONDS + 5

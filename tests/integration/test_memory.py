@@ -6,19 +6,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 MB = 1_000_000
-#: 500 bytes a row, so that two gigabytes are read in half a minute.
+#: 500 bytes a row, so that a gigabyte is read in a quarter of a minute.
 ROW = b'%d,Ana Mar\xc3\xada,"Oak Street 5, ""back"" door",' + b"x" * 455 + b"\r\n"
-
-
-ONE_CHUNK_AND_ITS_PART = 27  # MB
 
 
 def write_table(path: Path, size_bytes: int) -> int:
@@ -31,24 +26,24 @@ def write_table(path: Path, size_bytes: int) -> int:
     return rows
 
 
+def children(pid: int) -> list[int]:
+    """Of that process, as the kernel lists them."""
+    with suppress(OSError):
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
 def peak_of_each_process(command: list[str]) -> tuple[list[float], bytes]:
     """Run to the end; the peak resident memory in MB of every process of it, the largest first, and its output."""
     peaks: dict[int, int] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-
-        def processes() -> Iterator[psutil.Process]:
-            with suppress(psutil.NoSuchProcess):
-                parent = psutil.Process(process.pid)
-                yield parent
-                yield from parent.children(recursive=True)
-
         while process.poll() is None:
-            for each in processes():
+            for pid in (process.pid, *children(process.pid)):
                 with suppress(OSError):
-                    for line in Path(f"/proc/{each.pid}/status").read_text().splitlines():
+                    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
                         if line.startswith("VmHWM:"):
-                            peaks[each.pid] = int(line.split()[1])
-            time.sleep(0.02)
+                            peaks[pid] = int(line.split()[1])
+            time.sleep(0.05)
         assert process.stdout is not None
         output = process.stdout.read()
     return sorted((peak / 1000 for peak in peaks.values()), reverse=True), output
@@ -56,14 +51,15 @@ def peak_of_each_process(command: list[str]) -> tuple[list[float], bytes]:
 
 @pytest.mark.timeout(400)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
-def test_two_gigabytes_take_the_memory_of_a_hundred_megabytes(tmp_path: Path) -> None:
+def test_a_gigabyte_takes_the_memory_of_a_hundred_megabytes(tmp_path: Path) -> None:
     peaks = {}
-    for size in (100 * MB, 2_000 * MB):
+    for size in (100 * MB, 1_000 * MB):
         source = tmp_path / "table.csv"
         rows = write_table(source, size)
         command = [
             sys.executable, "-m", "engine.cli", "run", str(source),
-            "--handler", "tests.integration.handlers.accept",
+            # What it remembers comes to lie behind blocks of the source, and must not keep their places.
+            "--handler", "tests.integration.handlers.accept_and_remember",
             "--output-dir", str(tmp_path / "out"), "--workers", "2", "--json",
         ]  # fmt: skip
         peaks[size], output = peak_of_each_process(command)
@@ -76,7 +72,5 @@ def test_two_gigabytes_take_the_memory_of_a_hundred_megabytes(tmp_path: Path) ->
     small, large = peaks.values()
     assert len(small) == len(large) == 3
     for before, after in zip(small, large, strict=True):
-        # Once, in a run of all tests, two processes took 24 MB more over the large file, about a chunk (13 MB) and its
-        # part (14 MB). Neither busy processors nor several runs at once have brought that back, and why is not known.
-        assert after <= 1.10 * before + ONE_CHUNK_AND_ITS_PART
-        assert after <= 250
+        assert after <= 1.10 * before
+        assert after <= 80

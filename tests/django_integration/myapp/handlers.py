@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from django_integration.imports.bulk import bulk_upsert
+from django.db import transaction
+
 from engine import not_atomic
-from tests.django_integration.myapp.models import SeenRow, Station
+from tests.django_integration.myapp.models import SeenRow
 
 Answer = dict[str, Any]
 
@@ -32,6 +33,20 @@ def write(row_index: int, row: list[str], import_job_id: str, options: dict[str,
         return {"ok": False, "error": "refused after writing"}
     if row_index in options.get("raising", ()):
         raise ValueError("raised after writing")
+    return {"ok": True, "result": {}}
+
+
+def write_after_commit(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """As `write`, by a hook of the transaction's, and sends no statement itself; every tenth hook raises then."""
+
+    def after_commit() -> None:
+        SeenRow.objects.create(job=import_job_id, row_index=row_index)
+        if row_index % 10 == 0:
+            raise ConnectionError("The mail server is away.")
+
+    transaction.on_commit(after_commit)
+    if row_index in options.get("refused", ()):
+        return {"ok": False, "error": "refused after registering"}
     return {"ok": True, "result": {}}
 
 
@@ -89,6 +104,3 @@ def write_in_batches(first_row_index: int, batch: Any, import_job_id: str, optio
     if "crash" in batch["name"]:
         raise ValueError("crash")
     return [None if email else "Email is required" for email in batch["email"]]
-
-
-upsert_stations = bulk_upsert(Station, match=("code",), columns={"code": "Code", "name": "Name"})

@@ -36,4 +36,4 @@ class BatchViewSet(AsyncImportProgressMixin, ViewSet):
 class StationViewSet(AsyncImportProgressMixin, ViewSet):
     """Gives its rows to the ready-made batch handler."""
 
-    import_row_handler = f"{HANDLERS}.upsert_stations"
+    import_row_handler = "tests.django_integration.myapp.bulk_handlers.upsert_stations"
