@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import zipfile
@@ -28,6 +29,10 @@ _NO_FILE = re.compile(r"/$|(?:^|/)(?:__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|deskt
 #: Bytes of the central directory for one entry: a long path with its extra fields.
 _DIRECTORY_BYTES_PER_ENTRY = 1024
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+_DIRECTORY_END, _DIRECTORY_END_SIGNATURE = struct.Struct("<10xH10x"), b"PK\x05\x06"
+_MAX_COMMENT_BYTES = 0xFFFF
+#: Stands for a number that is told elsewhere.
+_MANY_ENTRIES = 0xFFFF
 _ENCRYPTED_FLAG = 1
 #: What zipfile raises on directories that make no sense.
 _BAD_DIRECTORY = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError, IndexError, OSError)
@@ -64,6 +69,7 @@ def list_entries(file: BinaryIO, *, source: str, max_entries: int = MAX_ENTRIES)
     try:
         with zipfile.ZipFile(cast(BinaryIO, guarded)) as archive:
             entries = archive.infolist()
+            claimed = _claimed_entries(file)
     except _DirectoryTooLong as error:
         raise _too_many(source, max_entries) from error
     except _BAD_DIRECTORY as error:
@@ -72,7 +78,25 @@ def list_entries(file: BinaryIO, *, source: str, max_entries: int = MAX_ENTRIES)
         ) from error
     if len(entries) > max_entries:
         raise _too_many(source, max_entries)
+    if claimed not in (len(entries) & _MANY_ENTRIES, _MANY_ENTRIES):
+        # A length that is wrong has an entry swallow the next ones.
+        raise SourceDamagedError(
+            f"{source} cannot be unpacked: it is damaged (it names {len(entries):,} entries, and claims {claimed:,}). "
+            "Upload it again.",
+            source=source,
+        )
     return entries
+
+
+def _claimed_entries(file: BinaryIO) -> int:
+    """How many entries the end of the directory says that there are, found as zipfile does."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _MAX_COMMENT_BYTES - _DIRECTORY_END.size))
+    tail = file.read(_MAX_COMMENT_BYTES + _DIRECTORY_END.size)
+    place = len(tail) - _DIRECTORY_END.size
+    if not tail.startswith(_DIRECTORY_END_SIGNATURE, place):
+        place = tail.rfind(_DIRECTORY_END_SIGNATURE)
+    return int(_DIRECTORY_END.unpack_from(tail, place)[0])
 
 
 def inflate_entry(file: BinaryIO, entry: zipfile.ZipInfo, *, source: str) -> Iterator[bytes]:

@@ -186,6 +186,18 @@ def test_a_changed_byte_is_noticed_where_it_changes_a_part(position: int, change
     assert contents(bytes(damaged)) == contents(WORKBOOK)
 
 
+def test_an_entry_that_swallows_the_next_ones_is_noticed() -> None:
+    damaged = bytearray(WORKBOOK)
+    lengths = WORKBOOK.index(b"PK\x01\x02") + 30  # of the extra field, and of the comment
+    damaged[lengths] ^= 64
+    with pytest.raises(SourceDamagedError):
+        checked(bytes(damaged))
+    damaged = bytearray(WORKBOOK)
+    damaged[lengths + 2] ^= 64
+    with pytest.raises(SourceDamagedError):
+        checked(bytes(damaged))
+
+
 def contents(data: bytes) -> list[bytes]:
     file = io.BytesIO(data)
     return [b"".join(inflate_entry(file, entry, source="s")) for entry in list_entries(file, source="s")]
