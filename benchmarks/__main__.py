@@ -1,7 +1,7 @@
 """What rowmill, the machine and others take for the same work; `benchmarks/README.md` says what is fair.
 
 python -m benchmarks --quick              every case at 100,000 rows: some minutes
-python -m benchmarks --full               100,000, 1,000,000 and 10,000,000 rows, and growth: hours
+python -m benchmarks --full               100,000, 1,000,000 and 10,000,000 rows, and growth: an hour
 python -m benchmarks --only local         the cases in whose names that stands
 python -m benchmarks compare OLD NEW      two files of benchmarks/results
 python -m benchmarks plot FILE            its plots, beside it
@@ -25,6 +25,8 @@ from benchmarks.cases import all_cases
 _RESULTS = Path(__file__).parent / "results"
 _QUICK = [100_000]
 _FULL = [100_000, 1_000_000, 10_000_000]
+#: Long enough for five rounds of a million rows in most cases; of the slow ones there are fewer.
+_SECONDS_PER_CASE = 40.0
 #: Rows of growth's tables.
 _GROWTH = {"quick": [100_000, 200_000, 400_000], "full": [100_000, 316_000, 1_000_000, 3_160_000, 10_000_000]}
 
@@ -62,7 +64,15 @@ def _measure(given: argparse.Namespace) -> None:
             sizes = given.rows or (_FULL if given.full else _QUICK)
             rounds = given.rounds or (5 if given.full else 3)
             model_rows = 100_000 if given.full else min(10_000, *sizes)
-            results = run_cases(cases, sizes, Path(name), services, rounds=rounds, model_rows=model_rows)
+            results = run_cases(
+                cases,
+                sizes,
+                Path(name),
+                services,
+                rounds=rounds,
+                model_rows=model_rows,
+                seconds_per_case=given.seconds_per_case,
+            )
         if given.full or given.command == "growth":
             rows = given.rows or _GROWTH["full" if given.full else "quick"]
             growth = measure_growth(rows, Path(name), services, latency_ms=given.latency_ms)
@@ -108,8 +118,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command="run")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="every case at 100,000 rows, 3 rounds (this is the default)")
-    size.add_argument("--full", action="store_true", help="three sizes, 5 rounds, and growth")
+    size.add_argument("--full", action="store_true", help="three sizes, up to 5 rounds, and growth")
     parser.add_argument("--rounds", type=int, help="counted runs of each case, after one warm-up")
+    parser.add_argument(
+        "--seconds-per-case",
+        type=float,
+        default=_SECONDS_PER_CASE,
+        help="after so many a case gets no further run at that size; one run counts in any case (default: %(default)g)",
+    )
     parser.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="cases in whose names this stands; may be repeated"
     )

@@ -10,7 +10,7 @@ import statistics
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,13 @@ class CaseResult:
     """Of the processes of the round that took most, the largest first."""
     problem: str | None
     """Why there are no figures."""
+    rounds: list[int] = field(default_factory=list)
+    """The numbers of the counted rounds; empty in results from before they were kept."""
 
     @classmethod
-    def of(cls, case: Case, rows: int, measured: Sequence[Measurement], problem: str | None) -> CaseResult:
-        """Put the rounds of a case together."""
+    def of(cls, case: Case, rows: int, rounds: Mapping[int, Measurement], problem: str | None) -> CaseResult:
+        """Put the counted rounds of a case together, by their numbers."""
+        measured = list(rounds.values())
         peaks = max((each.peak_mib for each in measured), default=())
         return cls(
             name=case.name,
@@ -84,12 +87,17 @@ class CaseResult:
             server_cpu_seconds=statistics.median([each.server_cpu_seconds for each in measured]) if measured else None,
             peak_mib=[round(peak, 1) for peak in peaks[:6]],
             problem=problem or (None if measured else "not measured"),
+            rounds=list(rounds),
         )
 
     @property
     def median(self) -> float:
         """Seconds."""
         return statistics.median(self.seconds)
+
+    def by_round(self) -> dict[int, float]:
+        """Seconds of each counted round."""
+        return dict(zip(self.rounds or range(1, len(self.seconds) + 1), self.seconds, strict=True))
 
 
 def machine() -> dict[str, Any]:
@@ -115,8 +123,9 @@ def ratios(results: Sequence[CaseResult], result: CaseResult) -> list[float]:
     """Round by round, how many times as fast as its baseline; empty where that was not measured."""
     for other in results:
         if other.name == result.baseline and other.rows == result.rows and other.seconds and result.seconds:
-            if len(other.seconds) == len(result.seconds):
-                return [theirs / ours for theirs, ours in zip(other.seconds, result.seconds, strict=True)]
+            theirs = other.by_round()
+            if shared := [(theirs[number], ours) for number, ours in result.by_round().items() if number in theirs]:
+                return [theirs_then / ours for theirs_then, ours in shared]
             return [other.median / ours for ours in result.seconds]
     return []
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ def run_cases(
     *,
     rounds: int,
     model_rows: int = 10_000,
+    seconds_per_case: float = math.inf,
     tell: Tell = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> list[CaseResult]:
     """Measure each case at each size.
@@ -36,22 +39,27 @@ def run_cases(
         rounds: counted runs of each case, after one that is not counted. In a round the cases run one after the other,
             so that a slow minute of the machine falls on all of them.
         model_rows: rows of the cases that fill a model, which are slow, at every size.
+        seconds_per_case: a case that has taken so many at a size is not run again; if its first run has taken a third
+            of them, that is not a warm-up but counts. At least one run counts.
     """
-    results = []
+    run_size = partial(
+        _run_size, folder=folder, services=services, rounds=rounds, seconds_per_case=seconds_per_case, tell=tell
+    )
+    results: list[CaseResult] = []
     people_cases = [case for case in cases if case.table == "people"]
     for rows in sizes:
         table, refused = generate.people_csv(rows), people.refused(rows)
         chosen = [case for case in people_cases if rows <= case.max_rows and case.group != "model"]
-        results += _run_size(chosen, rows, table, refused, folder, services, rounds, tell)
+        results += run_size(chosen, rows, table, refused)
     flights = [case for case in cases if case.table == "flights"]
     if flights and (flights_table := generate.flights_csv()) is not None:
         rows, refused = generate.count_flights()
-        results += _run_size(flights, rows, flights_table, refused, folder, services, rounds, tell)
+        results += run_size(flights, rows, flights_table, refused)
     models = [case for case in cases if case.group == "model"]
     for rows in sorted({min(model_rows, case.max_rows) for case in models}):
         chosen = [case for case in models if min(model_rows, case.max_rows) == rows or case.max_rows > rows]
         table, refused = generate.people_csv(rows), people.refused(rows)
-        results += _run_size(chosen, rows, table, refused, folder, services, rounds, tell)
+        results += run_size(chosen, rows, table, refused)
     return results
 
 
@@ -60,16 +68,19 @@ def _run_size(
     rows: int,
     table: Path,
     refused: int,
+    *,
     folder: Path,
     services: Services,
     rounds: int,
+    seconds_per_case: float,
     tell: Tell,
 ) -> list[CaseResult]:
     excel = table.with_suffix(".xlsx")
     if any("XLSX to" in case.name or "fastexcel" in case.name for case in cases):
         excel = generate.people_xlsx(rows)
     output = folder / "output"
-    measured: dict[str, list[Measurement]] = {case.name: [] for case in cases}
+    measured: dict[str, dict[int, Measurement]] = {case.name: {} for case in cases}
+    taken: dict[str, float] = dict.fromkeys(measured, 0.0)
     problems: dict[str, str] = {}
     for case in cases:
         if missing := case.missing():
@@ -77,6 +88,8 @@ def _run_size(
     for number in range(rounds + 1):
         for case in cases:
             if case.name in problems or (case.once and number != 1):
+                continue
+            if measured[case.name] and taken[case.name] >= seconds_per_case:
                 continue
             what = f"round {number} of {rounds}" if number else "warm-up"
             tell(f"{rows:>11,} rows, {what}: {case.name}")
@@ -98,8 +111,9 @@ def _run_size(
                 problems[case.name] = str(error)
                 tell(f"{case.name} cannot be measured: {error}")
                 continue
-            if number:
-                measured[case.name].append(found)
+            taken[case.name] += found.whole_seconds
+            if number or found.whole_seconds >= seconds_per_case / 3:
+                measured[case.name][number] = found
     return [CaseResult.of(case, rows, measured[case.name], problems.get(case.name)) for case in cases]
 
 

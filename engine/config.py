@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from engine.errors import OptionError
+from engine.errors import OptionError, SourceTooLargeError
 
 #: Signs of life that fit into a lease, so that some may get lost or come late.
 _HEARTBEATS_PER_LEASE = 4
@@ -88,6 +88,18 @@ class EngineConfig:
     def heartbeat_interval_seconds(self) -> float:
         """Seconds from one sign of life to the next."""
         return min(self.heartbeat_seconds, self.lease_seconds / _HEARTBEATS_PER_LEASE)
+
+    def check_rows(self, rows: int, source: str) -> None:
+        """Refuse a source that has so many data rows, if that is more than `max_rows`.
+
+        Raises:
+            SourceTooLargeError: it is.
+        """
+        if self.max_rows is not None and rows > self.max_rows:
+            raise SourceTooLargeError(
+                f"{source} has more than the {self.max_rows:,} rows that are allowed. Split it and import the pieces.",
+                source=source,
+            )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> EngineConfig:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 import engine
 from engine.config import EngineConfig
+from engine.errors import SourceTooLargeError
 from engine.readers import BrokenRow
 from engine.table import stage_ndjson
 from engine.table.stage_ndjson import COLUMN_BYTES
@@ -37,6 +40,22 @@ def test_the_rows_are_the_same_in_any_encoding(tmp_path: Path, encoding: str, is
     assert reading.plan.header == ("id", "name", "tags")
     assert [chunk.row_count for chunk in reading.chunks] == [700] * 7 + [100]
     assert reading.plan.details["kind"] == ("gzip" if is_packed else "ndjson")
+
+
+def test_more_rows_than_are_allowed_end_the_staging_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(read(tmp_path / "t.json", TEXT.encode(), EngineConfig(max_rows=5_000)).rows) == 5_000
+    lines: list[int] = []
+    read_objects = stage_ndjson.read_objects
+
+    def counted(*arguments: Any) -> Iterator[Any]:
+        for row in read_objects(*arguments):
+            lines.append(1)
+            yield row
+
+    monkeypatch.setattr(stage_ndjson, "read_objects", counted)
+    with pytest.raises(SourceTooLargeError, match="more than the 100 rows that are allowed"):
+        read(tmp_path / "t.json", TEXT.encode(), EngineConfig(max_rows=100))
+    assert len(lines) <= 2_000
 
 
 def test_a_given_encoding_is_used(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
@@ -81,7 +81,7 @@ class ChunkRunner:
             return self._run(job_id, chunk_index)
 
     def _run(self, job_id: str, chunk_index: int) -> Ran:
-        claim = self._ledger.claim(job_id, chunk_index, owner=self._owner, token=secrets.token_hex(8))
+        claim = self._ledger.claim(job_id, chunk_index, owner=self._owner, token=os.urandom(8).hex())
         if claim is None:
             return Ran.NOTHING_TO_DO
         facts = {"job_id": job_id, "chunk_index": chunk_index, "attempt": claim.attempt}
@@ -114,11 +114,13 @@ class ChunkRunner:
         logger.info("chunk done", extra={**facts, "rows": outcome.counts.processed_rows})
         return Ran.DONE
 
-    def load_libraries(self, job_id: str) -> None:
-        """Load ahead of time what chunks of the job will need, apart from the handler."""
-        if self._ledger.job(job_id).handler_mode == "batch":
-            use_one_polars_thread()
-            load_frames()
+    def load_libraries(self, job_id: str) -> bool:
+        """Load ahead of time what chunks of the job will need, apart from the handler; whether they are frames."""
+        if self._ledger.job(job_id).handler_mode != "batch":
+            return False
+        use_one_polars_thread()
+        load_frames()
+        return True
 
     def load_handler(self, job_id: str) -> None:
         """Load the handler ahead of time; what fails here is told when a chunk is run."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
+from importlib import import_module
 from typing import Any, NoReturn
 
+from engine.cli.console import write
 from engine.cli.exit_codes import exit_codes
 from engine.cli.flag import Flag
 from engine.cli.flags import (
@@ -76,6 +77,15 @@ class Parser(argparse.ArgumentParser):
         raise OptionError(f"{message[:1].upper()}{message[1:]}.", usage=self.format_usage().strip())
 
 
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that takes a tenth of the time in which a command starts."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        version = import_module("importlib.metadata").version("rowmill")
+        write(f"rowmill {version}")
+        parser.exit()
+
+
 def make_parser() -> Parser:
     """The parser of `rowmill` with its commands."""
     parser = Parser(
@@ -84,8 +94,7 @@ def make_parser() -> Parser:
         epilog=f"examples:\n  rowmill inspect people.csv\n  rowmill run people.csv --handler handlers.save_person\n"
         f"\n{_exit_codes_text()}",
     )
-    version = importlib.metadata.version("rowmill")
-    parser.add_argument("--version", action="version", version=f"rowmill {version}", help="print the version and end")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
 
     run = _command(commands, "run", "import a source and wait for the end", _RUN_EXAMPLES)

@@ -7,26 +7,25 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from types import FrameType, MappingProxyType
 
-from engine.cli.again_command import resume_job, retry_job
 from engine.cli.arguments import make_parser
 from engine.cli.console import flush_streams, prepare_streams, tell
 from engine.cli.failure import tell_defect, tell_failure
 from engine.cli.logs import configure_logging
-from engine.cli.query_commands import cancel_job, inspect_source, pause_job, show_status
-from engine.cli.run_command import run_source
 from engine.errors import InterruptedJobError, RowmillError
 
-_COMMANDS: Mapping[str, Callable[[argparse.Namespace, Sequence[str]], int]] = MappingProxyType(
+#: Module and function of each command; loaded when it is called, as what inspects takes as long to load as a small run.
+_COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "run": run_source,
-        "inspect": inspect_source,
-        "status": show_status,
-        "retry": retry_job,
-        "pause": pause_job,
-        "resume": resume_job,
-        "cancel": cancel_job,
+        "run": ("run_command", "run_source"),
+        "inspect": ("query_commands", "inspect_source"),
+        "status": ("query_commands", "show_status"),
+        "retry": ("again_command", "retry_job"),
+        "pause": ("query_commands", "pause_job"),
+        "resume": ("again_command", "resume_job"),
+        "cancel": ("query_commands", "cancel_job"),
     }
 )
 
@@ -47,6 +46,13 @@ def main(words: Sequence[str] | None = None) -> int:
         flush_streams()
 
 
+def _command(name: str) -> Callable[[argparse.Namespace, Sequence[str]], int]:
+    module, function = _COMMANDS[name]
+    command: Callable[[argparse.Namespace, Sequence[str]], int]
+    command = getattr(import_module(f"engine.cli.{module}"), function)
+    return command
+
+
 def _run(words: Sequence[str]) -> int:
     # Known before parsing, since parsing may be what fails.
     as_json, debug = "--json" in words, "--debug" in words
@@ -54,7 +60,7 @@ def _run(words: Sequence[str]) -> int:
     try:
         arguments = make_parser().parse_args(words)
         configure_logging(verbose=arguments.verbose, debug=debug)
-        return _COMMANDS[arguments.command](arguments, words)
+        return _command(arguments.command)(arguments, words)
     except RowmillError as error:
         if debug:
             tell(traceback.format_exc().rstrip())

@@ -29,6 +29,7 @@ from engine.errors import (
 from engine.native import loops
 from engine.report import JobReport
 from engine.runtime.local_fork import ForkedProcess, can_fork, fork_workers
+from engine.runtime.process_memory import ROWS_BYTES, keep_freed_memory
 from engine.status import Status
 
 #: Workers that are forked, at most; a machine may start so many in a moment, and refuse thousands.
@@ -58,6 +59,7 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
         words: the command line after the program's name, for telling how to resume.
     """
     given = _Given(arguments)
+    keep_freed_memory(ROWS_BYTES)
     forked = _fork_workers(given)
     watch = _Watch()
     display = make_display()

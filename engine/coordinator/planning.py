@@ -16,7 +16,7 @@ from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
 from engine.coordinator.failing import Failing
 from engine.coordinator.refused_rows import write_refused_rows
-from engine.errors import LedgerUnavailableError, RowmillError, ServiceUnavailableError, SourceTooLargeError
+from engine.errors import LedgerUnavailableError, RowmillError, ServiceUnavailableError
 from engine.handlers import HandlerMode, mode_of, resolve_handler
 from engine.model import Job, Plan
 from engine.options import ImportOptions
@@ -141,7 +141,7 @@ class Planning:
             self._desk.ledger.save_plan(job_id, plan)
         self._desk.quietly(lambda: rebuild_progress(self._desk.ledger, self._desk.progress, job_id))
         for chunks in planner.chunks(plan):
-            self._check_rows(job, chunks[-1].first_row_index + chunks[-1].row_count - 1)
+            self._desk.config.check_rows(chunks[-1].first_row_index + chunks[-1].row_count - 1, job.source.url)
             self._desk.ledger.add_chunks(job_id, chunks)
             failpoints.hit("plan.chunks_added")
             if not options.count_total_first:
@@ -189,14 +189,6 @@ class Planning:
     def _is_ending(self, job_id: str) -> bool:
         job = self._desk.ledger.job(job_id)
         return job.cancel_requested or job.error_code is not None
-
-    def _check_rows(self, job: Job, rows: int) -> None:
-        limit = self._desk.config.max_rows
-        if limit is not None and rows > limit:
-            raise SourceTooLargeError(
-                f"{job.source.url} has more than the {limit:,} rows that are allowed. Split it and import the pieces.",
-                source=job.source.url,
-            )
 
 
 class _Unwanted(Exception):

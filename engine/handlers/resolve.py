@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from typing import Any
@@ -50,6 +49,7 @@ def _attribute(owner: Any, name: str, path: str, missing: str) -> Any:
     try:
         return getattr(owner, name)
     except AttributeError as error:
+        difflib = importlib.import_module("difflib")
         near = difflib.get_close_matches(name, [n for n in dir(owner) if not n.startswith("_")], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise _error(path, f"cannot be loaded: {missing}{hint}") from error

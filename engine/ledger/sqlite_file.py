@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +132,7 @@ def _make_or_check_tables(connection: sqlite3.Connection) -> None:
     """Make an empty file a ledger; refuse one that something else wrote. Several may do this at once."""
     if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
         _set_write_ahead_log(connection)
-        schema = files("engine.ledger").joinpath("schema.sql").read_text()
+        schema = Path(__file__).with_name("schema.sql").read_text()
         connection.executescript(
             f"BEGIN IMMEDIATE; {schema}; PRAGMA application_id = {_APPLICATION_ID};"
             f" PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT"

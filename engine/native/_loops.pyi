@@ -89,5 +89,45 @@ def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: boo
         stand so that parity cannot be trusted.
     """
 
+def exact_ends(
+    data: bytes, base: int, delimiter: int, quote: int, escape: int, skips_blanks: bool, is_last: bool, /
+) -> tuple[bytes, bytes] | None:
+    """As `record_ends`, cell by cell: of any dialect, with stray quotes amid cells and blanks around quoted ones.
+
+    Args:
+        quote, escape: below zero for none.
+        skips_blanks: whether a cell that begins with blanks and a quote is a quoted one.
+
+    Returns:
+        None where a record is broken (see `engine.readers.records`).
+    """
+
 def continuation_bytes(data: bytes, /) -> int:
     """How many bytes of UTF-8 (RFC 3629) are not the first of their character; -1 where it is not UTF-8."""
+
+def sheet_columns(
+    xml: bytes,
+    first_row: int,
+    last_row: int,
+    height: int,
+    letters: bytes,
+    string_offsets: Buffer | None,
+    string_bytes: Buffer | None,
+    /,
+) -> list[tuple[bytes, bytes, bool]] | None:
+    """The columns of whole rows of a sheet's XML, from A on; at least one.
+
+    Args:
+        first_row, last_row: 1-based; the rows are among them.
+        height: the columns have so many rows at least, counted from the first.
+        letters: of each style: the letter of its format, or NUL.
+        string_offsets, string_bytes: the shared strings, with `int64` offsets; None: cells may not refer to them.
+
+    Returns:
+        Of each column `int32` offsets and UTF-8, as Arrow holds them, without nulls; and whether there are cells with
+        a mark in front: 1 for a number that is not shown as it stands, 3 and a letter for one with a format.
+        None where the XML is written in an unusual way, or its columns would be much larger than it.
+    """
+
+def shared_strings(xml: bytes, /) -> list[tuple[bytes, bytes, bool]] | None:
+    """The texts of `si` elements as the only column; None where any is more than one plain text."""

@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 
+#include "known_texts.h"
 #include "loops.h"
 
 typedef struct {
@@ -67,7 +68,8 @@ open_column(Column *column, PyObject *item, Py_ssize_t row_count)
 
 /* Append the row's text and its end, and set the cells of the list, if there is one. */
 static int
-take_row(const Column *columns, Py_ssize_t width, Py_ssize_t row, PyObject *cells, Buffer *texts, Buffer *ends)
+take_row(const Column *columns, Py_ssize_t width, Py_ssize_t row, PyObject *cells, KnownTexts *known, Buffer *texts,
+         Buffer *ends)
 {
     for (Py_ssize_t index = 0; index < width; index++) {
         const Column *column = &columns[index];
@@ -87,7 +89,7 @@ take_row(const Column *columns, Py_ssize_t width, Py_ssize_t row, PyObject *cell
             for (Py_ssize_t look = 0; look < length; look++) {
                 bits |= (unsigned char)bytes[look];
             }
-            PyObject *text = new_text(bytes, length, bits < 128);
+            PyObject *text = known_text(known, index, bytes, length, bits < 128);
             if (text == NULL) {
                 return -1;
             }
@@ -120,6 +122,8 @@ loops_column_rows(PyObject *Py_UNUSED(module), PyObject *arguments)
         return PyErr_NoMemory();
     }
     Buffer texts = {0}, ends = {0};
+    KnownTexts known;
+    known_texts_open(&known);
     for (; open < width; open++) {
         if (open_column(&columns[open], PyList_GET_ITEM(list, open), row_count) < 0) {
             goto close;
@@ -133,7 +137,7 @@ loops_column_rows(PyObject *Py_UNUSED(module), PyObject *arguments)
         PyObject *cells = wants_rows ? PyList_New(width) : NULL;
         int failed = wants_rows && (cells == NULL || PyList_Append(rows, cells) < 0);
         Py_XDECREF(cells); /* the rows hold it */
-        if (failed || take_row(columns, width, row, cells, &texts, &ends) < 0) {
+        if (failed || take_row(columns, width, row, cells, &known, &texts, &ends) < 0) {
             goto close;
         }
     }
@@ -145,6 +149,7 @@ loops_column_rows(PyObject *Py_UNUSED(module), PyObject *arguments)
     Py_XDECREF(joined);
     Py_XDECREF(marks);
 close:
+    known_texts_close(&known);
     Py_XDECREF(rows);
     buffer_close(&ends);
     buffer_close(&texts);

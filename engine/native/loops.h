@@ -82,6 +82,10 @@ new_text(const char *bytes, Py_ssize_t length, int is_ascii)
     return text;
 }
 
+/* Whether bytes are UTF-8 by RFC 3629 - no overlong form, no surrogate, nothing above U+10FFFF - and how many of them
+   are not the first of their character: -1 where they are not UTF-8. Needs no interpreter's lock. */
+Py_ssize_t utf8_continuations(const unsigned char *at, Py_ssize_t size);
+
 /* The methods of the module, each described where it stands. */
 PyObject *loops_cut_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_column_rows(PyObject *module, PyObject *arguments);
@@ -89,6 +93,9 @@ PyObject *loops_row_texts(PyObject *module, PyObject *arguments);
 PyObject *loops_result_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_joined_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_record_ends(PyObject *module, PyObject *arguments);
+PyObject *loops_exact_ends(PyObject *module, PyObject *arguments);
 PyObject *loops_continuation_bytes(PyObject *module, PyObject *argument);
+PyObject *loops_sheet_columns(PyObject *module, PyObject *arguments);
+PyObject *loops_shared_strings(PyObject *module, PyObject *argument);
 
 #endif

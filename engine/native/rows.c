@@ -3,7 +3,12 @@
    One walk over the bytes does both. A record whose own text is what would be written is copied; any other, as one
    with another delimiter or with quotes that nothing asks for, is written cell by cell. */
 
+#include "known_texts.h"
 #include "loops.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 typedef struct {
     const char *data;
@@ -11,6 +16,7 @@ typedef struct {
     char delimiter;
     int has_quote;
     char quote;
+    char quote_or_delimiter; /* something to look for in any case */
     unsigned char meaning[256];
     PyObject **cells; /* of the record in hand; owned */
     Py_ssize_t cell_count;
@@ -18,6 +24,7 @@ typedef struct {
     char *joined; /* a quoted cell with its doubled quotes made single */
     Py_ssize_t joined_room;
     int is_csv; /* comma and double quote: the text of a record may be passed on */
+    KnownTexts known;
 } Cutter;
 
 static int
@@ -29,8 +36,10 @@ open_cutter(Cutter *cutter, const char *data, Py_ssize_t size, int delimiter, in
     cutter->delimiter = (char)delimiter;
     cutter->has_quote = quote >= 0;
     cutter->quote = (char)quote;
+    cutter->quote_or_delimiter = (char)(quote >= 0 ? quote : delimiter);
     cutter->is_csv = delimiter == ',' && (quote == '"' || quote < 0);
     fill_meanings(cutter->meaning, delimiter, quote);
+    known_texts_open(&cutter->known);
     cutter->cell_room = 32;
     cutter->cells = PyMem_Malloc((size_t)cutter->cell_room * sizeof(PyObject *));
     cutter->joined_room = 256;
@@ -48,6 +57,7 @@ close_cutter(Cutter *cutter)
     while (cutter->cell_count > 0) {
         Py_DECREF(cutter->cells[--cutter->cell_count]);
     }
+    known_texts_close(&cutter->known);
     PyMem_Free(cutter->cells);
     PyMem_Free(cutter->joined);
 }
@@ -65,7 +75,7 @@ add_cell(Cutter *cutter, const char *bytes, Py_ssize_t length, int is_ascii)
         cutter->cells = cells;
         cutter->cell_room = (Py_ssize_t)room;
     }
-    PyObject *text = new_text(bytes, length, is_ascii);
+    PyObject *text = known_text(&cutter->known, cutter->cell_count, bytes, length, is_ascii);
     if (text == NULL) {
         return -1;
     }
@@ -160,6 +170,37 @@ cut_quoted(Cutter *cutter, Py_ssize_t at, int *is_minimal)
     }
 }
 
+/* The offset of the next byte from `at` on that is not PLAIN, or the end; `*is_ascii` is cleared where one before it is
+   not. Sixteen bytes at a time where the processor can, as most cells are shorter than that. */
+static inline Py_ssize_t
+skip_plain(const Cutter *cutter, Py_ssize_t at, int *is_ascii)
+{
+    const char *data = cutter->data;
+#ifdef __SSE2__
+    const __m128i delimiter = _mm_set1_epi8(cutter->delimiter), quote = _mm_set1_epi8(cutter->quote_or_delimiter);
+    const __m128i double_quote = _mm_set1_epi8('"'), comma = _mm_set1_epi8(',');
+    const __m128i feed = _mm_set1_epi8('\n'), carriage = _mm_set1_epi8('\r');
+    while (cutter->size - at >= 16) {
+        __m128i block = _mm_loadu_si128((const __m128i *)(const void *)(data + at));
+        __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(block, feed), _mm_cmpeq_epi8(block, carriage));
+        __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(block, delimiter), _mm_cmpeq_epi8(block, quote));
+        __m128i csv = _mm_or_si128(_mm_cmpeq_epi8(block, double_quote), _mm_cmpeq_epi8(block, comma));
+        unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(ends, marks), csv));
+        unsigned wide = (unsigned)_mm_movemask_epi8(block);
+        if (found) {
+            *is_ascii &= !(wide & (found - 1) & ~found);
+            return at + __builtin_ctz(found);
+        }
+        *is_ascii &= !wide;
+        at += 16;
+    }
+#endif
+    for (; at < cutter->size && cutter->meaning[(unsigned char)data[at]] == PLAIN; at++) {
+        *is_ascii &= (unsigned char)data[at] < 128;
+    }
+    return at;
+}
+
 /* Cut the record at `at`; gives the offset behind its line end, or -1 with an exception set. `*end` is where its text
    ends. A line without anything is a record without cells. */
 static Py_ssize_t
@@ -179,22 +220,19 @@ cut_record(Cutter *cutter, Py_ssize_t at, Py_ssize_t *end, int *is_minimal)
         }
         else {
             Py_ssize_t start = at;
-            unsigned char bits = 0;
-            for (; at < size; at++) {
-                unsigned char byte = (unsigned char)data[at];
-                bits |= byte;
-                unsigned char kind = meaning[byte];
-                if (kind != PLAIN) {
-                    if (kind <= LINE_END) {
-                        break;
-                    }
-                    if (byte == '"' || byte == ',') {
-                        *is_minimal = 0;
-                    }
+            int is_ascii = 1;
+            for (;;) {
+                at = skip_plain(cutter, at, &is_ascii);
+                if (at == size || meaning[(unsigned char)data[at]] <= LINE_END) {
+                    break;
                 }
+                if (data[at] == '"' || data[at] == ',') {
+                    *is_minimal = 0;
+                }
+                at++;
             }
             int is_blank = is_first && at == start && (at == size || meaning[(unsigned char)data[at]] == LINE_END);
-            if (!is_blank && add_cell(cutter, data + start, at - start, bits < 128) < 0) {
+            if (!is_blank && add_cell(cutter, data + start, at - start, is_ascii) < 0) {
                 return -1;
             }
         }

@@ -74,12 +74,7 @@ class ParquetReader:
             raise SourceFormatError(
                 f"{source} has {len(self.columns):,} columns; from 1 to {MAX_COLUMNS:,} are read.", source=source
             )
-        limit = config.max_rows
-        if limit is not None and found.metadata.num_rows > limit:
-            raise SourceTooLargeError(
-                f"{source} has more than the {limit:,} rows that are allowed. Split it and import the pieces.",
-                source=source,
-            )
+        config.check_rows(found.metadata.num_rows, source)
 
     def learn_column_sizes(self) -> None:
         """Have `batches` hold each column to its own size in the file, too.

@@ -3,7 +3,8 @@
 The ends are found by quote parity, in the compiled loop or on whole arrays (numpy): a line end after
 an even number of quotes ends a record. Parity equals the exact rule of `records` if each opening quote stands at the
 start of a cell or right behind a quote, and each closing one before a delimiter, a line end or
-another quote. Slices in which any quote stands elsewhere are cut by the exact rule instead.
+another quote. Slices in which any quote stands elsewhere, or with escapes, are walked through cell by cell, by
+another compiled loop; those with a broken record are cut by `records` itself.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class RecordScanner:
         self._delimiter = ord(dialect.delimiter)
         self._quote = ord(dialect.quote_char) if dialect.quote_char is not None else -1
         self._escape = (dialect.escape_char or "").encode("ascii")
+        self._skips_blanks = dialect.skip_initial_space != "never"
         self._splitter = RecordSplitter(dialect, max_record_bytes=max_record_bytes)
         self._max_record_bytes = max_record_bytes
 
@@ -90,7 +92,7 @@ class RecordScanner:
     def _cut(self, data: bytes, offset: int, *, is_last: bool) -> RecordBlock:
         """The records of `data`, which stands at `offset`."""
         # Arrays of a long record would take many times its memory; there are few of them.
-        block = self._by_parity(data, offset, is_last=is_last) if len(data) <= 2 * SLICE_BYTES else None
+        block = self._by_loops(data, offset, is_last=is_last) if len(data) <= 2 * SLICE_BYTES else None
         if block is not None:
             return block
         spans = list(self._splitter.split(data, is_last=is_last))
@@ -103,25 +105,34 @@ class RecordScanner:
             bytes(span.broken_cell is not None for span in spans),
         )
 
-    def _by_parity(self, data: bytes, offset: int, *, is_last: bool) -> RecordBlock | None:
-        """As `_cut`; None where parity and the exact rule may differ."""
-        if self._escape and self._escape in data:
-            return None
-        found: tuple[Sequence[int], Sequence[int]] | None
-        if loops is None:
-            found = record_ends(data, offset, self._delimiter, self._quote, is_last)
-        else:
-            packed = loops.record_ends(data, offset, self._delimiter, self._quote, is_last)
-            found = None if packed is None else (memoryview(packed[0]).cast("q"), memoryview(packed[1]).cast("q"))
+    def _by_loops(self, data: bytes, offset: int, *, is_last: bool) -> RecordBlock | None:
+        """As `_cut`; None where a record may be broken, or is too long."""
+        found = self._by_parity(data, offset, is_last=is_last)
+        if found is None and loops is not None:
+            escape = self._escape[0] if self._escape else -1
+            dialect = (self._delimiter, self._quote, escape, self._skips_blanks)
+            found = _unpacked(loops.exact_ends(data, offset, *dialect, is_last))
         if found is None or self._has_long_record(found[0], offset, len(data)):
             return None
         return RecordBlock(*found, b"")
+
+    def _by_parity(self, data: bytes, offset: int, *, is_last: bool) -> tuple[Sequence[int], Sequence[int]] | None:
+        """Ends and line counts; None where parity and the exact rule may differ."""
+        if self._escape and self._escape in data:
+            return None
+        if loops is None:
+            return record_ends(data, offset, self._delimiter, self._quote, is_last)
+        return _unpacked(loops.record_ends(data, offset, self._delimiter, self._quote, is_last))
 
     def _has_long_record(self, ends: Sequence[int], offset: int, size: int) -> bool:
         """Whether a record, or the rest behind the last one, is longer than allowed."""
         if size <= self._max_record_bytes:
             return False
         return any(end - start > self._max_record_bytes for start, end in pairwise((offset, *ends, offset + size)))
+
+
+def _unpacked(packed: tuple[bytes, bytes] | None) -> tuple[Sequence[int], Sequence[int]] | None:
+    return None if packed is None else (memoryview(packed[0]).cast("q"), memoryview(packed[1]).cast("q"))
 
 
 def _first_line_end(data: bytes, *, is_last: bool) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from engine.chunk_runner import ChunkRunner, Ran
 from engine.coordinator import Coordinator, Executor
 from engine.errors import JobNotFoundError, LedgerError, RowmillError, ServiceUnavailableError
-from engine.runtime.process_memory import keep_process_small
+from engine.runtime.process_memory import CHUNK_BYTES, give_back_freed_memory, keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class JobSteps:
         Returns:
             False when there was nothing to do.
         """
-        keep_process_small()
+        give_back_freed_memory()
         began = self._clock()
         try:
             if not self._coordinator.plan(job_id, on_chunks=lambda: self._send_next(job_id)):
@@ -75,7 +75,7 @@ class JobSteps:
         Returns:
             False when there was nothing to do.
         """
-        keep_process_small()
+        keep_freed_memory(CHUNK_BYTES)
         abandoned = self._abandoned_chunk(job_id)
         if abandoned is not None and abandoned != chunk_index and self._run(job_id, abandoned):
             self._send(job_id, [chunk_index])
@@ -84,7 +84,7 @@ class JobSteps:
 
     def finish(self, job_id: str) -> None:
         """Merge the parts and end the job."""
-        keep_process_small()
+        give_back_freed_memory()
         began = self._clock()
         try:
             if self._coordinator.finish(job_id, self._executor):

@@ -25,7 +25,7 @@ from engine.ledger import open_ledger
 from engine.ledger.owner import this_process
 from engine.model import Counts
 from engine.runtime.pipe_progress import PipeProgress
-from engine.runtime.process_memory import bound_heap
+from engine.runtime.process_memory import CHUNK_BYTES, ROWS_BYTES, keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class LocalWorker:
             job_id: whose handler is loaded before anything else.
             import_path: where it is found; not looked at before the engine has loaded what it needs itself.
         """
-        if job_id is not None:
-            self._runner.load_libraries(job_id)
+        if job_id is not None and self._runner.load_libraries(job_id):
+            keep_freed_memory(CHUNK_BYTES)
         if import_path is not None:
             sys.path[:] = import_path
         if job_id is not None:
@@ -131,8 +131,8 @@ class LocalWorker:
 
 def main(descriptor: int, import_path: Sequence[str] | None = None) -> None:
     """Serve the parent at the other end of an inherited socket; its first message is the set-up."""
+    keep_freed_memory(ROWS_BYTES)
     connection = Connection(descriptor)
-    bound_heap()
     try:
         ledger_url, config, job_id = connection.recv()
         LocalWorker(connection, ledger_url, config).serve(job_id, import_path)

@@ -1,44 +1,58 @@
-"""How the C library of a worker deals with memory, so that a process stays as small as what it holds."""
+"""How the C library of a worker deals with memory: blocks of a source are large, and many threads hold some.
+
+Of a chunk each buffer is wanted again, as large, for the next one: giving it back to the system costs a page fault
+for every 4 KiB of it, a fifth of a chunk's processor time. A scan or a merge holds blocks in several threads, and
+what each of them keeps would add up.
+"""
 
 from __future__ import annotations
 
 import ctypes
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 #: glibc's names for what can be set (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-#: Bytes from which a block is mapped by itself, and so goes back to the system when it is freed. glibc raises its own
-#: limit to the largest block ever freed (up to 32 MiB): blocks of a source then leave holes that nothing fits into.
-_MAPPED_BYTES = 1024 * 1024
-#: The same for a process that asks for blocks of this size again and again: to map and clear one costs a twentieth of
-#: the time of cheap rows.
-_KEPT_BYTES = 4 * 1024 * 1024
+_MIB = 1024 * 1024
+#: Bytes from which a block is mapped by itself, and so goes back when it is freed. glibc would raise its limit to the
+#: largest block ever freed: blocks of a source then leave holes that nothing fits.
+_MAPPED_BYTES_GIVEN_BACK = _MIB
+#: The most free bytes at the heap's end; twice the largest block, where blocks are kept.
+_FREE_BYTES_GIVEN_BACK = 128 * 1024
+#: Most blocks of a chunk that is run as rows by a local worker, and of any other chunk. What outlives its chunk, as a
+#: text in a handler's cache, may keep one such block from being used again.
+ROWS_BYTES, CHUNK_BYTES = 4 * _MIB, 8 * _MIB
 #: Pools of memory that threads share; glibc would give eight to each processor, and each keeps what it once needed.
 _POOLS = 2
 
 
-@cache
-def keep_process_small() -> None:
-    """To be called where blocks of sources are read, by processes that are the engine's own; once is enough.
+def keep_freed_memory(largest_bytes: int) -> None:
+    """To be called before chunks are run, by processes that are the engine's own.
 
-    Elsewhere than under glibc nothing happens.
+    Elsewhere than under glibc nothing happens, as below.
+
+    Args:
+        largest_bytes: of a block that is kept for the next one.
     """
+    _set(largest_bytes, 2 * largest_bytes)
+
+
+def give_back_freed_memory() -> None:
+    """To be called before a source is scanned or parts are merged; what was kept until then goes back at once."""
+    _set(_MAPPED_BYTES_GIVEN_BACK, _FREE_BYTES_GIVEN_BACK)
+    with suppress(AttributeError):
+        _c_library().malloc_trim(0)
+
+
+def _set(mapped_bytes: int, free_bytes: int) -> None:
     with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+        mallopt = _c_library().mallopt
+        mallopt(_M_MMAP_THRESHOLD, mapped_bytes)
+        mallopt(_M_TRIM_THRESHOLD, free_bytes)
         mallopt(_M_ARENA_MAX, _POOLS)
 
 
 @cache
-def bound_heap() -> None:
-    """As `keep_process_small`, for processes that run chunk after chunk of one job: what is small is kept for the next.
-
-    What lies in the heap above a large block that is freed, however small, would keep its place from going back, and
-    the next block, a byte longer, would not fit into it: two chunks and two parts in place of one.
-    """
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
-        mallopt(_M_ARENA_MAX, _POOLS)
+def _c_library() -> Any:
+    return ctypes.CDLL(None)

@@ -1,8 +1,8 @@
 """A process of its own for what a library does with a file that may be hostile: limited in memory and in time.
 
-It writes a table as an Arrow stream, which is read here as it comes. It is ended as soon as nobody
-wants the table any more, and it ends with this process, however that ends. What happens to it (it
-runs out of memory, it crashes) happens to nobody else.
+It gets a request, and what else it is fed, and writes a table as an Arrow stream, which is read here
+as it comes. It is ended as soon as nobody wants the table any more, and it ends with this process,
+however that ends. What happens to it (it runs out of memory, it crashes) happens to nobody else.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import io
 import json
-import math
 import os
 import select
 import signal
@@ -22,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import pyarrow as pa
@@ -82,6 +82,8 @@ def table_of_process(
     *,
     why: Callable[[Death], SourceError],
     checkpoint: Callable[[], None],
+    feed: Callable[[Callable[[bytes], None]], None] = lambda _: None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[TableStream]:
     """Start `python -m module`, whose `main` calls `run_limited`, and read its table within the context.
 
@@ -91,29 +93,34 @@ def table_of_process(
         request: values as JSON has them, for `run_limited`.
         why: words the error of a process that died.
         checkpoint: called several times a second while it is waited for; what it raises ends the process.
+        feed: gets what writes to the process's stdin, behind the request; the table is read afterwards.
+        environment: variables beside those of this process.
 
     Raises:
         RowmillError: what the process told, or `why` it died.
-        Exception: what `checkpoint` raised.
+        Exception: what `checkpoint` or `feed` raised.
     """
     deadline = time.monotonic() + limits.timeout_seconds
-    with tempfile.TemporaryFile() as told, _started(module, told) as process:
+    with tempfile.TemporaryFile() as told, _started(module, told, environment) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         line = json.dumps([os.getpid(), limits.memory_bytes, dict(request)]).encode() + b"\n"
+        sink = _Sink(process.stdin.fileno(), deadline, checkpoint)
         pipe = _Pipe(process.stdout.fileno(), deadline, checkpoint)
         file = io.BufferedReader(pipe, _PIPE_BYTES)
 
         def check_end(seconds: float) -> None:
             """Raise what a process that is ending has ended with, if that is not a whole table."""
-            if pipe.is_overdue:
+            is_overdue = pipe.is_overdue or sink.is_overdue
+            if is_overdue:
                 process.kill()
             code = process.wait(seconds)
-            if code or pipe.is_overdue or pipe.tail != END_OF_STREAM:
-                _raise_why(code, told, pipe.is_overdue, why)
+            if code or is_overdue or pipe.tail != END_OF_STREAM:
+                _raise_why(code, told, is_overdue, why)
 
         try:
-            process.stdin.write(line)
+            sink.write(line)
+            feed(sink.write)
             process.stdin.close()
             yield TableStream(file, lambda: check_end(_EXIT_SECONDS))
         except (pa.ArrowInvalid, OSError, EOFError, _OverdueError) as error:
@@ -148,7 +155,7 @@ def run_limited(write: Callable[[dict[str, Any]], None]) -> None:
     """What a child's `main` is: read the request, set the limits, write; an error is told and is exit code `TOLD`.
 
     Args:
-        write: gets the request and writes an Arrow stream to stdout.
+        write: gets the request, may read from stdin what stands behind it, and writes an Arrow stream to stdout.
     """
     parent, memory_bytes, request = json.loads(sys.stdin.buffer.readline())
     _end_with(parent)
@@ -181,15 +188,6 @@ def _end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:  # gone already
         os._exit(1)
-
-
-def watched_pipe(descriptor: int, checkpoint: Callable[[], None], *, deadline: float = math.inf) -> io.BufferedReader:
-    """What comes out of a pipe, as a file; `checkpoint` is called several times a second while it is waited for.
-
-    Args:
-        deadline: by `time.monotonic`; a read behind it fails, and says so by `raw.is_overdue`.
-    """
-    return io.BufferedReader(_Pipe(descriptor, deadline, checkpoint), _PIPE_BYTES)
 
 
 class _OverdueError(Exception):
@@ -226,8 +224,34 @@ class _Pipe(io.RawIOBase):
                 return size
 
 
+class _Sink:
+    """A child's input, waited for as its output is."""
+
+    def __init__(self, descriptor: int, deadline: float, checkpoint: Callable[[], None]) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor = descriptor
+        self._deadline = deadline
+        self._checkpoint = checkpoint
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self.is_overdue = False
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, as the child takes it."""
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:
+                self._checkpoint()
+                if time.monotonic() > self._deadline:
+                    self.is_overdue = True
+                    raise _OverdueError from None
+                self._poll.poll(_LOOK_MILLISECONDS)
+
+
 @contextmanager
-def _started(module: str, told: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+def _started(module: str, told: IO[bytes], variables: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """The process; it is gone when the context ends."""
     environment = {
         **os.environ,
@@ -238,6 +262,7 @@ def _started(module: str, told: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         # Threads of numerical libraries, with a stack each.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        **variables,
     }
     process = subprocess.Popen(  # noqa: S603 - our own module, by this interpreter
         [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told, env=environment

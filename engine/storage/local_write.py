@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -150,7 +149,7 @@ def _copy_in_kernel(source: int, target: int, size_bytes: int) -> int:
 
 def temporary_name() -> str:
     """A name that nobody else has and that no listing shows."""
-    return f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
+    return f"{_TEMPORARY_PREFIX}{os.urandom(8).hex()}{_TEMPORARY_SUFFIX}"
 
 
 def is_temporary(name: str) -> bool:

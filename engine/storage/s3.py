@@ -6,7 +6,6 @@ It is imported when an `s3://` address is opened.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -198,7 +197,7 @@ class S3Storage:
 
     def check_writable(self) -> None:
         """See `Storage.check_writable`."""
-        probe = f".rowmill-write-check-{secrets.token_hex(8)}"
+        probe = f".rowmill-write-check-{os.urandom(8).hex()}"
         self.write(probe, b"")
         try:
             self.delete([probe])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
@@ -88,7 +88,7 @@ class PackedPlanner:
         head = look(start, self._options, source=self._name, is_whole=is_whole)
         encoding = head.dialect.encoding if needs_transcoding(head.dialect.encoding) else None
         # A key of its own each time: chunks of an earlier plan of the job may be running over its copy.
-        copy = staged_key(self._job_id, f"{secrets.token_hex(4)}.unpacked")
+        copy = staged_key(self._job_id, f"{os.urandom(4).hex()}.unpacked")
         staged = stage_blocks(chain([start], pieces), self._workspace(), copy, encoding=encoding)
         options = self._options if encoding is None else replace(self._options, encoding="utf-8")
         self._planner = self._planner_of(kind, staged, options)

@@ -50,9 +50,16 @@ def stage_ndjson(
         blocks = found if encoding == "utf-8" else as_utf8(found, encoding)
         return watched(read_lines(blocks, max_line_bytes=config.max_record_bytes), checkpoint)
 
+    def checked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        row_count = 0
+        for batch in batches:
+            row_count += batch.num_rows
+            config.check_rows(row_count, source.url)
+            yield batch
+
     def stage(columns: tuple[str, ...]) -> StagedTable:
         staged = stage_as_arrow(
-            _batches(read_objects(lines(), columns), len(columns)),
+            checked(_batches(read_objects(lines(), columns), len(columns))),
             len(columns),
             target,
             target_key,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -79,7 +79,7 @@ class StagedPlanner:
             self._options,
             self._config,
             self._workspace(),
-            staged_key(self._job_id, f"{secrets.token_hex(4)}.arrow"),
+            staged_key(self._job_id, f"{os.urandom(4).hex()}.arrow"),
             chunk_size=self._options.chunk_size or DEFAULT_CHUNK_SIZE,
             checkpoint=self._checkpoint,
         )

@@ -9,6 +9,7 @@ import socketserver
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,22 @@ def test_results_that_are_committed_can_be_read() -> None:
         facts, results, _ = report.load(path)
         assert facts["cores"] > 0
         assert any(each.seconds for each in results) or json.loads(path.read_text())["growth"]
+
+
+def test_ratios_are_those_of_the_same_round() -> None:
+    naive = replace(result("naive importer", 8.0, 4.0), rounds=[0, 1])
+    quicker = replace(result("rowmill", 2.0, 1.0), rounds=[1, 2])
+    assert report.ratios([naive, quicker], quicker) == [2.0]
+    alone = replace(quicker, rounds=[2, 3])
+    assert report.ratios([naive, alone], alone) == [3.0, 6.0], "of the median, where no round is shared"
+
+
+def test_a_slow_case_is_run_once_and_that_counts(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    words = ["--only", "naive importer", "--rows", str(ROWS), "--no-plots", "--no-flights", "--output", str(kept)]
+    assert main([*words, "--seconds-per-case", "0.001"]) == 0
+    (each,) = report.load(kept)[1]
+    assert each.rounds == [0]
+    assert main([*words, "--rounds", "2"]) == 0
+    (each,) = report.load(kept)[1]
+    assert each.rounds == [1, 2]

@@ -106,6 +106,24 @@ def test_soups_of_quotes_and_line_ends(
 ORDINARY = [*"xyzxyzxyz", "1,a,", '2,"b,c",x', '"3 ""x""",d', '4,"e\nf"', '5,"g"', '6,"h,i","j,k"', "", "7,é"]
 
 
+#: Of every length around those that are compared at once, and alike at both ends.
+_COMMON = [text for length in range(19) for text in ("a" * length, "a" * (length // 2) + "b" * (length - length // 2))]
+_COMMON += ["é" * 8, "aaaaaaaé", "éaaaaaaa", "a" * 15 + "é", "a" * 16 + "é", 'a"a', "a'a", "aa,a"]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(_COMMON), min_size=3, max_size=3), min_size=1, max_size=60),
+    st.sampled_from([",", ";", "\t"]),
+)
+def test_cells_that_come_again_are_themselves(rows: list[list[str]], delimiter: str) -> None:
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=delimiter).writerows(rows)
+    dialect = Dialect(delimiter=delimiter)
+    data = out.getvalue().encode()
+    assert [row for piece in slices_of(data, dialect, max_rows=60) for row in piece.rows] == rows
+    check(data, dialect, max_rows=60, piece_bytes=1 << 20)
+
+
 @pytest.fixture(params=["compiled", "python"])
 def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "python":

@@ -18,8 +18,13 @@ from engine.staging.limited_process import run_limited
 def write(request: dict[str, Any]) -> None:
     """Two batches of a row each, what goes wrong between them."""
     batch = batch_of([pa.array([request["cell"]])])
-    if request["before"] == "tell":
-        raise SourceEmptyError("There is nothing.", source="s", count=3)
+    match request["before"]:
+        case "tell":
+            raise SourceEmptyError("There is nothing.", source="s", count=3)
+        case "read":
+            batch = batch_of([pa.array([str(len(sys.stdin.buffer.read()))])])
+        case "hang":
+            time.sleep(600)
     with pa.ipc.new_stream(sys.stdout.buffer, batch.schema) as writer:
         writer.write_batch(batch)
         sys.stdout.buffer.flush()

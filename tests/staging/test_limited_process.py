@@ -33,11 +33,14 @@ def cells(
     seconds: float = 60.0,
     checkpoint: Callable[[], None] = lambda: None,
     most: int = 9,
+    feed: Callable[[Callable[[bytes], None]], None] = lambda _: None,
 ) -> list[str]:
     request: dict[str, Any] = {"cell": "ü", "before": before, "between": between}
     limits = Limits(memory_bytes=200 * MIB, timeout_seconds=seconds)
     found: list[str] = []
-    with table_of_process("tests.staging.limited_child", request, limits, why=told, checkpoint=checkpoint) as table:
+    with table_of_process(
+        "tests.staging.limited_child", request, limits, why=told, checkpoint=checkpoint, feed=feed
+    ) as table:
         for batch in table:
             found += batch.column(0).to_pylist()
             if len(found) == most:
@@ -105,3 +108,49 @@ def test_an_error_of_the_reader_ends_it_and_is_the_readers() -> None:
         ),
     ):
         raise SourceDamagedError("mine", source="s")
+
+
+def much(write: Callable[[bytes], None]) -> None:
+    """More than a pipe holds."""
+    for _ in range(5):
+        write(b"x" * MIB)
+
+
+def test_what_it_is_fed_comes_through() -> None:
+    assert cells("read", feed=much) == [str(5 * MIB)] * 2
+
+
+def test_its_time_is_limited_while_it_is_fed() -> None:
+    started = time.monotonic()
+    with pytest.raises(SourceError) as caught:
+        cells("hang", seconds=2.0, feed=much)
+    assert caught.value.death.is_overdue
+    assert time.monotonic() - started < 30
+
+
+def test_it_is_ended_when_nobody_wants_to_feed_it() -> None:
+    started = time.monotonic()
+
+    def checkpoint() -> None:
+        if time.monotonic() - started > 1.0:
+            raise InterruptedError("cancelled")
+
+    with pytest.raises(InterruptedError, match="cancelled"):
+        cells("hang", checkpoint=checkpoint, feed=much)
+    assert time.monotonic() - started < 30
+
+
+def test_what_it_told_is_raised_though_it_was_still_fed() -> None:
+    with pytest.raises(SourceEmptyError, match=r"There is nothing\."):
+        cells("tell", feed=much)
+
+
+def test_an_error_of_who_feeds_it_ends_it() -> None:
+    def refuse(write: Callable[[bytes], None]) -> None:
+        write(b"x" * MIB)
+        raise SourceDamagedError("mine", source="s")
+
+    started = time.monotonic()
+    with pytest.raises(SourceDamagedError, match="mine"):
+        cells("read", between="hang", feed=refuse)
+    assert time.monotonic() - started < 30

@@ -6,20 +6,18 @@ import json
 import struct
 import sys
 from dataclasses import asdict
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from engine.arrow_form import schema_of
-from engine.errors import RowmillError
 from engine.staging.excel.layout import Layout
 from engine.staging.excel.marks import CellKinds
 from engine.staging.excel.number_formats import NumberFormat
 from engine.staging.excel.sheet import Request, SheetReader, SheetTable
 from engine.staging.excel.target import Area
+from engine.staging.limited_process import run_limited
 
-#: Exit code after an error that is told, as JSON, on stderr.
-TOLD = 3
 #: Key of the stream's schema under which the table's place stands.
 HEAD_KEY = b"rowmill"
 #: Whether what follows is of the shared strings or of the sheet, and how many bytes.
@@ -27,18 +25,9 @@ _FRAME = struct.Struct("<?I")
 _READ_BYTES = 64 * 1024
 
 
-def main() -> None:
-    """Read the request, parse, write; the exit code is 0 or `TOLD`."""
-    request, memory_bytes = request_from_json(sys.stdin.buffer.readline())
-    limit_memory(memory_bytes)
-    try:
-        table = _read(request, sys.stdin.buffer)
-    except RowmillError as error:
-        json.dump({"code": error.code, "message": error.message, "facts": error.facts}, sys.stderr)
-        sys.stderr.flush()
-        sys.exit(TOLD)
-    write_table(table, sys.stdout.buffer)
-    sys.stdout.flush()
+def write(request: dict[str, Any]) -> None:
+    """Parse the sheet that `request_of` asks for, and write it."""
+    write_table(_read(_request_from(request), sys.stdin.buffer), sys.stdout.buffer)
 
 
 def _read(request: Request, stdin: BinaryIO) -> SheetTable:
@@ -60,19 +49,6 @@ def frame_of(block: bytes, *, is_strings: bool) -> bytes:
     return _FRAME.pack(is_strings, len(block))
 
 
-def limit_memory(memory_bytes: int) -> None:
-    """Let this process take so many bytes more than it has now, where the system can limit it."""
-    try:
-        import resource
-
-        with open("/proc/self/statm", encoding="ascii") as file:
-            mapped = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, mapped + memory_bytes))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, OSError, ValueError):  # no such limit here: the time limit remains
-        return
-
-
 def write_table(table: SheetTable, sink: BinaryIO) -> None:
     """Write the batches as a stream whose schema also holds sheet and layout."""
     head = json.dumps({"sheet": table.sheet, "layout": asdict(table.layout), "first_row": table.first_row})
@@ -89,20 +65,18 @@ def head_from_schema(schema: pa.Schema) -> tuple[str, Layout, int]:
     return head["sheet"], Layout(header_records=records, **head["layout"]), head["first_row"]
 
 
-def request_json(request: Request, memory_bytes: int) -> bytes:
-    """The request as a line."""
-    return json.dumps([asdict(request), memory_bytes]).encode() + b"\n"
+def request_of(request: Request) -> dict[str, Any]:
+    """The request as JSON has it."""
+    return asdict(request)
 
 
-def request_from_json(line: bytes) -> tuple[Request, int]:
-    """The request of a line, and the memory limit."""
-    values, memory_bytes = json.loads(line)
+def _request_from(values: dict[str, Any]) -> Request:
     area, kinds = values.pop("area"), values.pop("kinds")
     if kinds is not None:
         formats = tuple((style, NumberFormat(**format_)) for style, format_ in kinds.pop("formats"))
         kinds = CellKinds(formats=formats, **kinds)
-    return Request(area=Area(**area) if area else None, kinds=kinds, **values), memory_bytes
+    return Request(area=Area(**area) if area else None, kinds=kinds, **values)
 
 
 if __name__ == "__main__":
-    main()
+    run_limited(write)

@@ -78,6 +78,10 @@ class Marker:
         letters = dict(zip(self._formats, _LETTERS, strict=False))
         self.letters = {style: letters[format_] for style, format_ in kinds.formats}
         """Style → the letter that stands behind `FORMATTED_MARK`."""
+        self.letter_table = bytes(
+            ord(self.letters.get(style, "\0")) for style in range(max(self.letters, default=-1) + 1)
+        )
+        """The same by place: a letter, or NUL, for each style up to the last one with a format."""
         self._letters = {b"%d" % style: letter.encode() for style, letter in self.letters.items()}
         styles = b"|".join(self._letters)
         self._styled = re.compile(rb' s="(' + styles + rb')"><v>') if len(self._letters) > _FEW_STYLES else None

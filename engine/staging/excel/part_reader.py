@@ -7,13 +7,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import fastexcel
 import pyarrow as pa
 
+from engine.native import loops
 from engine.staging.excel.marks import CellKinds, IrregularSheetError, Marker
-from engine.staging.excel.piece_parser import parse_rows, parse_strings
+from engine.staging.excel.piece_parser import StringBuffers, parse_rows, parse_strings, read_rows
 from engine.staging.excel.pieces import RowCutter, RowPiece, StringCutter
 
 #: Threads that parse; more of them wait for the one that puts marks before cells.
@@ -36,6 +37,7 @@ class PartReader:
         self._few_bytes = 0
         self._strings: list[pa.Array] = []
         self._all_strings: pa.Array | None = None
+        self._string_buffers: StringBuffers | None = None
         self._is_first = True
         self._pieces: list[tuple[RowPiece, int, dict[int, pa.Array]]] = []
         self._pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) if in_threads else None
@@ -58,8 +60,7 @@ class PartReader:
             if self._few_bytes <= _FEW_STRINGS_BYTES:
                 return
             block, self._few_strings = b"".join(self._few_strings), None
-        if xml := self._string_cutter.feed(block):
-            self._do(parse_strings, self._strings.append, xml)
+        self._cut_strings(block)
 
     def feed_rows(self, block: bytes) -> None:
         """The next bytes of the sheet; from the first of them on, there are no more strings.
@@ -97,29 +98,53 @@ class PartReader:
         return pa.concat_arrays([array.cast(pa.large_string()) for array in arrays] if is_large else arrays)
 
     def _add(self, piece: RowPiece) -> None:
-        if self._is_first:
-            Marker.check_first(piece.xml)
-            self._is_first = False
-        self._do(self._parse, self._pieces.append, piece)
+        self._do(partial(self._parse, is_first=self._is_first), self._pieces.append, piece)
+        self._is_first = False
 
-    def _parse(self, piece: RowPiece) -> tuple[RowPiece, int, dict[int, pa.Array]]:
-        assert self._marker is not None, "made before the first rows"
-        columns = parse_rows(piece, self._marker.mark(piece.xml), b"".join(self._few_strings or ()))
-        texts = {index: self._marker.unmark(column, self._all_strings) for index, column in enumerate(columns)}
-        return replace(piece, xml=b""), len(columns[0]), texts
+    def _parse(self, piece: RowPiece, *, is_first: bool) -> tuple[RowPiece, int, dict[int, pa.Array]]:
+        marker = self._marker
+        assert marker is not None, "made before the first rows"
+        columns = read_rows(piece, marker.letter_table, self._string_buffers)
+        if columns is None:
+            if is_first:
+                marker.check_first(piece.xml)
+            parsed = parse_rows(piece, marker.mark(piece.xml), b"".join(self._few_strings or ()))
+            columns = [(column, True) for column in parsed]
+        texts = {
+            index: marker.unmark(column, self._all_strings) if has_marks else column
+            for index, (column, has_marks) in enumerate(columns)
+        }
+        return replace(piece, xml=b""), len(columns[0][0]), texts
 
     def _begin_rows(self) -> None:
         if self._marker is not None:
             return
         self._marker = Marker(self._kinds, marks_strings=self._few_strings is None)
-        if self._few_strings is not None:
+        if self._few_strings is None:
+            self._all_strings = strings = self._end_strings()
+        elif self._few_strings and loops is not None:
+            try:
+                self._cut_strings(b"".join(self._few_strings))
+                strings = self._end_strings()
+            except IrregularSheetError:
+                return  # the parser gets them as they are
+        else:
             return
+        _, offsets, texts = strings.buffers()
+        self._string_buffers = offsets.slice(8 * strings.offset, 8 * (len(strings) + 1)), texts or pa.py_buffer(b"")
+
+    def _cut_strings(self, block: bytes) -> None:
+        if xml := self._string_cutter.feed(block):
+            self._do(parse_strings, self._strings.append, xml)
+
+    def _end_strings(self) -> pa.Array:
+        """All shared strings, with `int64` offsets."""
         if xml := self._string_cutter.finish():
             self._do(parse_strings, self._strings.append, xml)
         self._wait(0)
         strings = [array.cast(pa.large_string()) for array in self._strings]
-        self._all_strings = pa.concat_arrays(strings) if strings else pa.array([], pa.large_string())
         self._strings.clear()
+        return pa.concat_arrays(strings) if strings else pa.array([], pa.large_string())
 
     def _do(self, work: Callable[[Any], Any], keep: Callable[[Any], None], value: Any) -> None:
         """Work in a thread, if there are some; what comes of it is kept in the order in which the work was given."""
@@ -140,6 +165,8 @@ def _guarded(work: Callable[[Any], Any], value: Any) -> Any:
     try:
         return work(value)
     except BaseException as error:
+        import fastexcel  # most workbooks do without it
+
         # A panic of the library is no Exception and has no public class.
         if isinstance(error, fastexcel.FastExcelError) or type(error).__name__ == "PanicException":
             raise IrregularSheetError(str(error)[:200]) from error

@@ -86,6 +86,7 @@ def stage_workbook(
         def stage(
             batches: Iterator[pa.RecordBatch], column_count: int, sheet: str, layout: Layout, first_row: int
         ) -> StagedTable:
+            config.check_rows(layout.end_row - layout.first_row, source.url)
             staged = stage_as_arrow(
                 batches,
                 column_count,

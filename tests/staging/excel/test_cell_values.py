@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import read_rows
-from engine.staging.excel import part_reader, pieces, sheet
+from engine.staging.excel import part_reader, piece_parser, pieces, sheet
 from engine.staging.excel.sheet import Request, SheetReader
 from tests.readers.strategies import examples
 from tests.staging.excel.workbooks import Formatted, expected_text, tables, write_openpyxl, write_xlsxwriter
@@ -31,18 +31,30 @@ def test_every_kind_of_cell(tmp_path: Path, write: Any, rows: list[list[Any]], e
 
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("few_strings_bytes", [0, 1 << 20])
-@examples(30)
+@pytest.mark.parametrize("implementation", ["compiled", "python"])
+@examples(20)
 @given(tables(), epochs, st.integers(100, 1_000))
 def test_every_kind_of_cell_in_pieces(
-    tmp_path: Path, write: Any, few_strings_bytes: int, rows: list[list[Any]], epoch: int, piece_bytes: int
+    tmp_path: Path,
+    write: Any,
+    few_strings_bytes: int,
+    implementation: str,
+    rows: list[list[Any]],
+    epoch: int,
+    piece_bytes: int,
 ) -> None:
-    """However the XML is cut, and whether pieces know the shared strings or refer to them."""
+    """However the XML is cut, whether pieces know the shared strings or refer to them, and whoever parses them."""
     rows = [rows[0], *rows[1:-1] * 5, rows[-1]]
     path = write(tmp_path / "t.xlsx", rows, epoch=epoch)
     expected = [[expected_text(value) for value in row] for row in rows]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "PIECE_BYTES", piece_bytes)
         patch.setattr(part_reader, "_FEW_STRINGS_BYTES", few_strings_bytes)
+        if implementation == "python":
+            patch.setattr(piece_parser, "loops", None)
+            patch.setattr(part_reader, "loops", None)
+        else:
+            patch.setattr(piece_parser, "_load", None)  # nothing is left to fastexcel
         # Not read whole after all, as what is irregular is.
         patch.setattr(sheet, "_read_whole", None)
         assert list(read_rows(path)) == expected[1:]

@@ -99,6 +99,18 @@ def test_a_workbook_that_was_cut_off(
         list(read_rows(tmp_path / "t.xlsx"))
 
 
+@pytest.mark.parametrize("small_bytes", [0, 1 << 20])
+def test_more_rows_than_are_allowed_are_not_staged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_bytes: int
+) -> None:
+    monkeypatch.setattr(stage, "MAX_SMALL_BYTES", small_bytes)
+    path = write_openpyxl(tmp_path / "t.xlsx", ROWS)
+    assert len(list(read_rows(path, config=EngineConfig(max_rows=2_000)))) == 2_000
+    monkeypatch.setattr(stage, "stage_as_arrow", None)
+    with pytest.raises(SourceTooLargeError, match="more than the 1,999 rows that are allowed"):
+        list(read_rows(path, config=EngineConfig(max_rows=1_999)))
+
+
 PARTS = ["xl/workbook.xml", "xl/worksheets/sheet1.xml", "xl/_rels/workbook.xml.rels"]
 
 
