@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -11,6 +12,53 @@ import pytest
 from botocore.config import Config
 
 from tests import services
+
+#: Files whose tests take longest, in seconds of a quiet machine: a minute and more, down to ten.
+LONGEST_FIRST = (
+    "acceptance/test_serve.py",
+    "integration/test_back_pressure.py",
+    "faults/test_failpoints.py",
+    "faults/test_services_away.py",
+    "integration/test_flights.py",
+    "chaos/test_chaos.py",
+    "acceptance/test_schema.py",
+    "integration/test_django_effects.py",
+    "cli/test_bad_input.py",
+    "integration/test_celery_faults.py",
+    "django_integration/imports/bulk/test_as_row_by_row.py",
+    "cli/test_commands.py",
+    "acceptance/test_guide_story.py",
+    "faults/test_deploy.py",
+    "storage/test_storage_contract.py",
+    "cli/test_interruption.py",
+    "integration/test_live_workers.py",
+    "runtime/test_local_deaths.py",
+    "readers/test_parquet.py",
+    "staging/excel/test_cell_values.py",
+    "faults/test_messages.py",
+    "django_integration/imports/test_import_file.py",
+    "acceptance/test_example_project.py",
+    "integration/test_memory.py",
+    "runtime/test_local_run.py",
+    "faults/test_local_failpoints.py",
+    "storage/test_integrity.py",
+    "cli/test_celery.py",
+    "integration/test_hostile_files.py",
+    "benchmarks/test_fairness.py",
+    "benchmarks/test_status_by_clock.py",
+    "progress/test_progress_model.py",
+    "readers/test_slices.py",
+    "ledger/test_ledger_contract.py",
+    "ledger/test_ledger_model.py",
+    "staging/excel/test_limits.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files in the order in which several processes are best given them: long ones last would be waited for."""
+    folder = Path(__file__).parent
+    ranks = {folder / name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -104,8 +104,14 @@ class S3Storage:
         """See `Storage.write`."""
         full_key = self._full_key(key)
         with translated(self._place, full_key, writing=True):
-            request = partial(self._client.put_object, Bucket=self._place.bucket, Key=full_key, Body=data)
-            answer = send_body(self._place, full_key, request)
+            client = self._client
+            request = partial(client.put_object, Bucket=self._place.bucket, Key=full_key)
+            try:
+                answer = send_body(client, self._place, full_key, data, request)
+            except StorageError:
+                with suppress(StorageError):  # the first error is the one to tell
+                    self._delete_one(full_key)  # what is there is not what was sent
+                raise
         return ObjectInfo(key=key, size_bytes=len(data), etag=plain_etag(answer["ETag"]))
 
     @contextmanager

@@ -116,8 +116,8 @@ class MultipartUpload:
 
     def _put(self, number: int, data: bytes) -> str:
         with translated(self._place, self._full_key, writing=True):
-            request = partial(self._client.upload_part, **self._names, PartNumber=number, Body=data)
-            answer = send_body(self._place, self._full_key, request)
+            request = partial(self._client.upload_part, **self._names, PartNumber=number)
+            answer = send_body(self._client, self._place, self._full_key, data, request)
         return str(answer["ETag"])
 
     def _copy(self, number: int, source_key: str, start: int, end: int | None) -> str:

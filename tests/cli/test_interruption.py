@@ -123,7 +123,8 @@ def test_a_new_job_hints_at_the_one_that_was_left(tmp_path: Path) -> None:
 
 
 def test_a_cancel_from_another_process_ends_the_run_with_exact_files(tmp_path: Path) -> None:
-    write_table(tmp_path / "my table.csv", ROWS)
+    rows = 4 * ROWS  # so that it is not over before the other process has begun
+    write_table(tmp_path / "my table.csv", rows)
     process = start(*SLOW, "--json", cwd=tmp_path)
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
     asked = rowmill("cancel", cwd=tmp_path)
@@ -133,7 +134,7 @@ def test_a_cancel_from_another_process_ends_the_run_with_exact_files(tmp_path: P
     assert process.returncode == 6, stderr
     report = the_object(stdout)
     assert report["status"] == "cancelled"
-    assert 100 <= report["processed_rows"] < ROWS
+    assert 100 <= report["processed_rows"] < rows
     accepted, refused = (read_table(tmp_path / "rowmill-results" / name) for name in FILES)
     assert (len(accepted), len(refused)) == (report["success_count"], report["failure_count"])
     indexes = [int(row[0]) for row in accepted]

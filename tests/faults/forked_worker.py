@@ -139,7 +139,7 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
             with suppress(LedgerError):
                 parts.coordinator.recover(job_id, messages)
         if not messages.waiting:
-            time.sleep(0.1)
+            time.sleep(0.2)
         if time.monotonic() > deadline:
             raise TimeoutError(str(parts.ledger.job(job_id)))
         while messages.waiting:

@@ -114,7 +114,7 @@ def test_a_slow_redis_and_a_slow_storage_only_take_longer(shaken: Shaken) -> Non
 
 def test_connections_to_s3_that_are_cut_again_and_again_cost_nothing(shaken: Shaken) -> None:
     job_id = shaken.start("write_slowly", seconds_per_row=0.005)
-    with cutting(shaken.storage, every_seconds=0.02) as cuts:
+    with cutting(shaken.storage, every_seconds=0.05) as cuts:
         child = shaken.forks.begin("work", job_id)
         assert child.wait() == "exit 0", child.error()
     assert sum(cuts) >= 1

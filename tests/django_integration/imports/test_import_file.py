@@ -134,11 +134,14 @@ def test_ctrl_c_cancels_a_local_run_and_keeps_what_was_done(tmp_path: Path) -> N
         os.kill(os.getpid(), signal.SIGINT)
 
     timer = threading.Timer(2.0, interrupt)
+    # What a shell has started in the background ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer.start()
     try:
         assert run(path, "write_slowly", *flags) == 6
     finally:
         timer.cancel()
+        signal.signal(signal.SIGINT, before)
     job = ImportJob.objects.get()
     assert job.status == "cancelled"
     assert 0 < job.success_count < 3_000

@@ -58,7 +58,7 @@ def clean_rows() -> st.SearchStrategy[list[list[str]]]:
 def test_outcome_and_table_are_those_of_row_by_row(using: str, on_match: Any) -> None:
     handler = bulk_upsert(Departure, match=("carrier", "number"), columns=COLUMNS, on_match=on_match, using=using)
 
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(before=clean_rows(), batches=st.lists(st.one_of(ROWS, clean_rows()), min_size=1, max_size=3))
     def check(before: list[list[str]], batches: list[list[list[str]]]) -> None:
         with transaction.atomic(using=using):
