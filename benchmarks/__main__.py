@@ -49,6 +49,8 @@ def _measure(given: argparse.Namespace) -> None:
     from benchmarks.suite import run_cases
 
     facts = report.machine()
+    kind = "growth" if given.command == "growth" else "full" if given.full else "quick"
+    path = given.output or _RESULTS / f"{facts['at'][:19].replace(':', '')}-{kind}.json"
     growth: dict[str, Any] | None = None
     results: list[report.CaseResult] = []
     with tempfile.TemporaryDirectory(prefix="rowmill-benchmark-") as name, Services(Path(name)) as services:
@@ -72,12 +74,12 @@ def _measure(given: argparse.Namespace) -> None:
                 rounds=rounds,
                 model_rows=model_rows,
                 seconds_per_case=given.seconds_per_case,
+                # A run of an hour that breaks off leaves what it has found.
+                keep=lambda so_far: report.save(path, facts, so_far, None),
             )
         if given.full or given.command == "growth":
             rows = given.rows or _GROWTH["full" if given.full else "quick"]
             growth = measure_growth(rows, Path(name), services, latency_ms=given.latency_ms)
-    kind = "growth" if given.command == "growth" else "full" if given.full else "quick"
-    path = given.output or _RESULTS / f"{facts['at'][:19].replace(':', '')}-{kind}.json"
     report.save(path, facts, results, growth)
     if given.json:
         print(json.dumps({"machine": facts, "cases": [asdict(result) for result in results], "growth": growth}))

@@ -30,6 +30,7 @@ def run_cases(
     model_rows: int = 10_000,
     seconds_per_case: float = math.inf,
     tell: Tell = lambda line: print(line, file=sys.stderr, flush=True),
+    keep: Callable[[list[CaseResult]], None] = lambda _results: None,
 ) -> list[CaseResult]:
     """Measure each case at each size.
 
@@ -41,6 +42,7 @@ def run_cases(
         model_rows: rows of the cases that fill a model, which are slow, at every size.
         seconds_per_case: a case that has taken so many at a size is not run again; if its first run has taken a third
             of them, that is not a warm-up but counts. At least one run counts.
+        keep: is given all results so far whenever a table is through.
     """
     run_size = partial(
         _run_size, folder=folder, services=services, rounds=rounds, seconds_per_case=seconds_per_case, tell=tell
@@ -51,10 +53,12 @@ def run_cases(
         table, refused = generate.people_csv(rows), people.refused(rows)
         chosen = [case for case in people_cases if rows <= case.max_rows and case.group != "model"]
         results += run_size(chosen, rows, table, refused)
+        keep(results)
     flights = [case for case in cases if case.table == "flights"]
     if flights and (flights_table := generate.flights_csv()) is not None:
         rows, refused = generate.count_flights()
         results += run_size(flights, rows, flights_table, refused)
+        keep(results)
     models = [case for case in cases if case.group == "model"]
     for rows in sorted({min(model_rows, case.max_rows) for case in models}):
         chosen = [case for case in models if min(model_rows, case.max_rows) == rows or case.max_rows > rows]
