@@ -1,19 +1,26 @@
 """A user of the API: the clock runs from the POST to the answer that says "succeeded".
 
 `python -m benchmarks.project.driver TABLE MODE`. The upload is no part of it: files go straight to S3, whatever the
-importer. The requests go through every layer of Django but the web server.
+importer. The requests go through every layer of Django but the web server. Before the clock starts a row is imported:
+a web server has loaded by then what its first request loads (0.4 s).
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import django
 
+from benchmarks.people import HEADER
 from benchmarks.project.celery import app
+
+if TYPE_CHECKING:
+    from rest_framework.test import APIClient
 
 _LOOK_SECONDS = 0.02
 _PATIENCE_SECONDS = 3600.0
@@ -27,9 +34,17 @@ def main(table: str, mode: str) -> None:
     from rest_framework.test import APIClient
 
     user, _ = get_user_model().objects.get_or_create(username="benchmark")
-    file_id = stored(Path(table), user)
     client = APIClient()
     client.force_authenticate(user)
+    with tempfile.TemporaryDirectory() as folder:
+        row = Path(folder, "one-row.csv")
+        row.write_text(f"{','.join(HEADER)}\n1,Ines,Jansen,ines@example.org,1,2.00,2026-11-29,DK,alpha,true\n")
+        imported(client, stored(row, user), mode)
+    print(json.dumps(imported(client, stored(Path(table), user), mode)))
+
+
+def imported(client: APIClient, file_id: int, mode: str) -> dict[str, Any]:
+    """Import a stored file; the seconds and counts."""
     began = time.perf_counter()
     started = client.post(f"/api/{mode}/import/", {"file_id": file_id, "options": {}})
     if started.status_code != 202:
@@ -46,7 +61,7 @@ def main(table: str, mode: str) -> None:
     if status["status"] != "succeeded":
         raise SystemExit(f"The import ended otherwise: {status}")
     told = {name: status[name] for name in ("success_count", "failure_count")}
-    print(json.dumps({"seconds": seconds, **told}))
+    return {"seconds": seconds, **told}
 
 
 def stored(table: Path, user: object) -> int:
