@@ -1,8 +1,8 @@
 """How the C library of a worker deals with memory: blocks of a source are large, and many threads hold some.
 
 Of a chunk each buffer is wanted again, as large, for the next one: giving it back to the system costs a page fault
-for every 4 KiB of it, a sixth of the processor time in batch mode. A scan or a merge holds blocks in several threads, and
-what each of them keeps would add up.
+for every 4 KiB of it, a sixth of the processor time in batch mode. A scan or a merge holds blocks in several threads,
+and what each of them keeps would add up.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,9 @@ def test_every_way_to_run_gives_the_same_two_files(
     chunk_size: int,
     workers: int,
     some_flights: Flights,
-    tmp_path: Path,
-    moto_endpoint: str,
-    s3_bucket: Callable[[str], str],
-    s3_client: Callable[[str], Any],
-    pools: Callable[[int], str],
+    import_flights: Callable[..., None],
 ) -> None:
-    import_flights(
-        executor, storage, chunk_size, workers, some_flights, tmp_path, moto_endpoint, s3_bucket, s3_client, pools
-    )
+    import_flights(executor, storage, chunk_size, workers, some_flights)
 
 
 @pytest.mark.timeout(300)
@@ -52,16 +47,31 @@ def test_all_flights(
     storage: str,
     chunk_size: int,
     flights: Flights,
+    import_flights: Callable[..., None],
+) -> None:
+    import_flights(executor, storage, chunk_size, 2, flights)
+
+
+@pytest.fixture
+def import_flights(
     tmp_path: Path,
     moto_endpoint: str,
     s3_bucket: Callable[[str], str],
     s3_client: Callable[[str], Any],
     pools: Callable[[int], str],
-) -> None:
-    import_flights(executor, storage, chunk_size, 2, flights, tmp_path, moto_endpoint, s3_bucket, s3_client, pools)
+) -> Callable[..., None]:
+    """`import_flights(executor, storage, chunk_size, workers, flights)`: import them, and compare the files."""
+    return partial(
+        _import_flights,
+        tmp_path=tmp_path,
+        moto_endpoint=moto_endpoint,
+        s3_bucket=s3_bucket,
+        s3_client=s3_client,
+        pools=pools,
+    )
 
 
-def import_flights(
+def _import_flights(
     executor: str,
     storage: str,
     chunk_size: int,
