@@ -6,12 +6,14 @@ import base64
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from functools import cache
-from threading import Lock
-from typing import Any
+from threading import Lock, local
+from typing import Any, Literal
 
 import boto3
+import botocore.handlers
 import botocore.loaders
 import botocore.session
 from botocore.config import Config
@@ -31,6 +33,7 @@ _KEPT_CLIENTS = 8
 
 _lock = Lock()
 _kept: OrderedDict[Hashable, Any] = OrderedDict()
+_bodies = local()
 
 
 def _forget() -> None:
@@ -96,7 +99,40 @@ def _make_client(endpoint: str | None, region: str, connect_seconds: float, read
         ),
     )
     client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
+    client.meta.events.register("before-sign.s3", _leave_unsigned)
+    client.meta.events.register("before-send.s3", _change)
+    for operation in ("PutObject", "UploadPart"):
+        # botocore would make a file of each body, ask the server whether it may come, and send it by 16 KiB. That the
+        # bucket takes bodies is known before (`Storage.check_writable`), and they are small enough to be sent in vain.
+        event = f"before-parameter-build.s3.{operation}"
+        client.meta.events.unregister(event, botocore.handlers.convert_body_to_file_like_object)
     return client
+
+
+@contextmanager
+def bodies_as(treatment: Literal["signed", "unsigned", "changed"]) -> Iterator[None]:
+    """How bodies of this thread's requests go out.
+
+    Args:
+        treatment: with their SHA-256 signed with the head; without, so that none is made; or with that of other bytes.
+    """
+    _bodies.treatment = treatment
+    try:
+        yield
+    finally:
+        _bodies.treatment = "signed"
+
+
+def _leave_unsigned(request: Any, **_: Any) -> None:
+    if getattr(_bodies, "treatment", "signed") == "unsigned":
+        # botocore knows this choice for a client only, and another client would have connections of its own.
+        config = request.context["client_config"]
+        request.context["client_config"] = config.merge(Config(s3={**config.s3, "payload_signing_enabled": False}))
+
+
+def _change(request: Any, **_: Any) -> None:
+    if getattr(_bodies, "treatment", "signed") == "changed":
+        request.body = request.body[::-1]
 
 
 @cache

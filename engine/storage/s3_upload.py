@@ -18,7 +18,7 @@ from engine import failpoints
 from engine.errors import RowmillError
 from engine.storage.multipart import next_piece_bytes
 from engine.storage.s3_errors import S3Place, error_code, translated
-from engine.storage.s3_integrity import send_body
+from engine.storage.s3_integrity import send_body, try_out
 from engine.storage.s3_read import plain_etag
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class MultipartUpload:
 
     def put(self, data: bytes) -> None:
         """Send the next piece; waits while enough others are under way, and raises their errors."""
+        try_out(self._client, self._place, self._full_key, len(data))  # before the threads, which all would
         self._submit(self._put, data, memory_bytes=len(data))
 
     def copy(self, source_key: str, start: int, end: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import random
 import zlib
@@ -26,6 +27,7 @@ from engine.storage.s3 import S3Storage
 from tests.storage.faulty_proxy import Faults, faulty_proxy
 
 DATA = random.Random(2).randbytes(300_000)  # noqa: S311
+LARGE = DATA * 4
 ROWS = 400
 EVERY = range(1, 1_000)
 
@@ -63,50 +65,81 @@ def shaky(shaky_url: str, bucket: str) -> S3Storage:
     return S3Storage(bucket, config=EngineConfig(s3_endpoint_url=shaky_url, s3_max_attempts=2))
 
 
+@pytest.fixture
+def tried(shaky: S3Storage, faults: Faults) -> S3Storage:
+    """The same, once the process knows what kind of server it is: requests counted from here on are the test's."""
+    shaky.write("first", LARGE)
+    faults.carried.clear()
+    return shaky
+
+
 def part_of(key: str, data: bytes) -> Part:
     return Part(key=key, size_bytes=len(data), crc32=zlib.crc32(data))
 
 
-def test_a_body_that_is_changed_on_the_way_is_sent_again(storage: S3Storage, shaky: S3Storage, faults: Faults) -> None:
+@pytest.mark.parametrize("data", [DATA, LARGE], ids=["small", "large"])
+def test_a_body_that_is_changed_on_the_way_is_sent_again(
+    storage: S3Storage, tried: S3Storage, faults: Faults, data: bytes
+) -> None:
     faults.changed = {"PUT": {1, 2}}
-    shaky.write("a", DATA)
-    assert storage.read_range("a", 0, len(DATA)) == DATA
+    tried.write("a", data)
+    assert storage.read_range("a", 0, len(data)) == data
     assert faults.carried["PUT"] == 3
 
 
+@pytest.mark.parametrize("data", [DATA, LARGE], ids=["small", "large"])
 def test_a_body_that_is_always_changed_is_refused_and_leaves_no_object(
-    storage: S3Storage, shaky: S3Storage, faults: Faults
+    storage: S3Storage, shaky: S3Storage, faults: Faults, data: bytes
 ) -> None:
     faults.changed = {"PUT": set(EVERY)}
     with pytest.raises(StorageError, match="never arrived as it was sent"):
-        shaky.write("a", DATA)
+        shaky.write("a", data)
     faults.changed = {}
     with pytest.raises(ObjectMissingError):
         storage.stat("a")
 
 
+def test_a_large_body_gets_the_one_digest_that_its_server_looks_at(
+    endpoint: str, storage: S3Storage, monkeypatch: pytest.MonkeyPatch, moto_endpoint: str
+) -> None:
+    made: list[int] = []
+    signed: list[str] = []
+    monkeypatch.setattr(s3_integrity, "_refusing", {})
+    monkeypatch.setattr(s3_integrity, "_md5", lambda data: made.append(len(data)) or hashlib.md5(data).hexdigest())  # noqa: S324
+    storage._client.meta.events.register(
+        "before-send.s3.PutObject", lambda request, **_: signed.append(request.headers["X-Amz-Content-SHA256"].decode())
+    )
+    storage.write("a", LARGE)
+    _, of_body = signed  # the first is that of the trial
+    if endpoint == moto_endpoint:
+        assert (made, of_body) == ([len(LARGE)], "UNSIGNED-PAYLOAD")
+    else:
+        assert (made, of_body) == ([], hashlib.sha256(LARGE).hexdigest())
+    assert [info.key for info in storage.list("")] == ["a"]
+
+
 def test_pieces_that_are_changed_on_the_way_are_sent_again(
-    storage: S3Storage, shaky: S3Storage, faults: Faults, monkeypatch: pytest.MonkeyPatch
+    storage: S3Storage, tried: S3Storage, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = 5 * 1024 * 1024
     monkeypatch.setattr(s3_upload, "next_piece_bytes", lambda _written: size)
     faults.changed = {"PUT": {1, 3}}
     data = DATA * 25
-    with shaky.open_writer("a") as writer:
+    with tried.open_writer("a") as writer:
         writer.write(data)
     assert storage.read_range("a", 0, len(data)) == data
     assert faults.carried["PUT"] == 4
 
 
 def test_parts_that_the_server_copies_are_those_that_were_sent(
-    storage: S3Storage, shaky: S3Storage, faults: Faults
+    storage: S3Storage, tried: S3Storage, faults: Faults
 ) -> None:
     """They are not read again, so that nothing would tell of them later."""
     data = DATA * 18
     assert len(data) > multipart.S3_LIMITS.minimum_piece_bytes
     faults.changed = {"PUT": {1}}
-    shaky.write("parts/0", data)
-    shaky.concatenate("all", [part_of("parts/0", data), part_of("parts/0", data)])
+    tried.write("parts/0", data)
+    tried.concatenate("all", [part_of("parts/0", data), part_of("parts/0", data)])
     assert "GET" not in faults.carried
     assert storage.read_range("all", 0, 2 * len(data)) == data * 2
 
