@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -18,7 +18,7 @@ from engine.coordinator.failing import Failing
 from engine.coordinator.refused_rows import write_refused_rows
 from engine.errors import LedgerUnavailableError, RowmillError, ServiceUnavailableError
 from engine.handlers import HandlerMode, mode_of, resolve_handler
-from engine.model import Job, Plan
+from engine.model import Chunk, Job, Plan
 from engine.options import ImportOptions
 from engine.progress import RowCosts
 from engine.status import Phase, Status
@@ -27,6 +27,8 @@ from engine.table import TablePlanner, pin_source
 
 logger = logging.getLogger(__name__)
 
+#: Chunks written at once where none of them may run before the last is found: each time costs a transaction.
+_CHUNKS_AT_ONCE = 500
 #: Between two looks, while the source is staged and scanned, whether it is still wanted.
 _LOOK_SECONDS = 0.5
 
@@ -140,8 +142,8 @@ class Planning:
             # Before the first chunk: a scan that is done again must cut as this one did.
             self._desk.ledger.save_plan(job_id, plan)
         self._desk.quietly(lambda: rebuild_progress(self._desk.ledger, self._desk.progress, job_id))
-        for chunks in planner.chunks(plan):
-            self._desk.config.check_rows(chunks[-1].first_row_index + chunks[-1].row_count - 1, job.source.url)
+        found = self._within_limit(planner.chunks(plan), job.source.url)
+        for chunks in _gathered(found) if options.count_total_first else found:
             self._desk.ledger.add_chunks(job_id, chunks)
             failpoints.hit("plan.chunks_added")
             if not options.count_total_first:
@@ -161,6 +163,11 @@ class Planning:
         )
         logger.info("job planned", extra={"job_id": job_id, "rows": total})
         failpoints.hit("plan.ended")
+
+    def _within_limit(self, found: Iterable[list[Chunk]], source_url: str) -> Iterator[list[Chunk]]:
+        for chunks in found:
+            self._desk.config.check_rows(chunks[-1].first_row_index + chunks[-1].row_count - 1, source_url)
+            yield chunks
 
     def _write_source_of_retry(self, job: Job) -> None:
         """Copy the refused rows, for a retry that was made without; a repeat writes the same."""
@@ -210,6 +217,18 @@ def _now_and_then(action: Callable[[], None]) -> Callable[[], None]:
             done_at = time.monotonic()
 
     return step
+
+
+def _gathered(found: Iterable[list[Chunk]]) -> Iterator[list[Chunk]]:
+    """The same chunks in fewer lists."""
+    gathered: list[Chunk] = []
+    for chunks in found:
+        gathered += chunks
+        if len(gathered) >= _CHUNKS_AT_ONCE:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered
 
 
 def _with_sizes(plan: Plan, sizes: ChunkSizes | None) -> Plan:
