@@ -30,6 +30,7 @@ from django_integration.imports.bulk.outcome import Outcome
 
 #: What a text of COPY may not hold as it is → how it is written there.
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_TEXT_FIELDS = (models.CharField, models.TextField)
 _KEY_FIELDS = (models.CharField, models.TextField, models.DateField)
 
 
@@ -46,11 +47,14 @@ def text_frame(plan: UpsertPlan, batch: pl.DataFrame, outcome: Outcome, using: s
         None when rows have the same key, or a default cannot be written as text.
     """
     columns: dict[str, pl.Series] = {}
+    as_they_are: set[str] = set()  # columns of digits and signs, which COPY reads as they are
     for mapped in plan.mapped:
         cells = batch.get_column(mapped.column).fill_null("")
         texts = (
             _clean(mapped, cells, outcome) if mapped.lookup_to is None else _looked_up(mapped, cells, outcome, using)
         )
+        if texts is cells and not isinstance(mapped.field, _TEXT_FIELDS):
+            as_they_are.add(_column(mapped.field))
         if mapped.field in plan.match:
             for position in texts.is_null().arg_true().to_list():
                 outcome.refuse(position, f"{mapped.column}: This field says which record is meant and cannot be empty.")
@@ -68,7 +72,8 @@ def text_frame(plan: UpsertPlan, batch: pl.DataFrame, outcome: Outcome, using: s
             if _UNKNOWN in values:
                 return None
             frame = frame.with_columns(pl.Series(_column(field), values, dtype=pl.String))
-    return frame.with_columns(_escaped(column) for column in frame.iter_columns() if column.dtype == pl.String)
+    others = (column for column in frame.iter_columns() if column.name not in as_they_are)
+    return frame.with_columns(_escaped(column) for column in others if column.dtype == pl.String)
 
 
 def _clean(mapped: MappedField, cells: pl.Series, outcome: Outcome) -> pl.Series:
@@ -77,9 +82,13 @@ def _clean(mapped: MappedField, cells: pl.Series, outcome: Outcome) -> pl.Series
     if is_plain is None:
         others = list(range(len(cells)))
     else:
-        mask = cells.to_frame("cell").select(is_plain(pl.col("cell"))).to_series()
+        # Dates come again and again, and are dear to read.
+        each = cells.unique() if isinstance(mapped.field, models.DateField) else cells
+        mask = each.to_frame("cell").select(is_plain(pl.col("cell"))).to_series()
         if mask.all():
             return cells
+        if len(each) < len(cells):
+            mask = ~cells.is_in(each.filter(~mask))
         others = (~mask).arg_true().to_list()
     part = Outcome(len(others))
     values = clean_column(mapped, cells.gather(others).to_list(), part)
@@ -168,7 +177,7 @@ def _text(value: Any) -> str | None:
 
 
 def _escaped(texts: pl.Series) -> pl.Series:
-    for character, written in _ESCAPES.items():
-        if texts.str.contains(character, literal=True).any():
+    if texts.str.contains_any(list(_ESCAPES)).any():
+        for character, written in _ESCAPES.items():
             texts = texts.str.replace_all(character, written, literal=True)
     return texts

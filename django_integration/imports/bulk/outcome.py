@@ -27,6 +27,15 @@ class Outcome:
         """Note which record a row became."""
         self.results[position] = {"id": pk, "created": created}
 
+    def accept_many(self, positions: Sequence[int], stored: Sequence[tuple[Any, bool]]) -> None:
+        """As `accept`, for as many records: each its key, and whether it was created."""
+        results: list[dict[str, Any] | None] = [{"id": pk, "created": created} for pk, created in stored]
+        if len(results) == len(self.results):  # all of them, as they ascend
+            self.results = results
+            return
+        for position, result in zip(positions, results, strict=True):
+            self.results[position] = result
+
     def take(self, positions: Sequence[int], part: Outcome) -> None:
         """Take over what became of some of the rows, which `part` counts from 0."""
         for position, error, result in zip(positions, part.errors, part.results, strict=True):

@@ -80,7 +80,11 @@ def store_frame(plan: UpsertPlan, frame: polars.DataFrame, using: str) -> list[S
 def _store(
     plan: UpsertPlan, fields: Sequence[AnyField], count: int, write: Callable[[Any], None], using: str
 ) -> list[Stored]:
-    """Let `write` fill a temporary table through COPY, a column of positions first, and merge it into the model's."""
+    """Let `write` fill a temporary table through COPY, a column of positions first, and merge it into the model's.
+
+    No statement sorts: a temporary table of one COPY, with no index, can be read in one way only, from its first page
+    on and by one process, and those are the rows as they came.
+    """
     connection = connections[using]
     quote: Callable[[str | None], str] = connection.ops.quote_name  # type: ignore[assignment]
     staged = quote(f"rowmill_upsert_{secrets.token_hex(8)}")
@@ -89,10 +93,10 @@ def _store(
     keys = ", ".join(quote(field.column) for field in plan.match)
     pk = quote(plan.model._meta.pk.column)
     same = " AND ".join(f"s.{quote(field.column)} = t.{quote(field.column)}" for field in plan.match)
-    insert = f"INSERT INTO {target} AS t ({columns}) SELECT {columns} FROM {staged} ORDER BY rowmill_position"  # noqa: S608 - own names
+    insert = f"INSERT INTO {target} AS t ({columns}) SELECT {columns} FROM {staged}"  # noqa: S608 - own names
     with connection.cursor() as cursor:
         cursor.execute(
-            f"CREATE TEMPORARY TABLE {staged} ON COMMIT DROP AS"  # noqa: S608 - names of our own, quoted
+            f"CREATE TEMPORARY TABLE {staged} USING heap ON COMMIT DROP AS"  # noqa: S608 - names of our own, quoted
             f" SELECT 0 AS rowmill_position, {columns} FROM {target} WITH NO DATA"
         )
         with (

@@ -90,8 +90,7 @@ def write_frame(
             write_frame(plan, batch, half, outcome, using, one_by_one=one_by_one)
         return
     if plan.on_match != "error":
-        for position, (pk, created) in zip(positions, stored, strict=True):
-            outcome.results[position] = {"id": pk, "created": created}
+        outcome.accept_many(positions, stored)
         return
     names = {field: batch.get_column(each.column) for each in plan.mapped if (field := each.field) in plan.match}
     records = Records(plan, {}, {field: cells.to_list() for field, cells in names.items()})

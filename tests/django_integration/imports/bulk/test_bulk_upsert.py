@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import polars
@@ -61,6 +62,23 @@ def test_the_second_row_of_a_key_is_a_match_of_the_first(using: str) -> None:
         if on_match == "error":
             assert answer["error"][1] == "There is a departure with Carrier 'AA', No '1' already."
         record.delete(using=using)
+
+
+@pytest.mark.parametrize("on_match", ["update", "skip"])
+def test_each_row_has_the_id_of_its_record_however_long_the_rows_are(using: str, on_match: Any) -> None:
+    """Records are told by the order in which the database gives their ids."""
+    chance = random.Random(11)  # noqa: S311
+    codes = [f"{number}" for number in chance.sample(range(10_000), 6_000)]
+    names = ["é" * chance.randint(1, 10) for _ in codes]
+    handler = bulk_upsert(
+        Station, match=("code",), columns={"code": "Code", "name": "Name"}, on_match=on_match, using=using
+    )
+    half = polars.DataFrame({"Code": codes[::2], "Name": names[::2]})
+    assert handler(1, half, "job", {})["error"] == [None] * len(half)
+    answer = handler(1, polars.DataFrame({"Code": codes, "Name": names}), "job", {})
+    found = {record.pk: (record.code, record.name) for record in Station.objects.using(using)}
+    assert [found[result["id"]] for result in answer["result"]] == list(zip(codes, names, strict=True))
+    assert [result["created"] for result in answer["result"]] == [False, True] * (len(codes) // 2)
 
 
 def test_fields_without_a_column_are_set_as_save_sets_them(using: str) -> None:
