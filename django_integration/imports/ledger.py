@@ -19,13 +19,14 @@ from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
-from django.db.models import Count, Exists, F, Q, Sum
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
-from django_integration.imports import announcing, result_records, turns
+from django_integration.imports import announcing, result_records
 from django_integration.imports.database_errors import as_ledger_error, ledger_errors, translated
+from django_integration.imports.ledger_queries import LedgerQueries
 from django_integration.imports.ledger_rows import (
     LedgerRows,
     changed_at,
@@ -46,7 +47,6 @@ from engine.ledger.records import Fate
 from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source, Turn
 from engine.status import ChunkStatus, Phase, Status, check_transition
 
-_UNFINISHED = (ChunkStatus.PLANNED, ChunkStatus.SENT, ChunkStatus.LEASED)
 #: Longer than the longest wait between two tries of SQLite to get a lock (100 ms).
 _SQLITE_PAUSE_SECONDS = 0.12
 #: Messages that wait for a worker are enough for a while when they are a quarter of the window, and not very few.
@@ -74,6 +74,7 @@ class DjangoLedger:
         self._clock = clock
         self._is_dead = is_dead
         self._rows = LedgerRows(self._using)
+        self._queries = LedgerQueries(self._using, self._rows)
         self._watched = WatchedRows(self._using)
         self._locked: set[str] = set()  # tokens of attempts whose row lock is their lease
 
@@ -89,7 +90,7 @@ class DjangoLedger:
 
     @ledger_errors
     def job(self, job_id: str) -> Job:
-        row = only(self._rows.job(job_id).select_related("file"))
+        row = self._queries.job(job_id)
         if row is None:
             raise JobNotFoundError(f"There is no import job {job_id}.", job_id=job_id)
         return result_records.engine_job(row, now=self._clock())
@@ -177,8 +178,7 @@ class DjangoLedger:
     @ledger_errors
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
         """See the protocol. While enough messages wait, none are added: one look is cheaper than a transaction."""
-        unfinished = self._rows.chunks(job_id).filter(status__in=_UNFINISHED).order_by()
-        waiting = dict(unfinished.values_list("status").annotate(Count("pk")))
+        waiting = self._queries.unfinished(job_id)
         has_enough = waiting.get(ChunkStatus.SENT, 0) >= max(_FEW_MESSAGES, window // _REFILLS_OF_A_WINDOW)
         if has_enough or ChunkStatus.PLANNED not in waiting:
             return []  # whoever adds chunks, or ends the next one, looks again
@@ -198,34 +198,18 @@ class DjangoLedger:
 
     @ledger_errors
     def next_turn(self, *, longest_waiting: bool = False) -> Turn | None:
-        return turns.next_turn(self._rows.jobs, longest_waiting=longest_waiting)
+        return self._queries.next_turn(longest_waiting=longest_waiting)
 
     @ledger_errors
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
-        """See the protocol. A chunk that waits is claimed by one statement, and read under its new token."""
-        takes_work = self._rows.job(job_id).filter(
-            status=Status.RUNNING,
-            phase__in=(Phase.SCANNING, Phase.PROCESSING),
-            cancel_requested=False,
-            paused=False,
-            error_code="",
-        )
+        row = self._queries.claim(job_id, chunk_index, owner=owner, token=token, now=self._clock())
+        if row is not None:
+            return self._claim_of(row, token)
         chunk = self._rows.chunks(job_id).filter(chunk_index=chunk_index)
-        claimed = chunk.filter(Exists(takes_work), status__in=(ChunkStatus.PLANNED, ChunkStatus.SENT)).update(
-            status=ChunkStatus.LEASED,
-            token=token,
-            owner=owner,
-            attempt=F("attempt") + 1,
-            sendings=0,
-            changed_at=self._clock(),
-        )
-        if claimed:
-            row = only(chunk.filter(token=token))
-            return None if row is None else self._claim_of(row, token)
         with transaction.atomic(using=self._using):
             # A row that is locked belongs to a living attempt, which this must not wait for.
             row = only(self._rows.lock(chunk.filter(status=ChunkStatus.LEASED)))
-            if row is None or not (row.owner and self._is_dead(row.owner)) or not takes_work.exists():
+            if row is None or not (row.owner and self._is_dead(row.owner)) or not self._rows.working(job_id).exists():
                 return None
             fate = self._fate(row).after_death()
             row.status, row.token, row.owner = ChunkStatus.LEASED, token, owner
@@ -237,8 +221,7 @@ class DjangoLedger:
 
     @ledger_errors
     def abandoned_chunk(self, job_id: str) -> int | None:
-        begun = self._rows.chunks(job_id).filter(status__in=(ChunkStatus.SENT, ChunkStatus.LEASED), attempt__gt=0)
-        rows = begun.order_by("chunk_index").values_list("chunk_index", "status", "owner")
+        rows = self._queries.begun(job_id)
         left = (
             index for index, status, owner in rows if status == ChunkStatus.SENT or (owner and self._is_dead(owner))
         )
@@ -272,7 +255,7 @@ class DjangoLedger:
         try:
             with transaction.atomic(using=self._using, durable=True):
                 self._prepare_session()
-                if only(self._rows.lock(self._rows.leased(claim).only("pk"), wait=True)) is None:
+                if not self._queries.lock(claim):
                     raise lease_lost(claim)
                 with work.row_guard.watching():
                     yield work
@@ -352,7 +335,7 @@ class DjangoLedger:
 
     @ledger_errors
     def unfinished_chunks(self, job_id: str) -> int:
-        return self._rows.chunks(job_id).filter(status__in=_UNFINISHED).count()
+        return sum(self._queries.unfinished(job_id).values())
 
     @ledger_errors
     def begun_chunks(self, job_id: str) -> int:
@@ -388,22 +371,7 @@ class DjangoLedger:
 
     def _mark_done(self, claim: Claim, outcome: ChunkOutcome) -> None:
         """Mark the chunk done in the present transaction. Raises LeaseLostError."""
-        success, failed = outcome.success_part, outcome.failed_part
-        done = self._rows.leased(claim).update(
-            status=ChunkStatus.DONE,
-            owner=None,
-            changed_at=self._clock(),
-            success_count=outcome.counts.success_count,
-            failure_count=outcome.counts.failure_count,
-            success_part=success and success.key,
-            success_bytes=success and success.size_bytes,
-            success_crc32=success and success.crc32,
-            failed_part=failed and failed.key,
-            failed_bytes=failed and failed.size_bytes,
-            failed_crc32=failed and failed.crc32,
-            messages=dict(outcome.messages),
-        )
-        if done != 1:
+        if not self._queries.mark_done(claim, outcome, now=self._clock()):
             raise lease_lost(claim)
 
     # Small things

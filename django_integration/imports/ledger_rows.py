@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django_integration.imports.models import ImportChunk, ImportJob
 from engine.errors import JobNotFoundError
 from engine.model import Chunk, ChunkOutcome, Claim, Counts, Part
-from engine.status import ChunkStatus
+from engine.status import ChunkStatus, Phase, Status
 
 _Row = TypeVar("_Row", ImportJob, ImportChunk)
 #: When a chunk that nobody has touched was changed last.
@@ -39,13 +39,23 @@ class LedgerRows:
 
     def job(self, job_id: str) -> QuerySet[ImportJob]:
         """The job's row, or nothing where the name is no id."""
-        key = _key(job_id)
+        key = as_key(job_id)
         return self.jobs.none() if key is None else self.jobs.filter(pk=key)
 
     def chunks(self, job_id: str) -> QuerySet[ImportChunk]:
         """The chunks of a job; none where the name is no id."""
-        key, chunks = _key(job_id), ImportChunk.objects.using(self._using)
+        key, chunks = as_key(job_id), ImportChunk.objects.using(self._using)
         return chunks.none() if key is None else chunks.filter(job_id=key)
+
+    def working(self, job_id: str) -> QuerySet[ImportJob]:
+        """The job's row while it takes work (`Job.takes_work`)."""
+        return self.job(job_id).filter(
+            status=Status.RUNNING,
+            phase__in=(Phase.SCANNING, Phase.PROCESSING),
+            cancel_requested=False,
+            paused=False,
+            error_code="",
+        )
 
     def leased(self, claim: Claim) -> QuerySet[ImportChunk]:
         """The attempt's chunk, as long as it is its own."""
@@ -70,7 +80,8 @@ def only(rows: QuerySet[_Row]) -> _Row | None:
     return next(iter(rows.order_by()), None)
 
 
-def _key(job_id: str) -> UUID | None:
+def as_key(job_id: str) -> UUID | None:
+    """A job's id as its primary key; None where it is none."""
     try:
         return UUID(job_id)
     except ValueError:

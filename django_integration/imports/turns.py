@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from django_integration.imports.models import ImportChunk, ImportJob
-from engine.model import Turn
 from engine.status import ChunkStatus, Phase, Status
 
 
-def next_turn(jobs: QuerySet[ImportJob], *, longest_waiting: bool = False) -> Turn | None:
-    """See `engine.ledger.protocol.Ledger.next_turn`. One query: three looks at an index for every unfinished job."""
+def by_turn(jobs: QuerySet[ImportJob], *, longest_waiting: bool) -> QuerySet[ImportJob, tuple[Any, ...]]:
+    """The job of the step that is due first, and the chunk; see `engine.ledger.protocol.Ledger.next_turn`.
+
+    One query: three looks at an index for every unfinished job.
+    """
     chunks = ImportChunk.objects.filter(job=OuterRef("pk"))
     sent = chunks.filter(status=ChunkStatus.SENT).order_by("chunk_index")
     leased = chunks.filter(status=ChunkStatus.LEASED).order_by().values("job").annotate(n=Count("pk")).values("n")
@@ -19,7 +23,7 @@ def next_turn(jobs: QuerySet[ImportJob], *, longest_waiting: bool = False) -> Tu
         status=Status.RUNNING, phase__in=(Phase.SCANNING, Phase.PROCESSING), next_chunk__isnull=False
     )
     order = ("since",) if longest_waiting else ("in_hand", Coalesce("next_chunk", 0))
-    found = (
+    return (
         jobs.filter(paused=False, cancel_requested=False, error_code="")
         .annotate(
             next_chunk=Subquery(sent.values("chunk_index")[:1]),
@@ -28,7 +32,5 @@ def next_turn(jobs: QuerySet[ImportJob], *, longest_waiting: bool = False) -> Tu
         )
         .filter(takes_work)
         .order_by(*order, "created_at", "pk")
-        .values_list("pk", "next_chunk")
-        .first()
+        .values_list("pk", "next_chunk")[:1]
     )
-    return Turn(job_id=str(found[0]), chunk_index=found[1]) if found is not None else None
