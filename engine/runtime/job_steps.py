@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from engine.chunk_runner import ChunkRunner, Ran
 from engine.coordinator import Coordinator, Executor
 from engine.errors import JobNotFoundError, LedgerError, RowmillError, ServiceUnavailableError
-from engine.runtime.process_memory import CHUNK_BYTES, give_back_freed_memory, keep_freed_memory
+from engine.runtime.process_memory import QUEUE_CHUNK_BYTES, give_back_freed_memory, keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class JobSteps:
         Returns:
             False when there was nothing to do.
         """
-        keep_freed_memory(CHUNK_BYTES)
+        keep_freed_memory(QUEUE_CHUNK_BYTES)
         abandoned = self._abandoned_chunk(job_id)
         if abandoned is not None and abandoned != chunk_index and self._run(job_id, abandoned):
             self._send(job_id, [chunk_index])

@@ -20,9 +20,10 @@ _MIB = 1024 * 1024
 _MAPPED_BYTES_GIVEN_BACK = _MIB
 #: The most free bytes at the heap's end; twice the largest block, where blocks are kept.
 _FREE_BYTES_GIVEN_BACK = 128 * 1024
-#: Most blocks of a chunk that is run as rows by a local worker, and of any other chunk. What outlives its chunk, as a
-#: text in a handler's cache, may keep one such block from being used again.
-ROWS_BYTES, CHUNK_BYTES = 4 * _MIB, 8 * _MIB
+#: Most blocks of a chunk that is run as rows by a local worker, as frames by one, and by a worker of a queue, whose
+#: chunks have up to 7 MiB and parts a half more while they grow. What outlives its chunk, as a text in a handler's
+#: cache, may keep one such block from being used again.
+ROWS_BYTES, CHUNK_BYTES, QUEUE_CHUNK_BYTES = 4 * _MIB, 8 * _MIB, 12 * _MIB
 #: Pools of memory that threads share; glibc would give eight to each processor, and each keeps what it once needed.
 _POOLS = 2
 
