@@ -29,11 +29,17 @@ _NO_KERNEL_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, er
 class PendingFile:
     """A file beside `path` that takes its place on `commit`, and until then is seen by nobody."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, temporary_path: str | None = None) -> None:
+        """
+        Args:
+            temporary_path: where it stands until then, in place of a hidden name beside `path`.
+        """
         self._path = path
         self._folder = os.path.dirname(path)
-        self._temporary_path = os.path.join(self._folder, temporary_name())
+        self._temporary_path = temporary_path or os.path.join(self._folder, temporary_name())
         with _as_write_error(path):
+            if temporary_path is not None:
+                os.makedirs(self._folder, exist_ok=True)
             self._descriptor = self._create()
 
     def _create(self) -> int:
@@ -46,7 +52,7 @@ class PendingFile:
                     raise
                 # Both mean that `delete` of another process removed a folder between two steps of this.
                 with suppress(FileNotFoundError, FileExistsError):
-                    os.makedirs(self._folder, exist_ok=True)
+                    os.makedirs(os.path.dirname(self._temporary_path), exist_ok=True)
         raise AssertionError("unreachable")
 
     def write_all(self, data: ReadableBuffer) -> None:
