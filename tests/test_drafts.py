@@ -184,6 +184,19 @@ def test_a_ledger_that_is_away_is_asked_again_at_the_next_chunk(
     check(here)
 
 
+def test_the_end_may_be_near_at_any_time(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    grown = drafts(here)
+    grown.end_is_near()  # nothing has grown yet
+    for index in range(CHUNKS):
+        here.run_chunk(index)
+        grown.chunk_done(index)
+        if index > CHUNKS // 2:
+            grown.end_is_near()
+    monkeypatch.delattr(LocalFolderStorage, "concatenate")
+    assert here.coordinator().finish(here.job_id, drafts=grown)
+    check(here)
+
+
 def test_a_discarded_draft_leaves_nothing(here: InProcess) -> None:
     grown = drafts(here)
     for index in range(CHUNKS):

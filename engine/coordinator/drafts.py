@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from queue import SimpleQueue
+from typing import Literal
 
 from engine.config import EngineConfig
 from engine.coordinator.parts import in_output, parts_folder, result_header, result_key
@@ -41,7 +42,8 @@ class ResultDrafts:
         self._name = name
         self._done = set(done)
         self._next = 0
-        self._outcomes: SimpleQueue[ChunkOutcome | None] = SimpleQueue()
+        self._outcomes: SimpleQueue[ChunkOutcome | Literal["end is near"] | None] = SimpleQueue()
+        self._end_is_near = False
         self._thread: threading.Thread | None = None
         self._drafts: dict[ResultKind, Draft] = {}
         self._is_unwanted = False
@@ -59,6 +61,16 @@ class ResultDrafts:
                 self._put(outcome)
                 self._done.remove(self._next)
                 self._next += 1
+
+    def end_is_near(self) -> None:
+        """Take in that the last chunks are being run. A repeat does nothing.
+
+        The disk gets its work now, not from the first part on: that took turns with the workers' own reading and
+        writing, and a run of 10,000,000 rows took a fifth longer.
+        """
+        if self._thread is not None and not self._end_is_near:
+            self._end_is_near = True
+            self._outcomes.put("end is near")
 
     def take(self) -> dict[ResultKind, Draft]:
         """What has grown so far, as it stands when all that was taken in has been appended. To be discarded."""
@@ -109,7 +121,11 @@ class ResultDrafts:
             draft.append(result_header(job, kind, self._config))
         return True
 
-    def _append(self, job: Job, outcome: ChunkOutcome) -> None:
+    def _append(self, job: Job, outcome: ChunkOutcome | Literal["end is near"]) -> None:
+        if outcome == "end is near":
+            for draft in self._drafts.values():
+                draft.start_writeback()
+            return
         parts = {"success": outcome.success_part, "failed": outcome.failed_part}
         for kind, draft in self._drafts.items():
             part = parts[kind]

@@ -238,6 +238,8 @@ class LocalRun:
         if room > len(self._queue):
             window = self._worker_count * _CHUNKS_PER_WORKER
             self._enqueue(self._coordinator.chunks_to_send(job_id, window=window))
+            if not self._queue and self._drafts is not None and not self._is_planning():
+                self._drafts.end_is_near()
         while self._queue:
             worker = min(self._workers, key=lambda worker: len(worker.chunks))
             if len(worker.chunks) >= _CHUNKS_PER_WORKER:

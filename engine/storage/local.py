@@ -234,6 +234,9 @@ class _Draft:
                 self._pending.copy_all(descriptor, size_bytes)
         self.segments.append(segment)
 
+    def start_writeback(self) -> None:
+        self._pending.start_writeback()
+
     def commit(self) -> ObjectInfo:
         failpoints.hit("concatenate.completing")
         return _info(self._key, self._pending.commit(durable=True))

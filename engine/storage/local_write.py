@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import io
 import os
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = ".rowmill-", ".partial"
 
 _COPY_BYTES = 1024 * 1024
+
+#: From linux/fs.h: begin to write, and do not wait.
+_SYNC_FILE_RANGE_WRITE = 2
 
 #: Each one fails only if another process removes the emptied folder in the same microseconds.
 _CREATE_ATTEMPTS = 100
@@ -72,6 +76,15 @@ class PendingFile:
                 raise StorageError(f"A part shrank while it was merged into {self._path}.", output=self._folder)
             self.write_all(block)
             copied += len(block)
+
+    def start_writeback(self) -> None:
+        """Have what is there go to the disk meanwhile, so that a durable `commit` waits less; may take as long itself.
+
+        Linux; elsewhere, and where the file system cannot, nothing happens.
+        """
+        with suppress(OSError, AttributeError):
+            call = ctypes.CDLL(None).sync_file_range
+            call(self._descriptor, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
 
     def commit(self, *, durable: bool) -> os.stat_result:
         """Let the file appear; `durable` waits until a power cut can no longer take it."""

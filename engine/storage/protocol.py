@@ -39,6 +39,9 @@ class Draft(Protocol):
     def append(self, segment: bytes | Part) -> None:
         """Add to its end; the storage copies a stored object itself."""
 
+    def start_writeback(self) -> None:
+        """Say that the end is near, so that what is there can be made durable while the rest is awaited."""
+
     def commit(self) -> ObjectInfo:
         """Let it appear under its key; nothing can be appended any more."""
 

@@ -401,6 +401,7 @@ def test_a_draft_grows_unseen_and_becomes_the_object(storage: Storage) -> None:
     first, second = put_part(storage, "parts/1", some_bytes(6 * MIB)), put_part(storage, "parts/2", b"tail")
     for segment in (b"head", first, second):
         draft.append(segment)
+        draft.start_writeback()
     assert draft.segments == [b"head", first, second]
     assert keys(storage) == ["parts/1", "parts/2", "parts/all.draft"], "a killed process would leave it to be deleted"
     assert draft.commit() == storage.stat("results/all.csv")
