@@ -77,11 +77,11 @@ class LocalFolderStorage:
                 yield _read_block(descriptor, key, path, start, block_end, etag)
                 start = block_end
 
-    def write(self, key: str, data: bytes) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         """See `Storage.write`. Not synced: a part that a power cut takes is made again."""
         pending = PendingFile(self._path(key))
         try:
-            pending.write_all(data)
+            pending.write_pieces([data] if isinstance(data, bytes) else data)
             return _info(key, pending.commit(durable=False))
         finally:
             pending.discard()
