@@ -393,9 +393,10 @@ def test_joining_again_gives_the_same_bytes(storage: Storage) -> None:
     assert keys(storage) == ["all", "p1", "p2"]
 
 
-@pytest.mark.parametrize(
-    "pieces", [[], [b""], [b"a"], [b"a", b"", b"bc"], [bytes([n % 256]) * n for n in range(2_500)]]
-)
+MANY = [bytes([number % 256]) * number for number in range(2_500)]
+
+
+@pytest.mark.parametrize("pieces", [[], [b""], [b"a"], [b"a", b"", b"bc"], MANY])
 def test_an_object_may_come_in_pieces(storage: Storage, pieces: list[bytes]) -> None:
     written = storage.write("a", pieces)
     assert written.size_bytes == sum(map(len, pieces))
