@@ -18,7 +18,8 @@ _MIB = 1024 * 1024
 #: Bytes from which a block is mapped by itself, and so goes back when it is freed. glibc would raise its limit to the
 #: largest block ever freed: blocks of a source then leave holes that nothing fits.
 _MAPPED_BYTES_GIVEN_BACK = _MIB
-#: The most free bytes at the heap's end; twice the largest block, where blocks are kept.
+#: The most free bytes at the heap's end; three times the largest block, where blocks are kept: the bytes of a chunk, its
+#: texts and its lines.
 _FREE_BYTES_GIVEN_BACK = 128 * 1024
 #: Most blocks of a chunk that is run as rows by a local worker, and of any other chunk. What outlives its chunk, as a
 #: text in a handler's cache, may keep one such block from being used again.
@@ -35,7 +36,7 @@ def keep_freed_memory(largest_bytes: int) -> None:
     Args:
         largest_bytes: of a block that is kept for the next one.
     """
-    _set(largest_bytes, 2 * largest_bytes)
+    _set(largest_bytes, 3 * largest_bytes)
 
 
 def give_back_freed_memory() -> None:
