@@ -18,7 +18,7 @@ _MIB = 1024 * 1024
 #: Bytes from which a block is mapped by itself, and so goes back when it is freed. glibc would raise its limit to the
 #: largest block ever freed: blocks of a source then leave holes that nothing fits.
 _MAPPED_BYTES_GIVEN_BACK = _MIB
-#: The most free bytes at the heap's end; three times the largest block, where blocks are kept: the bytes of a chunk, its
+#: The most free bytes at the heap's end; three times the largest block, where blocks are kept: a chunk's bytes, its
 #: texts and its lines.
 _FREE_BYTES_GIVEN_BACK = 128 * 1024
 #: Most blocks of a chunk that is run as rows by a local worker, and of any other chunk. What outlives its chunk, as a
