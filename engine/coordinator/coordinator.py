@@ -11,6 +11,7 @@ from engine import failpoints
 from engine.config import EngineConfig
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
+from engine.coordinator.drafts import ResultDrafts
 from engine.coordinator.failing import Failing
 from engine.coordinator.finishing import Finishing
 from engine.coordinator.helping import MergeHelper
@@ -204,10 +205,10 @@ class Coordinator:
         """See `Finishing.is_ready_to_finish`."""
         return self._finishing.is_ready_to_finish(job_id)
 
-    def finish(self, job_id: str, executor: Executor | None = None) -> bool:
+    def finish(self, job_id: str, executor: Executor | None = None, drafts: ResultDrafts | None = None) -> bool:
         """See `Finishing.finish`."""
         with span("rowmill.finish", job_id=job_id):
-            return self._finishing.finish(job_id, executor)
+            return self._finishing.finish(job_id, executor, drafts)
 
     def help_merge(self, job_id: str, position: int, step: int) -> int | None:
         """See `MergeHelper.help`."""

@@ -6,21 +6,28 @@ import logging
 
 from engine import failpoints
 from engine.config import EngineConfig
-from engine.coordinator.parts import parts_of_job, result_header_cells, result_key
+from engine.coordinator.drafts import ResultDrafts
+from engine.coordinator.parts import parts_of_job, result_header, result_key
 from engine.coordinator.protocols import Executor
 from engine.errors import StorageError
 from engine.ledger import Ledger
 from engine.model import Job, ResultFiles
 from engine.options import ImportOptions
-from engine.results import PartKeys, ResultKind, header_line, merge_csv
+from engine.results import PartKeys, ResultKind, merge_csv
 from engine.staging import staged_prefix
 from engine.storage import open_storage
 
 logger = logging.getLogger(__name__)
 
 
-def make_result_files(job: Job, ledger: Ledger, config: EngineConfig, executor: Executor | None) -> ResultFiles:
-    """Merge the parts into the two result files, all or nothing each; a repeat makes the same files."""
+def make_result_files(
+    job: Job, ledger: Ledger, config: EngineConfig, executor: Executor | None, drafts: ResultDrafts | None = None
+) -> ResultFiles:
+    """Merge the parts into the two result files, all or nothing each; a repeat makes the same files.
+
+    Args:
+        drafts: what has been joined already.
+    """
     if not config.enable_result_files:
         return ResultFiles()
     if ImportOptions.from_mapping(job.options).output_format == "xlsx":
@@ -28,19 +35,17 @@ def make_result_files(job: Job, ledger: Ledger, config: EngineConfig, executor: 
         from engine.coordinator.excel_results import make_excel_files
 
         return make_excel_files(job, ledger, config, executor)
-    success = _make_csv_file(job, ledger, config, "success")
+    output, begun = open_storage(job.output_url, config), drafts.take() if drafts is not None else {}
+
+    def make(kind: ResultKind) -> str:
+        key = result_key(job, kind, "csv")
+        parts = [part for part, _ in parts_of_job(job, ledger, kind)]
+        merge_csv(output, key, result_header(job, kind, config), parts, draft=begun.get(kind))
+        return output.url_of(key)
+
+    success = make("success")
     failpoints.hit("finish.success_file")
-    return ResultFiles(success_url=success, failed_url=_make_csv_file(job, ledger, config, "failed"))
-
-
-def _make_csv_file(job: Job, ledger: Ledger, config: EngineConfig, kind: ResultKind) -> str:
-    cells = result_header_cells(job, kind, ImportOptions.from_mapping(job.options))
-    # Escaped like the rows of the parts.
-    header = header_line(cells, escape_formulae=config.escape_formulae)
-    output = open_storage(job.output_url, config)
-    key = result_key(job, kind, "csv")
-    merge_csv(output, key, header, [part for part, _ in parts_of_job(job, ledger, kind)])
-    return output.url_of(key)
+    return ResultFiles(success_url=success, failed_url=make("failed"))
 
 
 def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:

@@ -150,6 +150,9 @@ class S3Storage:
                 failpoints.hit("concatenate.completing")
         return self._check_size(key, sum(sizes))
 
+    def draft(self, key: str, draft_key: str) -> None:
+        """See `Storage.draft`. S3 joins parts by itself, many at a time, when all are there."""
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See `Storage.list`. Sorted here, since not every server sorts; "folder" markers are left out."""
         found: dict[str, ObjectInfo] = {}

@@ -60,6 +60,9 @@ class MemoryStorage:
         data = b"".join(s if isinstance(s, bytes) else self._get(s.key) for s in segments)
         return self.write(key, data)
 
+    def draft(self, key: str, draft_key: str) -> None:
+        pass
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         return iter([self.stat(key) for key in sorted(self.objects) if key.startswith(prefix)])
 
