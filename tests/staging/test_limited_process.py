@@ -52,10 +52,11 @@ def test_a_table_comes_through() -> None:
     assert cells() == ["ü", "ü"]
 
 
-@pytest.mark.parametrize("place", ["before", "between"])
-def test_its_error_is_raised_here(place: str) -> None:
+@pytest.mark.parametrize(("place", "what"), [("before", "tell"), ("before", "warn and tell"), ("between", "tell")])
+def test_its_error_is_raised_here(place: str, what: str) -> None:
+    """Also behind what a library has said on stderr, as calamine does of formats that it does not know."""
     with pytest.raises(SourceEmptyError, match=r"There is nothing\.") as caught:
-        cells(**{place: "tell"})
+        cells(**{place: what})
     assert (caught.value.source, caught.value.count) == ("s", 3)
 
 
