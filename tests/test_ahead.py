@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.table.ahead import ahead
+from tests.readers.strategies import examples
 
 
 def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "rowmill-ahead"]
 
 
+@examples(60)
 @given(st.lists(st.integers()), st.integers(1, 4))
 def test_items_come_in_their_order(items: list[int], count: int) -> None:
     assert list(ahead(iter(items), count)) == items

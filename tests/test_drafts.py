@@ -22,6 +22,7 @@ from engine.status import Status
 from engine.storage import open_storage
 from engine.storage.local import LocalFolderStorage
 from tests.in_process import InProcess, numbered, read_csv
+from tests.readers.strategies import examples
 
 CHUNKS, ROWS = 8, 80
 
@@ -77,6 +78,7 @@ def test_chunks_that_end_in_any_order_are_appended_in_input_order(
     check(here)
 
 
+@examples(30)
 @given(st.sets(st.integers(0, CHUNKS - 1)))
 def test_a_merge_goes_on_from_wherever_the_drafts_stand(told: set[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from engine import failpoints
 from engine.config import EngineConfig
@@ -55,6 +56,7 @@ class Coordinator:
         owner: str,
         listener: JobListener | None = None,
         costs: RowCosts | None = None,
+        load_handler: Callable[[str], Any] = resolve_handler,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
@@ -62,11 +64,14 @@ class Coordinator:
             owner: the name of this process (`engine.ledger.owner.this_process`).
             listener: is told of every change of status.
             costs: what rows took in earlier jobs, for the size of chunks; None where nobody remembers.
+            load_handler: raises HandlerError for a path that does not load; gives the handler unless the job's
+                `handler_mode` says "batch".
         """
         self._desk = JobDesk(ledger, progress, config, owner=owner, listener=listener, now=now)
         self._cancelling = Cancelling(self._desk)
         self._failing = Failing(self._desk)
-        self._planning = Planning(self._desk, self._cancelling, self._failing, costs)
+        self._load_handler = load_handler
+        self._planning = Planning(self._desk, self._cancelling, self._failing, costs, load_handler)
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
         self._helper = MergeHelper(ledger, config)
@@ -94,7 +99,7 @@ class Coordinator:
             OutputNotWritableError: the result files could not be written.
         """
         source = pin_source(source_url, self._desk.config)
-        resolve_handler(handler_path)
+        self._load_handler(handler_path)
         output = open_storage(output_url, self._desk.config, fail_fast=True)
         output.check_writable()
         job = Job(

@@ -30,6 +30,9 @@ def call_rows(
         KeyboardInterrupt: as well as what `crash`, `settle` and `guard.is_set` raise.
     """
 
+def positions_of(items: list[Any], kind: type, /) -> list[int]:
+    """Ascending positions of the items that are of exactly this type."""
+
 def cut_rows(
     data: bytes, start: int, max_rows: int, max_bytes: int, delimiter: int, quote: int, /
 ) -> tuple[list[list[str]], bytes, bytes, int]:

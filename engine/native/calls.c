@@ -1,4 +1,5 @@
-/* A row handler called for row after row: the loop of `RowAdapter`, without the interpreter's share of it. */
+/* A row handler called for row after row, and which of the outcomes are of a kind: loops without the interpreter's
+   share of them. */
 
 #include "loops.h"
 
@@ -127,4 +128,26 @@ loops_call_rows(PyObject *Py_UNUSED(module), PyObject *arguments)
     }
     close_rules(&rules);
     return outcomes;
+}
+
+PyObject *
+loops_positions_of(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *items, *kind, *positions;
+    if (!PyArg_ParseTuple(arguments, "O!O!", &PyList_Type, &items, &PyType_Type, &kind) ||
+        (positions = PyList_New(0)) == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t index = 0; index < PyList_GET_SIZE(items); index++) {
+        if ((PyObject *)Py_TYPE(PyList_GET_ITEM(items, index)) == kind) {
+            PyObject *position = PyLong_FromSsize_t(index);
+            int failed = position == NULL || PyList_Append(positions, position) < 0;
+            Py_XDECREF(position);
+            if (failed) {
+                Py_DECREF(positions);
+                return NULL;
+            }
+        }
+    }
+    return positions;
 }

@@ -23,8 +23,9 @@ from engine.storage.keys import check_key, check_range
 from engine.storage.local_write import FileWriter, PendingFile, is_temporary, temporary_name
 from engine.storage.protocol import Draft, ObjectInfo, Writer
 
-#: Bytes of a block of a stream: its memory is used again for the next one, where larger ones would be new each time.
-_BLOCK_BYTES = 1024 * 1024
+#: Bytes of a block of a stream: few enough that its memory is used again for the next one, and is not new each time
+#: (`engine.runtime.process_memory`).
+_BLOCK_BYTES = 512 * 1024
 
 
 class LocalFolderStorage:
@@ -77,11 +78,11 @@ class LocalFolderStorage:
                 yield _read_block(descriptor, key, path, start, block_end, etag)
                 start = block_end
 
-    def write(self, key: str, data: bytes) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         """See `Storage.write`. Not synced: a part that a power cut takes is made again."""
         pending = PendingFile(self._path(key))
         try:
-            pending.write_all(data)
+            pending.write_pieces([data] if isinstance(data, bytes) else data)
             return _info(key, pending.commit(durable=False))
         finally:
             pending.discard()

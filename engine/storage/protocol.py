@@ -84,8 +84,11 @@ class Storage(Protocol):
         Raises as `read_range` does, while it is iterated.
         """
 
-    def write(self, key: str, data: bytes) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         """Put an object whole: readers see the old one or the new one, never a piece. Repeating it is harmless.
+
+        Args:
+            data: also as pieces, one behind the other.
 
         Raises:
             OutputNotWritableError: the root refuses writes, or is full.

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import engine.handlers.row_adapter
 from engine.handlers import RowAdapter, RowFailure
 from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS, NO_RESULT
+from tests.readers.strategies import examples
 
 
 class Guard:
@@ -300,6 +301,7 @@ def test_nothing_is_kept_of_what_went_through(guard: Guard | None) -> None:
     assert [abs(now - then) < 10_000 for now, then in zip(after, before, strict=True)] == [True, True]
 
 
+@examples(200)
 @given(
     st.lists(
         st.sampled_from([True, False, None, 1, 0, "true"]).flatmap(

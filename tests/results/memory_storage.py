@@ -44,9 +44,9 @@ class MemoryStorage:
         for at in range(0, len(data), block_bytes):
             yield data[at : at + block_bytes]
 
-    def write(self, key: str, data: bytes) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         self.written_whole.append(key)
-        self.objects[key] = bytes(data)
+        self.objects[key] = data if isinstance(data, bytes) else b"".join(data)
         return self.stat(key)
 
     @contextmanager

@@ -393,6 +393,17 @@ def test_joining_again_gives_the_same_bytes(storage: Storage) -> None:
     assert keys(storage) == ["all", "p1", "p2"]
 
 
+MANY = [bytes([number % 256]) * number for number in range(2_500)]
+
+
+@pytest.mark.parametrize("pieces", [[], [b""], [b"a"], [b"a", b"", b"bc"], MANY])
+def test_an_object_may_come_in_pieces(storage: Storage, pieces: list[bytes]) -> None:
+    written = storage.write("a", pieces)
+    assert written.size_bytes == sum(map(len, pieces))
+    assert storage.stat("a").etag == written.etag
+    assert read_all(storage, "a") == b"".join(pieces)
+
+
 def test_a_draft_grows_unseen_and_becomes_the_object(storage: Storage) -> None:
     draft = storage.draft("results/all.csv", "parts/all.draft")
     if draft is None:  # S3: nothing may be there of it
