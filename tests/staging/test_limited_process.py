@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -50,6 +51,12 @@ def cells(
 
 def test_a_table_comes_through() -> None:
     assert cells() == ["ü", "ü"]
+
+
+def test_it_does_not_load_pandas_where_that_is_installed() -> None:
+    """As Arrow does elsewhere, when it is given a list."""
+    assert importlib.util.find_spec("pandas") is not None
+    assert cells("look for pandas") == ["False", "False"]
 
 
 @pytest.mark.parametrize(("place", "what"), [("before", "tell"), ("before", "warn and tell"), ("between", "tell")])

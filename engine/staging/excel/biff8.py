@@ -141,6 +141,7 @@ class TypedCells:
         is_last = np.append(key[1:] != key[:-1], True)[: len(key)]
         self._cells = cells.take(order[is_last])
         self._styles = styles
+        self._fixed_texts = pa.array(FIXED_TEXTS)
         # Styles of one format are one, and so are those that there are not.
         numbers = {format_: number for number, format_ in enumerate(dict.fromkeys([None, *styles.formats]))}
         self._formats = list(numbers)
@@ -169,7 +170,7 @@ class TypedCells:
         return found
 
     def _texts(self, cells: Cells) -> pa.Array:
-        texts = FIXED_TEXTS.take(pa.array(cells.fixed))
+        texts = self._fixed_texts.take(pa.array(cells.fixed))
         formats = self._format_of_style[cells.styles]
         is_number = cells.fixed == 0
         for number in np.unique(formats[is_number]):

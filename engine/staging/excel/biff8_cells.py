@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from engine.staging.excel.texts import ERROR_CODES
 
@@ -32,7 +31,7 @@ _FORMULA_CELL = np.dtype([*_PLACE, ("kind", "u1"), ("", "u1"), ("value", "u1"), 
 _NO_NUMBER = 0xFFFF
 _OF_BOOLEAN, _OF_ERROR = 1, 2
 #: What a cell shows that is no number: nothing, a boolean, or, from the third on, the error of a code.
-FIXED_TEXTS = pa.array(["", "FALSE", "TRUE", *(ERROR_CODES.get(code, "#ERROR!") for code in range(256))])
+FIXED_TEXTS = ("", "FALSE", "TRUE", *(ERROR_CODES.get(code, "#ERROR!") for code in range(256)))
 _FIRST_BOOLEAN, _FIRST_ERROR = 1, 3
 
 
