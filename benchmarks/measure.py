@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 
 MIB = 1024 * 1024
-#: Seconds between two looks at the processes, the first and the most. The kernel keeps the peaks, so that few looks
-#: miss little.
-_FIRST_LOOK_SECONDS, _LOOK_SECONDS = 0.01, 0.1
+#: Seconds between two looks at the processes, and for how many looks the shorter time holds: a small run's workers live
+#: for some hundredths of a second. The kernel keeps the peaks, so that few looks miss little of a longer one.
+_FIRST_LOOK_SECONDS, _LOOK_SECONDS, _FIRST_LOOKS = 0.005, 0.1, 100
 _LOG_TAIL_CHARACTERS = 2000
 
 
@@ -71,31 +71,33 @@ class _Watch:
 
     def look(self) -> None:
         for root in self._roots:
-            with suppress(psutil.Error):
-                process = psutil.Process(root)
-                for each in [process, *process.children(recursive=True)]:
-                    self._look_at(each)
+            for pid in _tree(root):
+                self._look_at(pid)
 
     def end(self) -> None:
         self._ended.set()
         self._thread.join()
         self.look()
 
-    def _look_at(self, process: psutil.Process) -> None:
+    def _look_at(self, pid: int) -> None:
         with suppress(psutil.Error, OSError):
-            seen = self.seen.setdefault((process.pid, process.create_time()), _Seen())
-            times = process.cpu_times()
+            process = psutil.Process(pid)
+            peak_bytes, times = _peak_bytes(process), process.cpu_times()
+            if not peak_bytes:
+                return  # it has ended a moment ago; what was seen of it stays
+            seen = self.seen.setdefault((pid, process.create_time()), _Seen())
             seen.cpu_seconds = times.user + times.system
             if self._is_first:
                 seen.cpu_before = seen.cpu_seconds
-                _forget_peak(process.pid)
-            seen.peak_bytes = max(seen.peak_bytes, _peak_bytes(process))
+                _forget_peak(pid)
+                peak_bytes = _peak_bytes(process)
+            seen.peak_bytes = max(seen.peak_bytes, peak_bytes)
 
     def _run(self) -> None:
-        seconds = _FIRST_LOOK_SECONDS
-        while not self._ended.wait(seconds):
+        looks = 0
+        while not self._ended.wait(_FIRST_LOOK_SECONDS if looks < _FIRST_LOOKS else _LOOK_SECONDS):
             self.look()
-            seconds = min(2 * seconds, _LOOK_SECONDS)
+            looks += 1
 
     @property
     def cpu_seconds(self) -> float:
@@ -154,9 +156,23 @@ def _children_cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _tree(root: int) -> list[int]:
+    """The process and all below it that live."""
+    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+        with suppress(psutil.Error):
+            return [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
+    pids = [root]
+    for pid in pids:
+        # A process may end at any moment, and a thread.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    pids += map(int, (task / "children").read_text().split())
+    return pids
+
+
 def _peak_bytes(process: psutil.Process) -> int:
-    """The most that it has had resident, since it was started or since `_forget_peak`."""
-    # A process that has just ended has no memory, and no such line.
+    """The most that it has had resident, since it was started or since `_forget_peak`; 0 once it has ended."""
     with suppress(OSError, IndexError):
         status = Path(f"/proc/{process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024

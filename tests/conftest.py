@@ -35,6 +35,7 @@ LONGEST_FIRST = (
     "runtime/test_local_deaths.py",
     "readers/test_parquet.py",
     "staging/excel/test_cell_values.py",
+    "staging/excel/test_whole_tables.py",
     "faults/test_messages.py",
     "django_integration/imports/test_import_file.py",
     "acceptance/test_example_project.py",

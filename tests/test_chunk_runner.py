@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.chunk_runner import MAX_UNEXPLAINED_DEATHS, Ran, rebuild_progress
+from engine.chunk_runner import MAX_UNEXPLAINED_DEATHS, Ran, outcome_writer, rebuild_progress
 from engine.config import EngineConfig
 from engine.errors import (
     HandlerError,
@@ -22,6 +24,7 @@ from engine.errors import (
     SourceChangedError,
     WorkerLostError,
 )
+from engine.handlers import RowFailure
 from engine.ledger import SqliteLedger
 from engine.model import Chunk, Claim, Counts
 from engine.options import ImportOptions
@@ -540,3 +543,12 @@ def test_the_refusal_of_a_lost_commit_says_which_attempt_it_was(here: InProcess)
     here.ledger.release(claim)
     with pytest.raises(LeaseLostError, match=f"Attempt 1 of chunk 0 of job {here.job_id} lost its lease"):
         here.ledger.watch_row(claim, 1)
+
+
+@given(st.lists(st.sampled_from([None, 1, "text", RowFailure("no"), RowFailure, {"ok": True}])))
+def test_refused_rows_are_found_alike_with_and_without_the_compiled_loop(outcomes: list[Any]) -> None:
+    expected = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, RowFailure)]
+    assert outcome_writer._positions_of_failures(outcomes) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outcome_writer, "loops", None)
+        assert outcome_writer._positions_of_failures(outcomes) == expected

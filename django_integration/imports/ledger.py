@@ -334,6 +334,11 @@ class DjangoLedger:
                 )
 
     @ledger_errors
+    def outcome(self, job_id: str, chunk_index: int) -> ChunkOutcome | None:
+        row = self._rows.chunks(job_id).filter(chunk_index=chunk_index, status=ChunkStatus.DONE).first()
+        return None if row is None else outcome_of(row)
+
+    @ledger_errors
     def unfinished_chunks(self, job_id: str) -> int:
         return sum(self._queries.unfinished(job_id).values())
 

@@ -6,6 +6,6 @@ lease that is taken back, and parts that nobody names.
 """
 
 from engine.chunk_runner.counters import rebuild_progress
-from engine.chunk_runner.runner import MAX_UNEXPLAINED_DEATHS, ChunkRunner, Ran
+from engine.chunk_runner.runner import MAX_UNEXPLAINED_DEATHS, ChunkRunner, Ran, load_batch_libraries
 
-__all__ = ["MAX_UNEXPLAINED_DEATHS", "ChunkRunner", "Ran", "rebuild_progress"]
+__all__ = ["MAX_UNEXPLAINED_DEATHS", "ChunkRunner", "Ran", "load_batch_libraries", "rebuild_progress"]

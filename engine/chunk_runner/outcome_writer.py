@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engine.failure_messages import FailureMessages
 from engine.handlers import RowFailure
 from engine.model import ChunkOutcome, Counts
-from engine.native import RowTexts
+from engine.native import RowTexts, loops
 from engine.readers import BrokenRow, RowSlice, TextFrame
 from engine.results import (
     PartWriter,
@@ -99,7 +99,7 @@ class OutcomeWriter:
             records: as `records` gave them.
             has_blank: whether there are rows without cells, which have no comma in their line.
         """
-        refused = [position for position, outcome in enumerate(outcomes) if outcome.__class__ is RowFailure]
+        refused = _positions_of_failures(outcomes)
         self._success_count += len(outcomes) - len(refused)
         self._failure_count += len(refused)
         messages = [outcomes[position].message for position in refused]
@@ -156,3 +156,9 @@ class OutcomeWriter:
         records = known[begin:end] if known is not None else frame_records(chunk.frame[begin:end])
         self._success.add_bytes(accepted_lines(records, outcome.results, is_accepted))
         self._failed.add_bytes(frame_lines(records.filter(~is_accepted), messages))
+
+
+def _positions_of_failures(outcomes: list[Any]) -> list[int]:
+    if loops is not None:
+        return loops.positions_of(outcomes, RowFailure)
+    return [position for position, outcome in enumerate(outcomes) if outcome.__class__ is RowFailure]

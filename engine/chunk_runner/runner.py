@@ -30,6 +30,12 @@ _TELLING_ROWS, _TELLING_SECONDS = 1_000, 1.0
 MAX_UNEXPLAINED_DEATHS = 20
 
 
+def load_batch_libraries() -> None:
+    """Load ahead of time what chunks in batch mode need, apart from the handler."""
+    use_one_polars_thread()
+    load_frames()
+
+
 class Ran(Enum):
     """What became of an order to run a chunk."""
 
@@ -118,8 +124,7 @@ class ChunkRunner:
         """Load ahead of time what chunks of the job will need, apart from the handler; whether they are frames."""
         if self._ledger.job(job_id).handler_mode != "batch":
             return False
-        use_one_polars_thread()
-        load_frames()
+        load_batch_libraries()
         return True
 
     def load_handler(self, job_id: str) -> None:

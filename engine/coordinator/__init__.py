@@ -5,6 +5,7 @@ compare-and-set in the ledger or repeats harmlessly. Who runs the chunks is the 
 """
 
 from engine.coordinator.coordinator import WORKSPACE, Coordinator
+from engine.coordinator.drafts import ResultDrafts
 from engine.coordinator.protocols import Executor, JobListener
 from engine.coordinator.refused_rows import check_refused_rows, retry_name, retry_options, write_refused_rows
 from engine.coordinator.result_files import workspace_keys
@@ -14,6 +15,7 @@ __all__ = [
     "Coordinator",
     "Executor",
     "JobListener",
+    "ResultDrafts",
     "check_refused_rows",
     "retry_name",
     "retry_options",

@@ -6,11 +6,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from engine import failpoints
 from engine.config import EngineConfig
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
+from engine.coordinator.drafts import ResultDrafts
 from engine.coordinator.failing import Failing
 from engine.coordinator.finishing import Finishing
 from engine.coordinator.helping import MergeHelper
@@ -54,6 +56,7 @@ class Coordinator:
         owner: str,
         listener: JobListener | None = None,
         costs: RowCosts | None = None,
+        load_handler: Callable[[str], Any] = resolve_handler,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
@@ -61,11 +64,14 @@ class Coordinator:
             owner: the name of this process (`engine.ledger.owner.this_process`).
             listener: is told of every change of status.
             costs: what rows took in earlier jobs, for the size of chunks; None where nobody remembers.
+            load_handler: raises HandlerError for a path that does not load; gives the handler unless the job's
+                `handler_mode` says "batch".
         """
         self._desk = JobDesk(ledger, progress, config, owner=owner, listener=listener, now=now)
         self._cancelling = Cancelling(self._desk)
         self._failing = Failing(self._desk)
-        self._planning = Planning(self._desk, self._cancelling, self._failing, costs)
+        self._load_handler = load_handler
+        self._planning = Planning(self._desk, self._cancelling, self._failing, costs, load_handler)
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
         self._helper = MergeHelper(ledger, config)
@@ -93,7 +99,7 @@ class Coordinator:
             OutputNotWritableError: the result files could not be written.
         """
         source = pin_source(source_url, self._desk.config)
-        resolve_handler(handler_path)
+        self._load_handler(handler_path)
         output = open_storage(output_url, self._desk.config, fail_fast=True)
         output.check_writable()
         job = Job(
@@ -204,10 +210,10 @@ class Coordinator:
         """See `Finishing.is_ready_to_finish`."""
         return self._finishing.is_ready_to_finish(job_id)
 
-    def finish(self, job_id: str, executor: Executor | None = None) -> bool:
+    def finish(self, job_id: str, executor: Executor | None = None, drafts: ResultDrafts | None = None) -> bool:
         """See `Finishing.finish`."""
         with span("rowmill.finish", job_id=job_id):
-            return self._finishing.finish(job_id, executor)
+            return self._finishing.finish(job_id, executor, drafts)
 
     def help_merge(self, job_id: str, position: int, step: int) -> int | None:
         """See `MergeHelper.help`."""

@@ -19,14 +19,12 @@ from engine.errors import ServiceUnavailableError
 from engine.ledger import Ledger
 from engine.model import Job, ResultFiles
 from engine.options import ImportOptions
-from engine.results import PartKeys, ResultKind
+from engine.results import KINDS, PartKeys, ResultKind
 from engine.results.sheet_fragments import CountedPart, Fragment, SheetFragments
 from engine.results.xlsx import join_xlsx
 from engine.storage import open_storage
 
 logger = logging.getLogger(__name__)
-
-_KINDS: tuple[ResultKind, ResultKind] = ("success", "failed")
 
 
 class ExcelWork:
@@ -38,7 +36,7 @@ class ExcelWork:
         self._files: dict[ResultKind, SheetFragments] = {}
         parts_of = {
             kind: [CountedPart(part=part, row_count=rows) for part, rows in parts_of_job(job, ledger, kind)]
-            for kind in _KINDS
+            for kind in KINDS
         }
         # The fragments of a job that has failed with some rows are not those of its resumption with more.
         rows = sum(part.row_count for parts in parts_of.values() for part in parts)
@@ -53,7 +51,7 @@ class ExcelWork:
 
     def stored(self) -> dict[int, Fragment]:
         """What is there already, by position."""
-        success, failed = (self._files[kind] for kind in _KINDS)
+        success, failed = (self._files[kind] for kind in KINDS)
         return success.stored() | {success.count + index: found for index, found in failed.stored().items()}
 
     def is_stored(self, position: int) -> bool:
@@ -83,7 +81,7 @@ class ExcelWork:
         return ResultFiles(success_url=urls["success"], failed_url=urls["failed"])
 
     def _at(self, position: int) -> tuple[SheetFragments, int]:
-        success, failed = (self._files[kind] for kind in _KINDS)
+        success, failed = (self._files[kind] for kind in KINDS)
         return (success, position) if position < success.count else (failed, position - success.count)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from engine import failpoints
 from engine.coordinator.desk import JobDesk, text_of
+from engine.coordinator.drafts import ResultDrafts
 from engine.coordinator.error_budget import trouble
 from engine.coordinator.protocols import Executor
 from engine.coordinator.result_files import make_result_files, remove_unprocessed_file, sweep
@@ -47,11 +48,12 @@ class Finishing:
         """See `is_ready_to_finish`; by a job that has just been read."""
         return (job.status, job.phase) in _WORKING and self._desk.ledger.unfinished_chunks(job.job_id) == 0
 
-    def finish(self, job_id: str, executor: Executor | None = None) -> bool:
+    def finish(self, job_id: str, executor: Executor | None = None, drafts: ResultDrafts | None = None) -> bool:
         """Merge the parts and end the job, if all its chunks are through. Of several callers one does it.
 
         Args:
             executor: is asked for help with what several processes can do; None to do it alone.
+            drafts: result files that have been begun.
 
         Returns:
             Whether this call ended the job.
@@ -72,7 +74,7 @@ class Finishing:
 
         with self._desk.in_charge(job_id, Phase.MERGING, given_back_as=working_phase(job), fail=fail):
             merge = self._merge_failed if job.error_code and not job.cancel_requested else self._merge
-            if merge(job, executor):
+            if merge(job, executor, drafts):
                 return True
         # Another process has taken the merge over. What this one wrote after that one's end is nobody's.
         job = self._desk.ledger.job(job_id)
@@ -80,16 +82,16 @@ class Finishing:
             self._sweep(job)
         return False
 
-    def _merge(self, job: Job, executor: Executor | None) -> bool:
+    def _merge(self, job: Job, executor: Executor | None, drafts: ResultDrafts | None) -> bool:
         """Make the files of a job that has run to its end, or to its cancel."""
         failpoints.hit("finish.begun")
         counts = self._checked_counts(job)
         text = None if job.cancel_requested else trouble(job, counts)
         if text is not None:
             error = TooManyErrorsError(text, job_id=job.job_id)
-            files = self._make_result_files(job, executor)
+            files = self._make_result_files(job, executor, drafts)
             return self._desk.end_failed(job.job_id, error, expected_owner=self._desk.owner, result_files=files)
-        files, missing = self._with_unprocessed(job, counts, self._make_result_files(job, executor))
+        files, missing = self._with_unprocessed(job, counts, self._make_result_files(job, executor, drafts))
         failpoints.hit("finish.files_made")
         told = {} if missing is None else {"error_code": missing.code, "error_message": text_of(missing)}
         job_id = job.job_id
@@ -112,14 +114,14 @@ class Finishing:
             self._sweep(job)
         return ended
 
-    def _merge_failed(self, job: Job, executor: Executor | None) -> bool:
+    def _merge_failed(self, job: Job, executor: Executor | None, drafts: ResultDrafts | None) -> bool:
         """Make the files of a job that has its error; without them where they cannot be made. Parts are kept."""
         counts, files, note = self._desk.ledger.counts(job.job_id), ResultFiles(), ""
         if counts.processed_rows:
             try:
                 # First a short try: the storage may be what has failed.
                 open_storage(job.output_url, self._desk.config, fail_fast=True).check_writable()
-                files, missing = self._with_unprocessed(job, counts, self._make_result_files(job, executor))
+                files, missing = self._with_unprocessed(job, counts, self._make_result_files(job, executor, drafts))
                 note = f" {text_of(missing)}" if missing is not None else ""
             except RowmillError as error:
                 facts = {"job_id": job.job_id, "error_code": error.code}
@@ -170,8 +172,8 @@ class Finishing:
             )
         return counts
 
-    def _make_result_files(self, job: Job, executor: Executor | None) -> ResultFiles:
-        return make_result_files(job, self._desk.ledger, self._desk.config, executor)
+    def _make_result_files(self, job: Job, executor: Executor | None, drafts: ResultDrafts | None) -> ResultFiles:
+        return make_result_files(job, self._desk.ledger, self._desk.config, executor, drafts)
 
     def _sweep(self, job: Job) -> None:
         sweep(job, self._desk.ledger, self._desk.config)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Literal
 
+from engine.config import EngineConfig
 from engine.errors import InconsistentJobError
 from engine.ledger import Ledger
 from engine.model import Job, Part
 from engine.options import ImportOptions
-from engine.results import EXTRA_COLUMN, ResultKind, column_names
+from engine.results import EXTRA_COLUMN, ResultKind, column_names, header_line
 
 
 def parts_folder(job: Job) -> str:
@@ -36,7 +37,18 @@ def parts_of_job(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[tuple[P
                 chunk_index=state.chunk.chunk_index,
             )
         if part is not None:
-            yield replace(part, key=f"{parts_folder(job)}/{part.key}"), rows
+            yield in_output(part, job), rows
+
+
+def in_output(part: Part, job: Job) -> Part:
+    """The part with its key counted from the output's root."""
+    return replace(part, key=f"{parts_folder(job)}/{part.key}")
+
+
+def result_header(job: Job, kind: ResultKind, config: EngineConfig) -> bytes:
+    """The first line of a success or failed file, escaped like the rows of the parts."""
+    cells = result_header_cells(job, kind, ImportOptions.from_mapping(job.options))
+    return header_line(cells, escape_formulae=config.escape_formulae)
 
 
 def result_header_cells(job: Job, kind: ResultKind, options: ImportOptions) -> list[str]:

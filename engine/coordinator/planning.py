@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from engine import failpoints
 from engine.chunk_runner import rebuild_progress
@@ -17,7 +18,7 @@ from engine.coordinator.desk import JobDesk, Stopped
 from engine.coordinator.failing import Failing
 from engine.coordinator.refused_rows import write_refused_rows
 from engine.errors import LedgerUnavailableError, RowmillError, ServiceUnavailableError
-from engine.handlers import HandlerMode, mode_of, resolve_handler
+from engine.handlers import HandlerMode, mode_of
 from engine.model import Chunk, Job, Plan
 from engine.options import ImportOptions
 from engine.progress import RowCosts
@@ -36,11 +37,20 @@ _LOOK_SECONDS = 0.5
 class Planning:
     """Scans sources."""
 
-    def __init__(self, desk: JobDesk, cancelling: Cancelling, failing: Failing, costs: RowCosts | None) -> None:
+    def __init__(
+        self,
+        desk: JobDesk,
+        cancelling: Cancelling,
+        failing: Failing,
+        costs: RowCosts | None,
+        load_handler: Callable[[str], Any],
+    ) -> None:
         """
         Args:
             costs: what rows took in earlier jobs; None where nobody remembers.
+            load_handler: see `Coordinator`.
         """
+        self._load_handler = load_handler
         self._desk = desk
         self._costs = costs
         self._cancelling = cancelling
@@ -116,7 +126,7 @@ class Planning:
                 raise Stopped
 
         failpoints.hit("plan.begun")
-        handler = resolve_handler(job.handler_path)
+        handler = self._load_handler(job.handler_path)
         options = ImportOptions.from_mapping(job.options)
         if not job.source.etag:
             if job.retry_of is not None:

@@ -8,12 +8,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from engine.config import EngineConfig
-from engine.coordinator.parts import parts_of_job, result_header_cells, result_key
+from engine.coordinator.parts import parts_of_job, result_header, result_key
 from engine.errors import ObjectMissingError, StatusTransitionError
 from engine.ledger import Ledger
 from engine.model import Job
 from engine.options import KNOWN, ImportOptions
-from engine.results import encode_lines, header_line, plain_line, unescape_formula
+from engine.results import encode_lines, plain_line, unescape_formula
 from engine.results.records import read_records
 from engine.storage import Storage, open_storage
 
@@ -114,6 +114,5 @@ def _refused_records(job: Job, ledger: Ledger, config: EngineConfig) -> Iterator
             yield from read_records(output.read_blocks(part.key, 0, part.size_bytes, block_bytes=_BLOCK_BYTES))
         return
     key = result_key(job, "failed", "csv")
-    options = ImportOptions.from_mapping(job.options)
-    header = header_line(result_header_cells(job, "failed", options), escape_formulae=config.escape_formulae)
+    header = result_header(job, "failed", config)
     yield from read_records(output.read_blocks(key, len(header), output.stat(key).size_bytes, block_bytes=_BLOCK_BYTES))

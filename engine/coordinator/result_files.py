@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from engine import failpoints
 from engine.config import EngineConfig
-from engine.coordinator.parts import parts_of_job, result_header_cells, result_key
+from engine.coordinator.drafts import ResultDrafts
+from engine.coordinator.parts import parts_of_job, result_header, result_key
 from engine.coordinator.protocols import Executor
 from engine.errors import StorageError
 from engine.ledger import Ledger
-from engine.model import Job, Part, ResultFiles
+from engine.model import Job, ResultFiles
 from engine.options import ImportOptions
-from engine.results import PartKeys, ResultKind, header_line, merge_csv
+from engine.results import KINDS, PartKeys, ResultKind, merge_csv
 from engine.staging import staged_prefix
 from engine.storage import open_storage
 
@@ -24,8 +24,14 @@ logger = logging.getLogger(__name__)
 _SMALL_BYTES = 16 * 1024 * 1024
 
 
-def make_result_files(job: Job, ledger: Ledger, config: EngineConfig, executor: Executor | None) -> ResultFiles:
-    """Merge the parts into the two result files, all or nothing each; a repeat makes the same files."""
+def make_result_files(
+    job: Job, ledger: Ledger, config: EngineConfig, executor: Executor | None, drafts: ResultDrafts | None = None
+) -> ResultFiles:
+    """Merge the parts into the two result files, all or nothing each; a repeat makes the same files.
+
+    Args:
+        drafts: what has been joined already.
+    """
     if not config.enable_result_files:
         return ResultFiles()
     if ImportOptions.from_mapping(job.options).output_format == "xlsx":
@@ -33,25 +39,22 @@ def make_result_files(job: Job, ledger: Ledger, config: EngineConfig, executor: 
         from engine.coordinator.excel_results import make_excel_files
 
         return make_excel_files(job, ledger, config, executor)
+    output, begun = open_storage(job.output_url, config), drafts.take() if drafts is not None else {}
     # What is read of the ledger is read before, by the thread whose connection it is.
-    success, failed = ([part for part, _ in parts_of_job(job, ledger, kind)] for kind in ("success", "failed"))
-    is_small = sum(part.size_bytes for part in failed) <= _SMALL_BYTES
+    parts = {kind: [part for part, _ in parts_of_job(job, ledger, kind)] for kind in KINDS}
+
+    def make(kind: ResultKind) -> str:
+        key = result_key(job, kind, "csv")
+        merge_csv(output, key, result_header(job, kind, config), parts[kind], draft=begun.get(kind))
+        return output.url_of(key)
+
+    is_beside = not begun and sum(part.size_bytes for part in parts["failed"]) <= _SMALL_BYTES
     with ThreadPoolExecutor(1, thread_name_prefix="rowmill-failed-file") as other:
-        beside = other.submit(_make_csv_file, job, config, "failed", failed) if is_small else None
-        success_url = _make_csv_file(job, config, "success", success)
+        failed = other.submit(make, "failed") if is_beside else None
+        success_url = make("success")
         failpoints.hit("finish.success_file")
-        failed_url = beside.result() if beside is not None else _make_csv_file(job, config, "failed", failed)
+        failed_url = failed.result() if failed is not None else make("failed")
     return ResultFiles(success_url=success_url, failed_url=failed_url)
-
-
-def _make_csv_file(job: Job, config: EngineConfig, kind: ResultKind, parts: Sequence[Part]) -> str:
-    cells = result_header_cells(job, kind, ImportOptions.from_mapping(job.options))
-    # Escaped like the rows of the parts.
-    header = header_line(cells, escape_formulae=config.escape_formulae)
-    output = open_storage(job.output_url, config)
-    key = result_key(job, kind, "csv")
-    merge_csv(output, key, header, parts)
-    return output.url_of(key)
 
 
 def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:

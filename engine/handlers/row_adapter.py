@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from engine.guard import RowGuard
 from engine.handlers.contract import RowFailure, RowHandler
+from engine.native import loops
 
 #: Characters of an error message that are kept; a cell of a spreadsheet holds no more.
 MAX_ERROR_CHARACTERS = 32_000
@@ -37,29 +39,17 @@ class RowAdapter:
         Args:
             first_row_index: 1-based index of the first of the rows.
         """
-        if self._guard is not None:
-            with self._guard:
-                return self._run_guarded(first_row_index, rows, self._guard)
-        handler, job_id, options = self._handler, self._job_id, self._options
-        outcomes: list[Any] = []
-        append = outcomes.append
-        for row_index, row in enumerate(rows, first_row_index):
-            try:
-                returned = handler(row_index, row, job_id, options)
-                # The guide's form is met by nearly every row, so it is tested first and in place.
-                if returned.__class__ is dict and returned.get("ok") is True:
-                    append(returned.get("result", NO_RESULT))
-                else:
-                    append(_judge(returned))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001 - SystemExit, a cancelled asyncio task: the team's code
-                append(failure_of_crash(error))
-        return outcomes
+        with self._guard or nullcontext():
+            if loops is None:
+                return self._outcomes(first_row_index, rows)
+            return loops.call_rows(
+                self._handler, first_row_index, list(rows), self._job_id, self._options, self._guard,
+                NO_RESULT, _judge, failure_of_crash, _settled,
+            )  # fmt: skip
 
-    def _run_guarded(self, first_row_index: int, rows: Sequence[list[str]], guard: RowGuard) -> list[Any]:
-        """As the loop of `run`, which pays for nothing of this."""
-        handler, job_id, options = self._handler, self._job_id, self._options
+    def _outcomes(self, first_row_index: int, rows: Sequence[list[str]]) -> list[Any]:
+        """What `loops.call_rows` does, in Python."""
+        handler, job_id, options, guard = self._handler, self._job_id, self._options, self._guard
         outcomes: list[Any] = []
         append = outcomes.append
         for row_index, row in enumerate(rows, first_row_index):
@@ -71,9 +61,9 @@ class RowAdapter:
                     outcome = _judge(returned)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # noqa: BLE001 - as in run
+            except BaseException as error:  # noqa: BLE001 - SystemExit, a cancelled asyncio task: the team's code
                 outcome = failure_of_crash(error)
-            append(_settled(guard, outcome) if guard.is_set else outcome)
+            append(_settled(guard, outcome) if guard is not None and guard.is_set else outcome)
         return outcomes
 
 

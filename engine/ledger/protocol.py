@@ -170,6 +170,9 @@ class Ledger(Protocol):
     def chunk_states(self, job_id: str) -> Iterator[ChunkState]:
         """Every chunk in order."""
 
+    def outcome(self, job_id: str, chunk_index: int) -> ChunkOutcome | None:
+        """What a committed chunk came to; None as long as it is not."""
+
     def unfinished_chunks(self, job_id: str) -> int:
         """How many chunks are neither done nor dropped."""
 

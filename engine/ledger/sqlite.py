@@ -289,6 +289,10 @@ class SqliteLedger:
                 yield records.chunk_state_from_row(row, now=now)
             last = rows[-1]["chunk_index"]
 
+    def outcome(self, job_id: str, chunk_index: int) -> ChunkOutcome | None:
+        rows = self._file.read("SELECT * FROM chunks WHERE job_id = ? AND chunk_index = ?", job_id, chunk_index)
+        return records.chunk_state_from_row(rows[0], now=self._clock()).outcome if rows else None
+
     def unfinished_chunks(self, job_id: str) -> int:
         query = "SELECT count(*) FROM chunks WHERE job_id = ? AND status NOT IN ('done', 'dropped')"
         return int(self._file.read(query, job_id)[0][0])

@@ -1,6 +1,37 @@
 """The compiled loops. What they take is checked by `engine.native`'s callers: bytes in UTF-8, one-byte dialects."""
 
+from collections.abc import Callable
+from typing import Any
+
 from typing_extensions import Buffer
+
+def call_rows(
+    handler: Callable[..., Any],
+    first_row_index: int,
+    rows: list[Any],
+    job_id: str,
+    options: Any,
+    guard: Any,
+    no_result: Any,
+    judge: Callable[[Any], Any],
+    crash: Callable[[BaseException], Any],
+    settle: Callable[[Any, Any], Any],
+    /,
+) -> list[Any]:
+    """The outcomes of rows: what `handler(row_index, row, job_id, options)` comes to for each of them.
+
+    Args:
+        guard: None, or what has `is_set` after a row that `settle(guard, outcome)` gives the last outcome of.
+        no_result: the outcome of an exact dict whose "ok" is True and that has no "result".
+        judge: gives the outcome of whatever else is returned.
+        crash: gives the outcome of whatever a handler, or `judge`, raises, but for KeyboardInterrupt.
+
+    Raises:
+        KeyboardInterrupt: as well as what `crash`, `settle` and `guard.is_set` raise.
+    """
+
+def positions_of(items: list[Any], kind: type, /) -> list[int]:
+    """Ascending positions of the items that are of exactly this type."""
 
 def cut_rows(
     data: bytes, start: int, max_rows: int, max_bytes: int, delimiter: int, quote: int, /

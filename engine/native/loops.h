@@ -87,6 +87,8 @@ new_text(const char *bytes, Py_ssize_t length, int is_ascii)
 Py_ssize_t utf8_continuations(const unsigned char *at, Py_ssize_t size);
 
 /* The methods of the module, each described where it stands. */
+PyObject *loops_call_rows(PyObject *module, PyObject *arguments);
+PyObject *loops_positions_of(PyObject *module, PyObject *arguments);
 PyObject *loops_cut_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_column_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_row_texts(PyObject *module, PyObject *arguments);

@@ -3,6 +3,8 @@
 #include "loops.h"
 
 static PyMethodDef methods[] = {
+    {"call_rows", loops_call_rows, METH_VARARGS, NULL},
+    {"positions_of", loops_positions_of, METH_VARARGS, NULL},
     {"cut_rows", loops_cut_rows, METH_VARARGS, NULL},
     {"column_rows", loops_column_rows, METH_VARARGS, NULL},
     {"row_texts", loops_row_texts, METH_VARARGS, NULL},

@@ -2,11 +2,16 @@
 
 #include "loops.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 typedef struct {
     const char *data;
     Py_ssize_t size;
     int has_quote;
     char quote;
+    char delimiter;
     int is_csv;
     unsigned char meaning[256];
 } Table;
@@ -96,6 +101,78 @@ write_cells(const Table *table, Buffer *texts, Buffer *joined, Py_ssize_t at, Py
     }
 }
 
+#ifdef __SSE2__
+#define WINDOW 64
+
+/* A bit for each byte of a window: which are a line feed, which a delimiter, which ask for a closer look. */
+typedef struct {
+    unsigned long long feeds, delimiters, odd;
+} Marks;
+
+static inline Marks
+marks_at(const Table *table, Py_ssize_t at)
+{
+    const __m128i delimiter = _mm_set1_epi8(table->delimiter), feed = _mm_set1_epi8('\n');
+    const __m128i quote = _mm_set1_epi8(table->has_quote ? table->quote : '"'), double_quote = _mm_set1_epi8('"');
+    const __m128i comma = _mm_set1_epi8(','), carriage = _mm_set1_epi8('\r');
+    Marks marks = {0};
+    for (int step = 0; step < WINDOW / 16; step++) {
+        __m128i block = _mm_loadu_si128((const __m128i *)(const void *)(table->data + at + 16 * step));
+        __m128i quotes = _mm_or_si128(_mm_cmpeq_epi8(block, quote), _mm_cmpeq_epi8(block, double_quote));
+        __m128i is_delimiter = _mm_cmpeq_epi8(block, delimiter);
+        /* A comma is odd where it is not the delimiter. */
+        __m128i commas = _mm_andnot_si128(is_delimiter, _mm_cmpeq_epi8(block, comma));
+        __m128i odd = _mm_or_si128(_mm_or_si128(quotes, commas), _mm_cmpeq_epi8(block, carriage));
+        marks.feeds |= (unsigned long long)_mm_movemask_epi8(_mm_cmpeq_epi8(block, feed)) << (16 * step);
+        marks.delimiters |= (unsigned long long)_mm_movemask_epi8(is_delimiter) << (16 * step);
+        marks.odd |= (unsigned long long)_mm_movemask_epi8(odd) << (16 * step);
+    }
+    return marks;
+}
+
+/* As `take_record`, of a record without quotes and commas in cells; -3 where it may be another one, and nothing was
+   appended. Most records of most tables are such, and one costs as much as a few cells cut one by one. */
+static Py_ssize_t
+take_plain_record(const Table *table, Buffer *texts, Py_ssize_t at, Py_ssize_t width)
+{
+    Py_ssize_t start = at, cells = 1;
+    for (;; at += WINDOW) {
+        if (table->size - at < WINDOW) {
+            return -3;
+        }
+        Marks marks = marks_at(table, at);
+        unsigned long long before = marks.feeds ? (marks.feeds & -marks.feeds) - 1 : ~0ULL;
+        unsigned long long odd = marks.odd & before;
+        cells += __builtin_popcountll(marks.delimiters & before);
+        if (!marks.feeds && !odd) {
+            continue;
+        }
+        Py_ssize_t feed = at + __builtin_ctzll(marks.feeds ? marks.feeds : 1), end = feed;
+        if (odd) {
+            /* The CR of a CRLF alone: a CR stands nowhere else. */
+            if (odd & (odd - 1) || !marks.feeds || table->data[feed - 1] != '\r' || odd != (before ^ (before >> 1))) {
+                return -3;
+            }
+            end--;
+        }
+        if (cells != width || end == start) {
+            return -3;
+        }
+        if (buffer_reserve(texts, end - start) < 0) {
+            return -2;
+        }
+        char *text = texts->start + texts->used;
+        buffer_put(texts, table->data + start, end - start);
+        if (table->delimiter != ',') {
+            for (Py_ssize_t index = 0; index < end - start; index++) {
+                text[index] = text[index] == table->delimiter ? ',' : text[index];
+            }
+        }
+        return feed + 1;
+    }
+}
+#endif
+
 /* Append the record at `at`: the offset behind its line end, or -1 where it is not regular, or -2 with an exception. */
 static Py_ssize_t
 take_record(const Table *table, Buffer *texts, Buffer *joined, Py_ssize_t at, Py_ssize_t width)
@@ -140,6 +217,7 @@ loops_row_texts(PyObject *Py_UNUSED(module), PyObject *arguments)
         .size = PyBytes_GET_SIZE(source),
         .has_quote = quote >= 0,
         .quote = (char)quote,
+        .delimiter = (char)delimiter,
         .is_csv = delimiter == ',' && (quote == '"' || quote < 0),
     };
     fill_meanings(table.meaning, delimiter, quote);
@@ -149,7 +227,12 @@ loops_row_texts(PyObject *Py_UNUSED(module), PyObject *arguments)
         goto close;
     }
     while (at >= 0 && at < table.size) {
+#ifdef __SSE2__
+        Py_ssize_t behind = take_plain_record(&table, &texts, at, width);
+        at = behind == -3 ? take_record(&table, &texts, &joined, at, width) : behind;
+#else
         at = take_record(&table, &texts, &joined, at, width);
+#endif
         if (at == -2 || buffer_reserve(&ends, sizeof(texts.used)) < 0) {
             goto close;
         }

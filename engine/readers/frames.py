@@ -30,7 +30,7 @@ def read_frame(data: bytes, chunk: Chunk, dialect: Dialect, names: Sequence[str]
 
     if not names or not is_basic(dialect) or not is_whole(data, chunk):
         return None
-    if data.count(b"\r") != (b"\r" in data and data.count(b"\r\n")):
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         return None
     text = as_utf8(data, dialect.encoding)
     if text is None:

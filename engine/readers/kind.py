@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import BinaryIO
 from zipfile import ZipInfo
 
+from engine.compound_file import SIGNATURE, CompoundFile
 from engine.errors import (
     SourceBinaryError,
     SourceDamagedError,
@@ -16,7 +17,6 @@ from engine.errors import (
     SourceFormatError,
     SourceProtectedError,
 )
-from engine.readers import compound
 from engine.readers.encoding import byte_order_mark, wide_without_mark
 from engine.readers.zip_entries import MAX_ENTRIES, inflate_entry, list_entries
 
@@ -146,7 +146,7 @@ def tell_kind(
         raise SourceEmptyError(f"{source} is empty: it has no bytes.", source=source)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
         return _kind_of_archive(file, source, max_entries)
-    if head.startswith(compound.SIGNATURE):
+    if head.startswith(SIGNATURE):
         return _kind_of_compound(file, source)
     if head.startswith(b"PARE") and any(byte < 9 for byte in head[4:64]):
         raise SourceProtectedError(f"{source} is encrypted Parquet. Write it without encryption.", source=source)
@@ -291,7 +291,7 @@ def _kind_of_open_document(file: BinaryIO, entries: dict[str, ZipInfo], source: 
 
 def _kind_of_compound(file: BinaryIO, source: str) -> SourceKind:
     try:
-        found = compound.CompoundFile(file)
+        found = CompoundFile(file)
         is_encrypted = "EncryptedPackage" in found.streams or found.has_encrypted_workbook()
     except ValueError as error:
         raise SourceDamagedError(

@@ -43,7 +43,7 @@ def read_slices(
         data: as for `read_rows`.
     """
     allow_long_cells(max_record_bytes)
-    if is_basic(dialect) and data.count(b"\r") == (b"\r" in data and data.count(b"\r\n")):
+    if is_basic(dialect) and (b"\r" not in data or data.count(b"\r") == data.count(b"\r\n")):
         if loops is not None:
             if is_whole(data, chunk) and (text := as_utf8(data, dialect.encoding)) is not None:
                 return _cut(text, dialect, max_rows)

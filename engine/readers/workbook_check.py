@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO
 from zipfile import ZipInfo
 
+from engine.compound_file import SIGNATURE
 from engine.config import EngineConfig
 from engine.errors import SourceDamagedError, SourceFormatError, SourceTooLargeError
-from engine.readers.compound import SIGNATURE
 from engine.readers.zip_entries import inflate_entry, list_entries, shown_name
 
 #: A part is a bomb by its ratio only beyond this size: small ones of blank cells are harmless.

@@ -3,6 +3,7 @@
 from engine.results.added_columns import added_column_of, is_named_as_added, original_row
 from engine.results.csv_format import (
     EXTRA_COLUMN,
+    KINDS,
     ResultKind,
     column_names,
     encode_lines,
@@ -24,6 +25,7 @@ from engine.results.parts import PartKeys, PartWriter
 
 __all__ = [
     "EXTRA_COLUMN",
+    "KINDS",
     "PartKeys",
     "PartWriter",
     "ResultKind",

@@ -16,6 +16,7 @@ from typing import Literal
 
 #: Which of the two result files, and which of a chunk's two parts.
 ResultKind = Literal["success", "failed"]
+KINDS: tuple[ResultKind, ResultKind] = ("success", "failed")
 
 #: Result file → the name of its last column; fixed by the usage guide.
 EXTRA_COLUMN: dict[ResultKind, str] = {"success": "import_result", "failed": "import_error"}

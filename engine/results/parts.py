@@ -6,7 +6,6 @@ what a lost attempt leaves behind is never mistaken for the part of the attempt 
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -116,8 +115,9 @@ class PartWriter:
         self._key = key
         self._max_held_bytes = max_held_bytes
         self._lines: list[str] = []
-        #: Not a list of bytes: those would have to be joined, and be there twice for it.
-        self._held = io.BytesIO()
+        #: As they came: joined in memory they would be copied once more, which a folder can do without.
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self._size_bytes = 0
         self._crc32 = 0
         self._stream: Writer | None = None
@@ -152,12 +152,11 @@ class PartWriter:
             return None
         failpoints.hit("part.before_write")
         if self._stream is None:
-            self._storage.write(self._key, self._held.getvalue())
+            self._storage.write(self._key, self._taken())
         else:
             self._drain(self._stream)
             self._open.close()
         failpoints.hit("part.written")
-        self._held.close()
         return Part(key=self._key, size_bytes=self._size_bytes, crc32=self._crc32)
 
     def __enter__(self) -> Self:
@@ -177,17 +176,23 @@ class PartWriter:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        self._held.write(data)
+        self._held.append(data)
+        self._held_bytes += len(data)
         self._size_bytes += len(data)
         self._crc32 = crc32(data, self._crc32)
-        if self._held.tell() > self._max_held_bytes:
+        if self._held_bytes > self._max_held_bytes:
             if self._stream is None:
                 self._stream = self._open.enter_context(self._storage.open_writer(self._key))
             self._drain(self._stream)
 
     def _drain(self, stream: Writer) -> None:
-        stream.write(self._held.getvalue())
-        self._held = io.BytesIO()
+        for data in self._taken():
+            stream.write(data)
+
+    def _taken(self) -> list[bytes]:
+        """What is held, for somebody else to hold."""
+        held, self._held, self._held_bytes = self._held, [], 0
+        return held
 
 
 class _AbandonedPartError(Exception):

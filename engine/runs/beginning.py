@@ -17,7 +17,7 @@ from engine.options import ImportOptions
 from engine.report import JobReport
 from engine.runs.books import DEFAULT_OUTPUT_DIR, absolute_url, existing_ledger, find, ledger_url_for
 from engine.runs.working import ENDED_WELL, OnProgress, check_executor, progress_for, resumed, to_its_end
-from engine.runtime.local_fork import ForkedProcess
+from engine.runtime.local_fork import ForkedProcess, HandlerInWorkers
 from engine.status import Status
 from engine.storage import open_location, open_storage
 
@@ -68,6 +68,8 @@ def run(
         InterruptedJobError: Ctrl-C; the job can be resumed.
     """
     handler_path, handler_mode = _handler_of(handler, batch_handler)
+    is_in_workers = bool(forked) and handler_mode == "batch"
+    load_handler = HandlerInWorkers(forked, handler_path) if is_in_workers else resolve_handler
     checked = ImportOptions.from_mapping(
         {**ImportOptions.defaults_for(handler_mode), **(options or {}), **more_options}
     )
@@ -80,7 +82,7 @@ def run(
     books = open_ledger(ledger_url)
     try:
         progress = progress_for(executor, config)
-        coordinator = Coordinator(books, progress, config, owner=this_process())
+        coordinator = Coordinator(books, progress, config, owner=this_process(), load_handler=load_handler)
         job = (
             _find_unfinished(books, coordinator, source_url, handler_path, handler_mode, checked, output_url, config)
             if resume

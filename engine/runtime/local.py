@@ -8,6 +8,7 @@ never forks, and do not import the caller's `__main__`.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import Any
 
 from engine.chunk_runner import Ran
 from engine.config import EngineConfig
-from engine.coordinator import Coordinator
+from engine.coordinator import Coordinator, ResultDrafts
 from engine.errors import InterruptedJobError, RowmillError, WorkerLostError, error_of
 from engine.ledger import Ledger
 from engine.model import Counts, Job
@@ -73,6 +74,7 @@ class LocalRun:
         self._forked = list(forked)
         self._workers: list[WorkerProcess] = []
         self._failed_starts = 0
+        self._drafts: ResultDrafts | None = None
         self._on_progress = on_progress
         self._on_interrupt = on_interrupt
         self._planner: threading.Thread | None = None
@@ -116,6 +118,8 @@ class LocalRun:
             raise
         finally:
             self._end()
+            if self._drafts is not None:
+                self._drafts.discard()
 
     # The executor that the coordinator talks to
 
@@ -162,7 +166,9 @@ class LocalRun:
         if job.status.is_final:
             return self._ended(job)
         self._job_id = job_id
-        self._progress.begin(job_id, total_rows=job.total_rows, done=self._ledger.counts_by_chunk(job_id))
+        done = self._ledger.counts_by_chunk(job_id)
+        self._progress.begin(job_id, total_rows=job.total_rows, done=done)
+        self._drafts = ResultDrafts(job_id, self._ledger, self._config, done=done, name=os.urandom(8).hex())
         # The scan takes longer than a worker's start, so both begin together.
         if job.phase is None:
             self.send_plan(job_id)
@@ -232,6 +238,8 @@ class LocalRun:
         if room > len(self._queue):
             window = self._worker_count * _CHUNKS_PER_WORKER
             self._enqueue(self._coordinator.chunks_to_send(job_id, window=window))
+            if not self._queue and self._drafts is not None and not self._is_planning():
+                self._drafts.end_is_near()
         while self._queue:
             worker = min(self._workers, key=lambda worker: len(worker.chunks))
             if len(worker.chunks) >= _CHUNKS_PER_WORKER:
@@ -258,6 +266,8 @@ class LocalRun:
             case ("ran", chunk_index, ran):
                 self._failed_starts = 0
                 worker.chunk_ended(chunk_index)
+                if ran is Ran.DONE and self._drafts is not None:
+                    self._drafts.chunk_done(chunk_index)
                 self._others_have_chunks = self._others_have_chunks or ran is Ran.NOTHING_TO_DO
                 self._coordinator.check_budget(job_id)
                 if ran is Ran.LOST:
@@ -308,7 +318,7 @@ class LocalRun:
         self._take_over_counts(job_id)
         job = self._ledger.job(job_id)
         self._on_progress(job, self._coordinator.counts(job))
-        self._coordinator.finish(job_id, self)
+        self._coordinator.finish(job_id, self, self._drafts)
 
     def _ended(self, job: Job) -> Job:
         if job.status is Status.FAILED:

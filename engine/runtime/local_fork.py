@@ -21,6 +21,9 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
+from engine.errors import HandlerError
+from engine.handlers import resolve_handler
+
 #: Seconds between two looks at a process that has been killed.
 _LOOK_SECONDS = 0.001
 
@@ -53,6 +56,46 @@ class ForkedProcess:
         while (code := self.poll()) is None:
             time.sleep(_LOOK_SECONDS)
         return code
+
+
+class HandlerInWorkers:
+    """Loads a batch handler in the workers alone, which all need it: this process need not load polars.
+
+    What it asks of them is asked before anything else, so that they load while this process does other things.
+    """
+
+    def __init__(self, forked: Sequence[ForkedProcess], path: str) -> None:
+        """
+        Args:
+            forked: at least one.
+            path: of the handler, as `resolve_handler` takes it.
+        """
+        self._first = forked[0].connection
+        self._path = path
+        self._is_loaded = False
+        for each in forked:
+            with contextlib.suppress(OSError):  # it has died; who uses it will see that
+                each.connection.send(("load", path))
+
+    def __call__(self, path: str) -> None:
+        """Wait until it is loaded.
+
+        Raises:
+            HandlerError: as `resolve_handler`.
+        """
+        if self._is_loaded and path == self._path:
+            return
+        error: HandlerError | None = None
+        try:
+            if path != self._path:
+                raise EOFError
+            _, error = self._first.recv()
+        except (EOFError, OSError):
+            # The worker died of it, or was not asked: whatever it is comes here, too.
+            resolve_handler(path)
+        if error is not None:
+            raise error
+        self._is_loaded = True
 
 
 def can_fork() -> bool:

@@ -1,6 +1,7 @@
 """A worker process of the local executor: runs chunks that its parent names, until the parent is gone.
 
-Messages from the parent: ("run", job_id, chunk_index), ("help", job_id, position, step) with a merge,
+The first message from the parent is its set-up; before that ("load", handler_path) may come, which ("loaded",
+HandlerError or None) answers. Then: ("run", job_id, chunk_index), ("help", job_id, position, step) with a merge,
 ("cancel", job_id), ("drain",) to end after the chunk in hand, ("stop",) to end after the batch in
 hand. To the parent: ("ready",), ("counts", job_id, chunk_index, attempt, counts, done), ("ran",
 chunk_index, Ran), ("error", chunk_index, RowmillError). They travel over a socket that only these
@@ -17,10 +18,11 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from engine.chunk_runner import ChunkRunner
+from engine.chunk_runner import ChunkRunner, load_batch_libraries
 from engine.config import EngineConfig
 from engine.coordinator.helping import MergeHelper
-from engine.errors import RowmillError
+from engine.errors import HandlerError, RowmillError
+from engine.handlers import resolve_handler
 from engine.ledger import open_ledger
 from engine.ledger.owner import this_process
 from engine.model import Counts
@@ -129,14 +131,40 @@ class LocalWorker:
             self._is_orphan = True
 
 
+def _trouble_with(handler_path: str, import_path: Sequence[str] | None) -> HandlerError | None:
+    """Load a batch handler; what there is to say against it."""
+    load_batch_libraries()
+    if import_path is not None:
+        sys.path[:] = import_path
+    try:
+        resolve_handler(handler_path)
+    except HandlerError as error:
+        return error
+    return None
+
+
 def main(descriptor: int, import_path: Sequence[str] | None = None) -> None:
     """Serve the parent at the other end of an inherited socket; its first message is the set-up."""
     keep_freed_memory(ROWS_BYTES)
     connection = Connection(descriptor)
     try:
-        ledger_url, config, job_id = connection.recv()
-        LocalWorker(connection, ledger_url, config).serve(job_id, import_path)
-    except (EOFError, KeyboardInterrupt):
+        set_up = _set_up(connection, import_path)
+        if set_up is not None:
+            ledger_url, config, job_id = set_up
+            LocalWorker(connection, ledger_url, config).serve(job_id, import_path)
+    except KeyboardInterrupt:
         return
     finally:
         connection.close()
+
+
+def _set_up(connection: Connection, import_path: Sequence[str] | None) -> Any:
+    """The parent's first message, or None where it has ended before it had any work."""
+    try:
+        message = connection.recv()
+        if message[0] == "load":
+            connection.send(("loaded", _trouble_with(message[1], import_path)))
+            message = connection.recv()
+    except (EOFError, ConnectionError):
+        return None
+    return message

@@ -18,11 +18,12 @@ _MIB = 1024 * 1024
 #: Bytes from which a block is mapped by itself, and so goes back when it is freed. glibc would raise its limit to the
 #: largest block ever freed: blocks of a source then leave holes that nothing fits.
 _MAPPED_BYTES_GIVEN_BACK = _MIB
-#: The most free bytes at the heap's end; twice the largest block, where blocks are kept.
-_FREE_BYTES_GIVEN_BACK = 128 * 1024
+#: The most free bytes at the heap's end: room for the slices of a scan, which would be new each time; three times the
+#: largest block, where blocks are kept: a chunk's bytes, its texts and its lines.
+_FREE_BYTES_GIVEN_BACK = 4 * _MIB
 #: Most blocks of a chunk that is run as rows by a local worker, as frames by one, and by a worker of a queue, whose
-#: chunks have up to 7 MiB and parts a half more while they grow. What outlives its chunk, as a text in a handler's
-#: cache, may keep one such block from being used again.
+#: chunks have up to 7 MiB, and their parts more. What outlives its chunk, as a text in a handler's cache, may keep one
+#: such block from being used again.
 ROWS_BYTES, CHUNK_BYTES, QUEUE_CHUNK_BYTES = 4 * _MIB, 8 * _MIB, 12 * _MIB
 #: Pools of memory that threads share; glibc would give eight to each processor, and each keeps what it once needed.
 _POOLS = 2
@@ -36,7 +37,7 @@ def keep_freed_memory(largest_bytes: int) -> None:
     Args:
         largest_bytes: of a block that is kept for the next one.
     """
-    _set(largest_bytes, 2 * largest_bytes)
+    _set(largest_bytes, 3 * largest_bytes)
 
 
 def give_back_freed_memory() -> None:

@@ -32,7 +32,7 @@ from engine.errors import RowmillError, SourceError, error_of
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-#: Exit code of a child that has told of its error, as JSON, on stderr.
+#: Exit code of a child that has told of its error, as a line of JSON, at the end of stderr.
 TOLD = 3
 #: Between two looks whether the table is still wanted, while nothing comes.
 _LOOK_MILLISECONDS = 250
@@ -159,14 +159,25 @@ def run_limited(write: Callable[[dict[str, Any]], None]) -> None:
     """
     parent, memory_bytes, request = json.loads(sys.stdin.buffer.readline())
     _end_with(parent)
+    sys.meta_path.insert(0, _WithoutPandas())
     limit_memory(memory_bytes)
     try:
         write(request)
     except RowmillError as error:
-        json.dump({"code": error.code, "message": error.message, "facts": error.facts}, sys.stderr)
-        sys.stderr.flush()
+        # Libraries may have said something there before, and not to the end of a line.
+        told = json.dumps({"code": error.code, "message": error.message, "facts": error.facts})
+        print(f"\n{told}", file=sys.stderr, flush=True)
         os._exit(TOLD)  # with no room for more, nothing is to be tidied up
     sys.stdout.flush()
+
+
+class _WithoutPandas:
+    """Arrow asks of every list whether it is one of pandas' columns, and loads pandas for that: a fifth of a second."""
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
+        """Refuse pandas as if it were not installed."""
+        if name == "pandas":
+            raise ModuleNotFoundError("no pandas here", name=name)
 
 
 def limit_memory(memory_bytes: int) -> None:
@@ -279,9 +290,9 @@ def _started(module: str, told: IO[bytes], variables: Mapping[str, str]) -> Iter
 
 
 def _raise_why(code: int, told: IO[bytes], is_overdue: bool, why: Callable[[Death], SourceError]) -> NoReturn:
-    told.seek(0)
+    told.seek(max(0, told.seek(0, os.SEEK_END) - _TOLD_BYTES))
     text = told.read(_TOLD_BYTES).decode("utf-8", "replace")
     if code == TOLD:
-        error = json.loads(text)
+        error = json.loads(text.splitlines()[-1])
         raise error_of(error["code"], error["message"], **error["facts"])
     raise why(Death(exit_code=code, text=text, is_overdue=is_overdue))

@@ -2,9 +2,10 @@
 
 from engine.storage.location import join_url, open_location, open_storage
 from engine.storage.object_file import ObjectFile, open_object
-from engine.storage.protocol import ObjectInfo, Storage, Writer
+from engine.storage.protocol import Draft, ObjectInfo, Storage, Writer
 
 __all__ = [
+    "Draft",
     "ObjectFile",
     "ObjectInfo",
     "Storage",

@@ -21,10 +21,11 @@ from engine.errors import (
 from engine.model import Part
 from engine.storage.keys import check_key, check_range
 from engine.storage.local_write import FileWriter, PendingFile, is_temporary, temporary_name
-from engine.storage.protocol import ObjectInfo, Writer
+from engine.storage.protocol import Draft, ObjectInfo, Writer
 
-#: Bytes of a block of a stream: its memory is used again for the next one, where larger ones would be new each time.
-_BLOCK_BYTES = 1024 * 1024
+#: Bytes of a block of a stream: few enough that its memory is used again for the next one, and is not new each time
+#: (`engine.runtime.process_memory`).
+_BLOCK_BYTES = 512 * 1024
 
 
 class LocalFolderStorage:
@@ -77,11 +78,11 @@ class LocalFolderStorage:
                 yield _read_block(descriptor, key, path, start, block_end, etag)
                 start = block_end
 
-    def write(self, key: str, data: bytes) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         """See `Storage.write`. Not synced: a part that a power cut takes is made again."""
         pending = PendingFile(self._path(key))
         try:
-            pending.write_all(data)
+            pending.write_pieces([data] if isinstance(data, bytes) else data)
             return _info(key, pending.commit(durable=False))
         finally:
             pending.discard()
@@ -99,26 +100,17 @@ class LocalFolderStorage:
 
     def concatenate(self, key: str, segments: Sequence[bytes | Part]) -> ObjectInfo:
         """See `Storage.concatenate`. The kernel copies, and shares the blocks where it can."""
-        pending = PendingFile(self._path(key))
+        draft = _Draft(self, key, PendingFile(self._path(key)))
         try:
             for segment in segments:
-                if isinstance(segment, bytes):
-                    pending.write_all(segment)
-                elif segment.size_bytes:
-                    with self._opened(segment.key) as (descriptor, path):
-                        size_bytes = os.fstat(descriptor).st_size
-                        if size_bytes != segment.size_bytes:
-                            raise StorageError(
-                                f"The part {path} has {size_bytes} bytes and was written with {segment.size_bytes}.",
-                                key=segment.key,
-                                size_bytes=size_bytes,
-                                expected_bytes=segment.size_bytes,
-                            )
-                        pending.copy_all(descriptor, size_bytes)
-            failpoints.hit("concatenate.completing")
-            return _info(key, pending.commit(durable=True))
+                draft.append(segment)
+            return draft.commit()
         finally:
-            pending.discard()
+            draft.discard()
+
+    def draft(self, key: str, draft_key: str) -> Draft:
+        """See `Storage.draft`. Both keys are to be in one file system, or `commit` raises."""
+        return _Draft(self, key, PendingFile(self._path(key), temporary_path=self._path(draft_key)))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See `Storage.list`. Unfinished files are never shown; links to folders are not followed."""
@@ -216,6 +208,42 @@ class LocalFolderStorage:
                         yield from self._keys_below(entry.path, f"{key}/", prefix)
                 elif key.startswith(prefix) and not is_temporary(entry.name) and entry.is_file():
                     yield key
+
+
+class _Draft:
+    """See `Draft`."""
+
+    def __init__(self, storage: LocalFolderStorage, key: str, pending: PendingFile) -> None:
+        self._storage = storage
+        self._key = key
+        self._pending = pending
+        self.segments: list[bytes | Part] = []
+
+    def append(self, segment: bytes | Part) -> None:
+        if isinstance(segment, bytes):
+            self._pending.write_all(segment)
+        elif segment.size_bytes:
+            with self._storage._opened(segment.key) as (descriptor, path):
+                size_bytes = os.fstat(descriptor).st_size
+                if size_bytes != segment.size_bytes:
+                    raise StorageError(
+                        f"The part {path} has {size_bytes} bytes and was written with {segment.size_bytes}.",
+                        key=segment.key,
+                        size_bytes=size_bytes,
+                        expected_bytes=segment.size_bytes,
+                    )
+                self._pending.copy_all(descriptor, size_bytes)
+        self.segments.append(segment)
+
+    def start_writeback(self) -> None:
+        self._pending.start_writeback()
+
+    def commit(self) -> ObjectInfo:
+        failpoints.hit("concatenate.completing")
+        return _info(self._key, self._pending.commit(durable=True))
+
+    def discard(self) -> None:
+        self._pending.discard()
 
 
 def _read_block(descriptor: int, key: str, path: str, start: int, end: int, etag: str | None) -> bytes:

@@ -30,6 +30,25 @@ class Writer(Protocol):
         """Append; returns the number of bytes taken (all of them)."""
 
 
+class Draft(Protocol):
+    """An object that grows, and appears only when it is committed. Raises as `Storage.concatenate` does."""
+
+    segments: list[bytes | Part]
+    """What it is made of so far; after an error its last one may be there by half, and it is of no use any more."""
+
+    def append(self, segment: bytes | Part) -> None:
+        """Add to its end; the storage copies a stored object itself."""
+
+    def start_writeback(self) -> None:
+        """Say that the end is near, so that what is there can be made durable while the rest is awaited."""
+
+    def commit(self) -> ObjectInfo:
+        """Let it appear under its key; nothing can be appended any more."""
+
+    def discard(self) -> None:
+        """Remove what was not committed; afterwards, and after `commit`, it does nothing."""
+
+
 class Storage(Protocol):
     """Objects under one root: a folder, or a prefix of a bucket.
 
@@ -65,8 +84,11 @@ class Storage(Protocol):
         Raises as `read_range` does, while it is iterated.
         """
 
-    def write(self, key: str, data: bytes) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         """Put an object whole: readers see the old one or the new one, never a piece. Repeating it is harmless.
+
+        Args:
+            data: also as pieces, one behind the other.
 
         Raises:
             OutputNotWritableError: the root refuses writes, or is full.
@@ -89,6 +111,17 @@ class Storage(Protocol):
             ObjectMissingError: a Part is gone.
             StorageError: a Part has not its recorded size, or the storage did not keep all bytes.
             OutputNotWritableError: as `write`.
+        """
+
+    def draft(self, key: str, draft_key: str) -> Draft | None:
+        """Begin what `concatenate` does at once, for segments that are still coming into being.
+
+        Args:
+            draft_key: where it stands until it is committed. What a killed process leaves there is listed, and
+                deleted, as any object.
+
+        Returns:
+            None where that would gain nothing.
         """
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:

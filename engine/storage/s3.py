@@ -100,8 +100,10 @@ class S3Storage:
         if start < end:
             yield from self._reader.blocks(self._full_key(key), start, end, block_bytes=block_bytes, etag=etag)
 
-    def write(self, key: str, data: bytes) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         """See `Storage.write`."""
+        if not isinstance(data, bytes):
+            data = b"".join(data)  # a body that may have to be sent again, and has one digest
         full_key = self._full_key(key)
         with translated(self._place, full_key, writing=True):
             client = self._client
@@ -149,6 +151,9 @@ class S3Storage:
                         self._copy(upload, segments, piece.slice)
                 failpoints.hit("concatenate.completing")
         return self._check_size(key, sum(sizes))
+
+    def draft(self, key: str, draft_key: str) -> None:
+        """See `Storage.draft`. S3 joins parts by itself, many at a time, when all are there."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See `Storage.list`. Sorted here, since not every server sorts; "folder" markers are left out."""

@@ -26,6 +26,7 @@ from engine.readers import (
 from engine.results import added_column_of, is_named_as_added
 from engine.staging import stage_blocks, staged_key
 from engine.storage import Storage, open_location
+from engine.table.ahead import ahead
 from engine.table.checkpoints import Checkpoint, watched
 from engine.table.checksums import ChunkSums
 from engine.table.look import Look
@@ -120,11 +121,12 @@ class TextPlanner:
             block_bytes=config.scan_block_bytes,
             etag=readable.etag,
         )
-        blocks = watched(blocks, self._checkpoint)
         if self._judges_encoding(plan):
             self._evidence = EncodingEvidence()
             self._evidence.add(header)
             blocks = self._evidence.watch(blocks)
+        # Reading and judging go on while the records of the blocks before are found.
+        blocks = watched(ahead(blocks), self._checkpoint)
         scanner = RecordScanner(plan.dialect, max_record_bytes=config.max_record_bytes)
         sums = ChunkSums(
             plan.data_start,

@@ -19,7 +19,7 @@ def test_fuzzed_requests_get_documented_answers_only(tmp_path: Path) -> None:
         done = subprocess.run(
             [
                 *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{serving.url}/api/schema/"),
-                *("--auth", "demo:demo", "--checks", CHECKS, "--max-examples", "6", "--seed", "20261123"),
+                *("--auth", "demo:demo", "--checks", CHECKS, "--max-examples", "4", "--seed", "20261123"),
             ],
             cwd=tmp_path,
             capture_output=True,

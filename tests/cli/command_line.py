@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import engine
+from tests.cli.warm_command import WarmCommand
 
 ROOT = Path(__file__).parents[2]
 ROWMILL = str(Path(sys.executable).with_name("rowmill"))
@@ -34,10 +36,21 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def rowmill(*words: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end."""
+    """Run to the end, from a fresh start."""
     return subprocess.run(
         [ROWMILL, *words], cwd=cwd, env=environment(**changes), capture_output=True, text=True, timeout=90, check=False
     )
+
+
+def warm_rowmill(*words: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end, in a process of its own that has the command loaded: where it is not the start that is tried."""
+    assert not changes.keys() & {"PYTHONPATH", "ROWMILL_FAILPOINTS"}, "which count at the start"
+    return _warm_command().run([*words], cwd=cwd, environment=environment(**changes))
+
+
+@cache
+def _warm_command() -> WarmCommand:
+    return WarmCommand(ROWMILL, environment())
 
 
 def start(*words: str, cwd: Path) -> subprocess.Popen[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command_line import HANDLERS, rowmill, the_object, write_table
+from tests.cli.command_line import HANDLERS, the_object, warm_rowmill, write_table
 from tests.services import free_port
 
 ACCEPT = f"{HANDLERS}.accept"
@@ -27,7 +27,7 @@ def check(done: subprocess.CompletedProcess[str], exit_code: int, code: str, *fr
 
 
 def run(source: str, *words: str, cwd: Path, handler: str = ACCEPT) -> subprocess.CompletedProcess[str]:
-    return rowmill("run", source, "--handler", handler, "--workers", "1", "--json", *words, cwd=cwd)
+    return warm_rowmill("run", source, "--handler", handler, "--workers", "1", "--json", *words, cwd=cwd)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -121,13 +121,13 @@ def test_an_unknown_option_value(tmp_path: Path, words: list[str], name: str) ->
 
 def test_a_wrong_environment_variable_names_the_option(tmp_path: Path) -> None:
     write_table(tmp_path / "t.csv", 3)
-    done = rowmill("run", "t.csv", "--handler", ACCEPT, "--json", cwd=tmp_path, ROWMILL_BATCH_SIZE="lots")
+    done = warm_rowmill("run", "t.csv", "--handler", ACCEPT, "--json", cwd=tmp_path, ROWMILL_BATCH_SIZE="lots")
     check(done, 2, "invalid_option", "batch_size")
 
 
 @pytest.mark.parametrize("words", [[], ["run"], ["run", "t.csv"], ["fly"]], ids=str)
 def test_a_command_line_without_what_is_needed_ends_with_2_and_the_usage(tmp_path: Path, words: list[str]) -> None:
-    done = rowmill(*words, cwd=tmp_path)
+    done = warm_rowmill(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert "usage: rowmill" in done.stderr
     assert "Traceback" not in done.stderr
@@ -170,17 +170,17 @@ def test_an_address_of_an_unknown_kind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["status", "cancel"])
 def test_a_job_that_is_not_there(tmp_path: Path, command: str) -> None:
-    check(rowmill(command, "--json", cwd=tmp_path), 40, "ledger_error", "There is no ledger")
+    check(warm_rowmill(command, "--json", cwd=tmp_path), 40, "ledger_error", "There is no ledger")
     write_table(tmp_path / "t.csv", 3)
     assert run("t.csv", cwd=tmp_path).returncode == 0
-    check(rowmill(command, "zzz", "--json", cwd=tmp_path), 41, "job_not_found", "zzz")
+    check(warm_rowmill(command, "zzz", "--json", cwd=tmp_path), 41, "job_not_found", "zzz")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x89PNG\r\n\x1a\n"], ids=["missing", "empty", "binary"])
 def test_inspect_tells_the_same_errors(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "t.csv").write_bytes(content)
-    inspected = rowmill("inspect", "t.csv", "--json", cwd=tmp_path)
+    inspected = warm_rowmill("inspect", "t.csv", "--json", cwd=tmp_path)
     ran = run("t.csv", cwd=tmp_path)
     assert inspected.returncode == ran.returncode != 0
     assert the_object(inspected.stdout)["error_message"] == the_object(ran.stdout)["error_message"]

@@ -16,11 +16,11 @@ from tests.cli.command_line import (
     HANDLERS,
     environment,
     read_table,
-    rowmill,
     start,
     the_object,
     wait_for_rows,
     wait_until,
+    warm_rowmill,
     write_table,
 )
 
@@ -42,7 +42,7 @@ def test_celery_gives_the_same_report_and_files_as_local(tmp_path: Path, redis_u
     ways = {"local": [], "celery": ["--redis-url", redis_url]}
     reports = {}
     for way, more in ways.items():
-        done = rowmill(*words, "--executor", way, *more, "--output-dir", way, cwd=tmp_path)
+        done = warm_rowmill(*words, "--executor", way, *more, "--output-dir", way, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         reports[way] = the_object(done.stdout)
     for field in ("status", "total_rows", "processed_rows", "success_count", "failure_count", "percentage"):
@@ -54,7 +54,7 @@ def test_celery_gives_the_same_report_and_files_as_local(tmp_path: Path, redis_u
 def test_an_empty_file_has_the_same_exit_code(tmp_path: Path, redis_url: str) -> None:
     (tmp_path / "t.csv").touch()
     words = ["run", "t.csv", "--handler", HANDLER, "--executor", "celery", "--redis-url", redis_url, "--json"]
-    done = rowmill(*words, cwd=tmp_path)
+    done = warm_rowmill(*words, cwd=tmp_path)
     assert done.returncode == 13, done.stderr
     assert the_object(done.stdout)["error_code"] == "source_empty"
     assert "Traceback" not in done.stderr

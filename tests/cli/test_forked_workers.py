@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engine.errors import HandlerError
 from engine.runtime.local_fork import can_fork
 from tests.cli.command_line import read_table, rowmill, start, the_object, write_table
 
@@ -79,3 +80,66 @@ def test_a_process_of_several_threads_is_not_forked() -> None:
     finally:
         ended.set()
         thread.join()
+
+
+BATCH_HANDLER = """
+import os, pathlib
+import polars as pl
+
+print("a module that prints")
+with open(pathlib.Path(__file__).with_name("importers"), "a") as file:
+    file.write(f"{os.getpid()} {os.getppid()}\\n")
+
+def accept(first_row_index, batch, import_job_id, options):
+    return [None] * len(batch)
+"""
+
+
+def test_a_batch_handler_is_loaded_by_the_workers_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(BATCH_HANDLER)
+    write_table(tmp_path / "t.csv", 40)
+    done = rowmill("run", "t.csv", "--batch-handler", "mine.accept", "--workers", "2", "--json", cwd=tmp_path)
+    assert the_object(done.stdout)["success_count"] == 40, "what the module prints is not on stdout"
+    importers = [tuple(line.split()) for line in (tmp_path / "importers").read_text().splitlines()]
+    assert len(importers) == 2
+    assert len({parent for _, parent in importers}) == 1, "each is a child of the command"
+
+
+@pytest.mark.parametrize(
+    ("module", "path", "says"),
+    [
+        (BATCH_HANDLER, "mine.acept", "did you mean 'accept'?"),
+        (BATCH_HANDLER, "yours.accept", "there is no module 'yours'"),
+        ("import no_such_package", "mine.accept", "imports 'no_such_package', which is not installed"),
+        ("1 / 0", "mine.accept", "its module fails with ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_batch_handler_that_does_not_load_in_a_worker_begins_no_job(
+    tmp_path: Path, module: str, path: str, says: str
+) -> None:
+    (tmp_path / "mine.py").write_text(module)
+    write_table(tmp_path / "t.csv", 40)
+    done = rowmill("run", "t.csv", "--batch-handler", path, cwd=tmp_path)
+    assert done.returncode == HandlerError.exit_code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    jobs = rowmill("status", "--json", cwd=tmp_path)
+    assert jobs.returncode != 0, "there is no job"
+
+
+def test_a_module_that_ends_its_process_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import sys\nsys.exit('no such luck')")
+    write_table(tmp_path / "t.csv", 40)
+    done = rowmill("run", "t.csv", "--batch-handler", "mine.accept", cwd=tmp_path)
+    assert done.returncode == HandlerError.exit_code
+    assert "its module fails with SystemExit: no such luck" in done.stderr
+
+
+def test_a_worker_that_dies_of_loading_leaves_the_word_to_the_command(tmp_path: Path) -> None:
+    module = "import os, pathlib\nmark = pathlib.Path(__file__).with_name('died')\n"
+    module += "if not mark.exists():\n    mark.touch()\n    os._exit(9)\n" + BATCH_HANDLER
+    (tmp_path / "mine.py").write_text(module)
+    write_table(tmp_path / "t.csv", 40)
+    done = rowmill("run", "t.csv", "--batch-handler", "mine.accept", "--workers", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '"success_count": 40' in done.stdout

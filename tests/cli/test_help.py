@@ -13,7 +13,7 @@ from engine.cli.arguments import Parser, make_parser
 from engine.cli.exit_codes import error_kinds, exit_codes
 from engine.cli.failure import REMEDIES
 from engine.options import KNOWN
-from tests.cli.command_line import rowmill
+from tests.cli.command_line import warm_rowmill
 
 COMMANDS = ("run", "inspect", "status", "retry", "pause", "resume", "cancel")
 
@@ -43,7 +43,7 @@ def test_every_flag_says_what_it_does_and_its_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_help_lists_examples_and_every_exit_code(tmp_path: Path, name: str) -> None:
-    done = rowmill(*([name] if name else []), "--help", cwd=tmp_path)
+    done = warm_rowmill(*([name] if name else []), "--help", cwd=tmp_path)
     assert done.returncode == 0
     examples, _, codes = done.stdout.partition("examples:")[2].partition("exit codes:")
     assert "rowmill " in examples
@@ -80,7 +80,7 @@ def test_the_issue_s_flags_are_there() -> None:
 
 
 def test_version(tmp_path: Path) -> None:
-    done = rowmill("--version", cwd=tmp_path)
+    done = warm_rowmill("--version", cwd=tmp_path)
     assert (done.returncode, done.stdout.split()[0]) == (0, "rowmill")
 
 

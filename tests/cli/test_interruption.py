@@ -17,10 +17,10 @@ from tests.cli.command_line import (
     HANDLERS,
     environment,
     read_table,
-    rowmill,
     start,
     the_object,
     wait_for_rows,
+    warm_rowmill,
     write_table,
 )
 
@@ -44,7 +44,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The result files of a run that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
     write_table(folder / "my table.csv", ROWS)
-    assert rowmill(*SLOW[:4], cwd=folder).returncode == 0
+    assert warm_rowmill(*SLOW[:4], cwd=folder).returncode == 0
     return _files(folder)
 
 
@@ -57,7 +57,7 @@ def test_a_killed_run_resumed_gives_the_same_files_byte_for_byte(
     time.sleep(random.Random(seed).uniform(0.3, 2.5))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    done = rowmill(*SLOW, "--resume", "--json", cwd=tmp_path)
+    done = warm_rowmill(*SLOW, "--resume", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert the_object(done.stdout)["processed_rows"] == ROWS
     assert _files(tmp_path) == undisturbed
@@ -71,7 +71,7 @@ def test_killed_again_and_again_it_still_ends_right(tmp_path: Path, undisturbed:
         time.sleep(delays.uniform(0.4, 1.2))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    assert rowmill(*SLOW, "--resume", cwd=tmp_path).returncode == 0
+    assert warm_rowmill(*SLOW, "--resume", cwd=tmp_path).returncode == 0
     assert _files(tmp_path) == undisturbed
 
 
@@ -108,7 +108,9 @@ def test_json_of_an_interrupted_run_has_the_job_as_it_was_left(tmp_path: Path) -
     report = the_object(stdout)
     assert (report["status"], report["error_code"]) == ("running", "interrupted")
     assert 100 <= report["processed_rows"] < ROWS
-    assert the_object(rowmill("status", "--json", cwd=tmp_path).stdout)["processed_rows"] == report["processed_rows"]
+    assert (
+        the_object(warm_rowmill("status", "--json", cwd=tmp_path).stdout)["processed_rows"] == report["processed_rows"]
+    )
 
 
 def test_a_new_job_hints_at_the_one_that_was_left(tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_a_new_job_hints_at_the_one_that_was_left(tmp_path: Path) -> None:
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    done = rowmill(*SLOW[:4], cwd=tmp_path)
+    done = warm_rowmill(*SLOW[:4], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--resume would go on with it" in done.stderr.splitlines()[0]
 
@@ -127,7 +129,7 @@ def test_a_cancel_from_another_process_ends_the_run_with_exact_files(tmp_path: P
     write_table(tmp_path / "my table.csv", rows)
     process = start(*SLOW, "--json", cwd=tmp_path)
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
-    asked = rowmill("cancel", cwd=tmp_path)
+    asked = warm_rowmill("cancel", cwd=tmp_path)
     assert asked.returncode == 0, asked.stderr
     assert "will end after the batches in hand" in asked.stdout
     stdout, stderr = process.communicate(timeout=20)
@@ -141,7 +143,7 @@ def test_a_cancel_from_another_process_ends_the_run_with_exact_files(tmp_path: P
     assert indexes == sorted(set(indexes))
     assert not any(index % 7 == 0 for index in indexes)
     assert all(int(row[0]) % 7 == 0 for row in refused)
-    again = rowmill("cancel", cwd=tmp_path)
+    again = warm_rowmill("cancel", cwd=tmp_path)
     assert (again.returncode, "is cancelled" in again.stdout) == (0, True)
 
 
@@ -151,7 +153,7 @@ def test_a_cancel_ends_a_job_that_nobody_runs_any_more(tmp_path: Path) -> None:
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    asked = rowmill("cancel", "--json", cwd=tmp_path)
+    asked = warm_rowmill("cancel", "--json", cwd=tmp_path)
     assert asked.returncode == 0, asked.stderr
     report = the_object(asked.stdout)
     assert (report["status"], report["phase"]) == ("cancelled", None)
@@ -164,9 +166,9 @@ def test_a_cancelled_job_is_not_resumed_but_begun_anew(tmp_path: Path) -> None:
     write_table(tmp_path / "my table.csv", ROWS)
     process = start(*SLOW, "--json", cwd=tmp_path)
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
-    rowmill("cancel", cwd=tmp_path)
+    warm_rowmill("cancel", cwd=tmp_path)
     cancelled = the_object(process.communicate(timeout=20)[0])
-    done = rowmill(*SLOW, "--resume", "--json", cwd=tmp_path)
+    done = warm_rowmill(*SLOW, "--resume", "--json", cwd=tmp_path)
     report = the_object(done.stdout)
     assert (done.returncode, report["processed_rows"]) == (0, ROWS)
     assert report["id"] != cancelled["id"]

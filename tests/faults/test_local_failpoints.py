@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command_line import HANDLERS, rowmill, the_object, write_table
+from tests.cli.command_line import HANDLERS, rowmill, the_object, warm_rowmill, write_table
 
 ROWS = 90
 RUN = ("run", "t.csv", "--handler", f"{HANDLERS}.refuse_sevenths", "--chunk-size", "15", "--workers", "2")
@@ -33,7 +33,7 @@ POINTS = {
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     folder = tmp_path_factory.mktemp("undisturbed")
     write_table(folder / "t.csv", ROWS)
-    assert rowmill(*RUN, cwd=folder).returncode == 0
+    assert warm_rowmill(*RUN, cwd=folder).returncode == 0
     return files_of(folder)
 
 
@@ -53,8 +53,8 @@ def test_a_local_run_whose_process_is_killed_anywhere_gives_the_same_files(
     assert (hits / f"{point}.{nth}").exists()
     assert (done.returncode != 0) == POINTS[point, nth], done.stderr
     if done.returncode and point != "finish.ended":
-        resumed = rowmill("resume", "--json", cwd=tmp_path)
+        resumed = warm_rowmill("resume", "--json", cwd=tmp_path)
         assert the_object(resumed.stdout)["processed_rows"] == ROWS, resumed.stderr
-    report = the_object(rowmill("status", "--json", cwd=tmp_path).stdout)
+    report = the_object(warm_rowmill("status", "--json", cwd=tmp_path).stdout)
     assert (report["status"], report["success_count"], report["failure_count"]) == ("succeeded", 78, 12)
     assert files_of(tmp_path) == undisturbed

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
+import weakref
 from collections import UserDict
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import engine.handlers.row_adapter
 from engine.handlers import RowAdapter, RowFailure
-from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS
+from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS, NO_RESULT
+from tests.readers.strategies import examples
 
 
 class Guard:
@@ -57,6 +64,16 @@ def raising(error: BaseException) -> Callable[..., Any]:
         raise error
 
     return handler
+
+
+@pytest.fixture(params=["compiled", "python"], autouse=True)
+def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every behaviour is the same with the compiled loop and without."""
+    if request.param == "python":
+        monkeypatch.setattr(engine.handlers.row_adapter, "loops", None)
+    else:
+        assert engine.handlers.row_adapter.loops is not None, "the tests need a C compiler"
+    return str(request.param)
 
 
 @pytest.fixture(params=["plain", "guarded"])
@@ -178,6 +195,25 @@ class Hostile:
     __hash__ = None  # type: ignore[assignment]
 
 
+class HostileKey:
+    """Stands where the "ok" of a dict is looked for."""
+
+    def __hash__(self) -> int:
+        return hash("ok")
+
+    def __eq__(self, _other: object) -> bool:
+        raise RuntimeError("no equality")
+
+
+class PretendsToBeADict:
+    """Says so, and answers as one."""
+
+    __class__ = dict  # type: ignore[assignment]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return {"ok": True, "result": 5}.get(key, default)
+
+
 class HostileMapping(UserDict[str, Any]):
     def get(self, *_: Any) -> Any:
         raise LookupError("cannot be asked")
@@ -214,12 +250,90 @@ def test_a_handler_that_calls_itself_without_end_fails_its_row(guard: Guard | No
 
 
 @pytest.mark.parametrize(
-    "returned", [Hostile(), {"ok": Hostile()}, {"ok": False, "error": Hostile()}, HostileMapping(ok=True)]
+    "returned",
+    [
+        Hostile(),
+        {"ok": Hostile()},
+        {"ok": False, "error": Hostile()},
+        {HostileKey(): True},
+        HostileMapping(ok=True),
+    ],
 )
 def test_values_of_which_nothing_can_be_asked_fail_their_row(guard: Guard | None, returned: Any) -> None:
     (failure,) = run(returning(returned), guard=guard)
     assert isinstance(failure, RowFailure)
     assert failure.message
+
+
+def test_what_answers_as_a_dict_is_one(guard: Guard | None) -> None:
+    assert run(returning(PretendsToBeADict()), guard=guard) == [5]
+
+
+def test_rows_that_are_no_list_are_run_as_well() -> None:
+    assert RowAdapter(lambda index, *_: {"ok": True, "result": index}, "job", {}).run(7, (["a"], ["b"])) == [7, 8]
+
+
+def test_a_row_index_may_be_large() -> None:
+    assert RowAdapter(lambda index, *_: {"ok": True, "result": index}, "job", {}).run(2**40, [["a"]]) == [2**40]
+
+
+def test_nothing_is_kept_of_what_went_through(guard: Guard | None) -> None:
+    class Kept:
+        pass
+
+    made: list[weakref.ref[Kept]] = []
+
+    def handler(row_index: int, row: list[str], *_: Any) -> Any:
+        value = Kept()
+        made.append(weakref.ref(value))
+        if row_index % 3 == 0:
+            raise ValueError(value)
+        return {"ok": True, "result": value} if row_index % 3 == 1 else {"ok": value}
+
+    outcomes = run(handler, *[["a"]] * 30, guard=guard)
+    assert len(outcomes) == 30
+    del outcomes
+    gc.collect()
+    assert [reference() for reference in made] == [None] * 30
+    before = sys.getrefcount(None), sys.getrefcount(NO_RESULT)
+    run(returning({"ok": True}), *[["a"]] * 100_000, guard=guard)
+    after = sys.getrefcount(None), sys.getrefcount(NO_RESULT)
+    assert [abs(now - then) < 10_000 for now, then in zip(after, before, strict=True)] == [True, True]
+
+
+@examples(200)
+@given(
+    st.lists(
+        st.sampled_from([True, False, None, 1, 0, "true"]).flatmap(
+            lambda ok: st.fixed_dictionaries(
+                {"ok": st.just(ok)}, optional={"result": st.integers(), "error": st.text()}
+            )
+        )
+        | st.dictionaries(st.sampled_from(["ok", "result", "error", "other"]), st.booleans())
+        | st.none()
+        | st.sampled_from([ValueError("x"), KeyError("y"), SystemExit(2)])
+    ),
+    st.booleans(),
+)
+def test_the_compiled_loop_gives_the_outcomes_of_the_plain_one(returns: list[Any], has_guard: bool) -> None:
+    def outcomes() -> tuple[list[Any], Any]:
+        values, guard = iter(returns), Guard() if has_guard else None
+
+        def handler(row_index: int, *_: Any) -> Any:
+            value = next(values)
+            if guard is not None:
+                guard.touches = row_index % 2 == 0
+            if isinstance(value, BaseException):
+                raise value
+            return value
+
+        found = RowAdapter(handler, "job", {}, guard=guard).run(1, [["a"]] * len(returns))
+        return found, guard and (guard.kept, guard.undone)
+
+    compiled = outcomes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine.handlers.row_adapter, "loops", None)
+        assert compiled == outcomes()
 
 
 def test_an_interrupt_comes_from_outside_and_passes_through(guard: Guard | None) -> None:

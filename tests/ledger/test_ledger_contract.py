@@ -381,6 +381,15 @@ def test_a_commit_is_counted_once(ledger: Ledger, other: Ledger) -> None:
     assert other.counts_by_chunk(job_id) == {0: Counts(success_count=7, failure_count=3)}
     state = next(iter(other.chunk_states(job_id)))
     assert (state.status, state.owner, state.outcome) == (ChunkStatus.DONE, None, outcome(7, 3))
+    assert other.outcome(job_id, 0) == outcome(7, 3)
+
+
+def test_a_chunk_has_no_outcome_before_it_is_committed(ledger: Ledger) -> None:
+    job_id = start(ledger)
+    assert ledger.outcome(job_id, 0) is None
+    claim(ledger, job_id, 0)
+    assert ledger.outcome(job_id, 0) is None
+    assert ledger.outcome(job_id, 999) is None
 
 
 def test_an_outcome_without_parts_comes_back_without_them(ledger: Ledger) -> None:

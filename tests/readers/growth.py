@@ -8,7 +8,7 @@ from collections.abc import Callable
 #: Seconds that do not count: what a call costs before it has done anything.
 _FIXED_SECONDS = 0.02
 #: Measured so often before it counts: others on the machine take the caches, which is felt by the larger input alone.
-_ROUNDS = 3
+_ROUNDS = 5
 
 
 def seconds(work: Callable[[], object], *, tries: int = 3) -> float:
@@ -25,8 +25,8 @@ def assert_linear(work: Callable[[bytes], object], data: bytes) -> None:
     """Four times the input may take twice four times as long; what grows with its square takes sixteen times."""
     small = large = 0.0
     for _ in range(_ROUNDS):
-        small = seconds(lambda: work(data))
-        large = seconds(lambda: work(data * 4), tries=2)
+        small = seconds(lambda: work(data), tries=2)
+        large = seconds(lambda: work(data * 4), tries=1)
         if large < 8 * (small + _FIXED_SECONDS):
             return
     raise AssertionError(f"{len(data):,} bytes: {small:.3f} s, four times: {large:.3f} s")

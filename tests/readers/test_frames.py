@@ -76,6 +76,32 @@ def test_regular_tables_are_always_frames(table: tuple[bytes, Dialect, int]) -> 
     assert check(data, dialect, width) is not None
 
 
+@st.composite
+def long_tables(draw: st.DrawFn) -> tuple[bytes, Dialect, int, bool]:
+    """Lines that end anywhere in and behind stretches of 64 bytes, odd ones among them; and whether one is ragged."""
+    data, dialect, width = draw(rectangles())
+    end = b"\r\n" if b"\r\n" in data else b"\n"
+    random = draw(st.randoms(use_true_random=False))
+    plain = [
+        dialect.delimiter.join("a1 é漢x"[random.randrange(6)] * random.randrange(1, 70) for _ in range(width)).encode()
+        for _ in range(random.randrange(1, 30))
+    ]
+    is_ragged = draw(st.booleans())
+    if is_ragged:
+        plain[random.randrange(len(plain))] += dialect.delimiter.encode() * draw(st.integers(1, 3))
+    cut = random.randrange(len(plain) + 1)
+    head = b"".join(line + end for line in plain[:cut])
+    tail = b"".join(line + end for line in plain[cut:])
+    return head + data + (b"" if data.endswith(end) else end) + tail, dialect, width, is_ragged
+
+
+@examples(400)
+@given(long_tables())
+def test_long_tables_are_frames_unless_a_row_is_ragged(table: tuple[bytes, Dialect, int, bool]) -> None:
+    data, dialect, width, is_ragged = table
+    assert (check(data, dialect, width) is None) == is_ragged
+
+
 @examples(200)
 @given(tables(max_rows=6), st.integers(1, 4))
 def test_other_tables_are_right_or_no_frames(table: TableText, width: int) -> None:

@@ -21,6 +21,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.compound_file import CompoundFile
 from engine.errors import (
     SourceBinaryError,
     SourceDamagedError,
@@ -229,6 +230,17 @@ def test_nothing_is_empty() -> None:
 def test_a_workbook_with_a_password_is_told(data: bytes) -> None:
     with pytest.raises(SourceProtectedError, match="password"):
         told(data)
+
+
+def test_a_password_is_told_of_an_xls_that_is_too_short_for_sectors_of_its_own() -> None:
+    """As LibreOffice writes a small one; here its second record is made the one that says so."""
+    whole = (Path(__file__).parents[1] / "staging" / "excel" / "fixtures" / "formats.xls").read_bytes()
+    compound = CompoundFile(io.BytesIO(whole))
+    stream = compound.read("Workbook")
+    assert len(stream) < 4096
+    assert told(whole) == "xls"
+    with pytest.raises(SourceProtectedError, match="password"):
+        told(compound.with_stream("Workbook", stream[:20] + FILE_PASS[:2] + stream[22:]))
 
 
 @pytest.mark.parametrize("whole", [xlsx(), compound_file({"Workbook": BOF + bytes(5000)})[:2000], parquet()])

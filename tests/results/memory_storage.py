@@ -44,9 +44,9 @@ class MemoryStorage:
         for at in range(0, len(data), block_bytes):
             yield data[at : at + block_bytes]
 
-    def write(self, key: str, data: bytes) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         self.written_whole.append(key)
-        self.objects[key] = bytes(data)
+        self.objects[key] = data if isinstance(data, bytes) else b"".join(data)
         return self.stat(key)
 
     @contextmanager
@@ -59,6 +59,9 @@ class MemoryStorage:
     def concatenate(self, key: str, segments: Sequence[bytes | Part]) -> ObjectInfo:
         data = b"".join(s if isinstance(s, bytes) else self._get(s.key) for s in segments)
         return self.write(key, data)
+
+    def draft(self, key: str, draft_key: str) -> None:
+        pass
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         return iter([self.stat(key) for key in sorted(self.objects) if key.startswith(prefix)])

@@ -21,6 +21,11 @@ def write(request: dict[str, Any]) -> None:
     match request["before"]:
         case "tell":
             raise SourceEmptyError("There is nothing.", source="s", count=3)
+        case "look for pandas":
+            batch = batch_of([pa.array([str("pandas" in sys.modules)])])
+        case "warn and tell":
+            os.write(2, b"A number is odd.\n" * 10_000 + b"Another")
+            raise SourceEmptyError("There is nothing.", source="s", count=3)
         case "read":
             batch = batch_of([pa.array([str(len(sys.stdin.buffer.read()))])])
         case "hang":

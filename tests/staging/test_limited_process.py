@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -52,10 +53,17 @@ def test_a_table_comes_through() -> None:
     assert cells() == ["ü", "ü"]
 
 
-@pytest.mark.parametrize("place", ["before", "between"])
-def test_its_error_is_raised_here(place: str) -> None:
+def test_it_does_not_load_pandas_where_that_is_installed() -> None:
+    """As Arrow does elsewhere, when it is given a list."""
+    assert importlib.util.find_spec("pandas") is not None
+    assert cells("look for pandas") == ["False", "False"]
+
+
+@pytest.mark.parametrize(("place", "what"), [("before", "tell"), ("before", "warn and tell"), ("between", "tell")])
+def test_its_error_is_raised_here(place: str, what: str) -> None:
+    """Also behind what a library has said on stderr, as calamine does of formats that it does not know."""
     with pytest.raises(SourceEmptyError, match=r"There is nothing\.") as caught:
-        cells(**{place: "tell"})
+        cells(**{place: what})
     assert (caught.value.source, caught.value.count) == ("s", 3)
 
 

@@ -194,6 +194,7 @@ def test_a_refused_write_names_the_folder_the_reason_and_a_remedy(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "write", refuse)
+    monkeypatch.setattr(os, "writev", refuse)
     monkeypatch.setattr(os, "copy_file_range", refuse, raising=False)
     actions: list[Callable[[], object]] = [
         lambda: storage.write("a", b"data"),
@@ -267,3 +268,15 @@ def test_a_copy_that_the_kernel_ends_early_is_finished_by_hand(
     monkeypatch.setattr(os, "copy_file_range", copy_some, raising=False)
     storage.concatenate("all", [part])
     assert storage.read_range("all", 0, len(data)) == data
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3, 4, 5, 9])
+def test_pieces_that_one_call_does_not_take_are_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    def few(descriptor: int, pieces: list[bytes]) -> int:
+        return os.write(descriptor, b"".join(pieces)[:taken])
+
+    monkeypatch.setattr(os, "writev", few)
+    LocalFolderStorage(str(tmp_path)).write("a", [b"one", b"", b"two", b"three"])
+    assert (tmp_path / "a").read_bytes() == b"onetwothree"

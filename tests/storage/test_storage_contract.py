@@ -393,6 +393,48 @@ def test_joining_again_gives_the_same_bytes(storage: Storage) -> None:
     assert keys(storage) == ["all", "p1", "p2"]
 
 
+MANY = [bytes([number % 256]) * number for number in range(2_500)]
+
+
+@pytest.mark.parametrize("pieces", [[], [b""], [b"a"], [b"a", b"", b"bc"], MANY])
+def test_an_object_may_come_in_pieces(storage: Storage, pieces: list[bytes]) -> None:
+    written = storage.write("a", pieces)
+    assert written.size_bytes == sum(map(len, pieces))
+    assert storage.stat("a").etag == written.etag
+    assert read_all(storage, "a") == b"".join(pieces)
+
+
+def test_a_draft_grows_unseen_and_becomes_the_object(storage: Storage) -> None:
+    draft = storage.draft("results/all.csv", "parts/all.draft")
+    if draft is None:  # S3: nothing may be there of it
+        assert keys(storage) == []
+        return
+    first, second = put_part(storage, "parts/1", some_bytes(6 * MIB)), put_part(storage, "parts/2", b"tail")
+    for segment in (b"head", first, second):
+        draft.append(segment)
+        draft.start_writeback()
+    assert draft.segments == [b"head", first, second]
+    assert keys(storage) == ["parts/1", "parts/2", "parts/all.draft"], "a killed process would leave it to be deleted"
+    assert draft.commit() == storage.stat("results/all.csv")
+    draft.discard()
+    assert read_all(storage, "results/all.csv") == b"head" + some_bytes(6 * MIB) + b"tail"
+    assert keys(storage) == ["parts/1", "parts/2", "results/all.csv"]
+
+
+def test_a_discarded_draft_leaves_nothing_and_refuses_a_part_of_another_size(storage: Storage) -> None:
+    draft = storage.draft("all", "all.draft")
+    if draft is None:
+        return
+    part = put_part(storage, "p", b"row")
+    draft.append(part)
+    with pytest.raises(StorageError, match="was written with 4"):
+        draft.append(replace(part, size_bytes=4))
+    assert draft.segments == [part]
+    draft.discard()
+    draft.discard()
+    assert keys(storage) == ["p"]
+
+
 def test_the_same_part_may_stand_in_a_join_twice(storage: Storage) -> None:
     part = put_part(storage, "p", b"row\r\n")
     storage.concatenate("all", [part, b"-", part])

@@ -16,22 +16,13 @@ from xml.etree import ElementTree
 
 from engine.staging.excel.marks import FORMATTED_MARK, NUMBER_MARK, CellKinds, IrregularSheetError, Marker
 from engine.staging.excel.number_formats import number_format
+from engine.staging.excel.texts import ERROR_CODES
 
 #: Numbers of records.
 _RK, _ERROR, _BOOL, _REAL, _TEXT = 2, 3, 4, 5, 6
 _FORMULA_NUMBER, _FORMULA_BOOL, _FORMULA_ERROR = 9, 10, 11
 _FORMAT, _XF, _WORKBOOK_PROPERTIES, _SHEET = 44, 47, 153, 156
 _BEGIN_CELL_XFS, _END_CELL_XFS = 617, 618
-_ERROR_TEXTS = {
-    0x00: "#NULL!",
-    0x07: "#DIV/0!",
-    0x0F: "#VALUE!",
-    0x17: "#REF!",
-    0x1D: "#NAME?",
-    0x24: "#NUM!",
-    0x2A: "#N/A",
-    0x2B: "#GETTING_DATA",
-}
 _WORKBOOK = "xl/workbook.bin"
 _RELATIONS = "xl/_rels/workbook.bin.rels"
 #: What reading the parts raises where they are damaged; then the libraries say what is wrong.
@@ -168,7 +159,7 @@ def _marked_sheet(data: bytes, marker: Marker) -> bytes:
         elif kind in (_BOOL, _FORMULA_BOOL):
             text = "TRUE" if content[8] else "FALSE"
         elif kind in (_ERROR, _FORMULA_ERROR):
-            text = _ERROR_TEXTS.get(content[8], "#ERROR!")
+            text = ERROR_CODES.get(content[8], "#ERROR!")
         else:
             found += _record(kind, content)
             continue

@@ -20,6 +20,8 @@ _DAY_MS = 86_400_000
 _SURE_CHARACTERS = 15
 #: A number of 15 digits at most that is shown with these.
 _AS_IT_STANDS = re.compile(r"(?=[-.0-9]{1,15}$)(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])")
+#: Floats below it that are whole have no more digits than these.
+_END_WHOLE = 1e15
 #: Numbers that are changed one by one rather than looked at as columns, which has a price by itself.
 _FEW_NUMBERS = 1_000
 #: Excel's days count from here on in 1904's system, and from March 1900 on in the usual one, which has a 29th of
@@ -28,6 +30,16 @@ _EPOCH_DAYS = {True: -24_107, False: -25_569}
 _LEAP_DAY_1900 = 60
 #: Days behind the last of the year 9999.
 _END_DAY = {True: 2_957_004, False: 2_958_466}
+
+
+def raw_numbers(values: npt.NDArray[np.float64]) -> pa.Array:
+    """Numbers as texts that `shown_numbers` takes: every digit of them, whole ones without a point."""
+    is_whole = (np.rint(values) == values) & (np.abs(values) < _END_WHOLE)
+    if is_whole.all():
+        return pa.array(values.astype(np.int64)).cast(pa.string())
+    rows = np.flatnonzero(is_whole)
+    texts = pa.array(values).cast(pa.string())
+    return place_texts(texts, rows, pa.array(values[rows].astype(np.int64)).cast(pa.string()))
 
 
 def shown_numbers(raw: pa.Array, format_: NumberFormat | None, *, is_1904: bool) -> pa.Array:

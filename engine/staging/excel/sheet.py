@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ import python_calamine
 
 from engine.arrow_form import batch_of
 from engine.errors import SourceDamagedError, SourceEmptyError, SourceProtectedError
+from engine.staging.excel.biff8 import XlsBook
 from engine.staging.excel.biff12 import marked_workbook, sheet_has_cells
 from engine.staging.excel.cells import read_cells
 from engine.staging.excel.columns import holds_texts_only
@@ -145,19 +146,15 @@ def _table(request: Request, name: str, columns: list[pa.Array], first_column: i
 
 def _read_whole(request: Request) -> tuple[str, list[pa.Array], int]:
     """The sheet's name, its cells from its first row on, and the first of its columns."""
-    if request.kind == "xlsb":
+    read = _WITH_FORMATS.get(request.kind)
+    if read is not None:
         try:
-            return _read_marked(request)
+            return read(request)
         except IrregularSheetError:
             pass  # the libraries may know their way about, or tell what is wrong
     content = workbook_of_texts(request.path) if request.kind == "ods" else None
     name, columns, errors, unreadable = _load(request, content)
-    if len(columns) > _MAX_COLUMNS:
-        raise SourceDamagedError(
-            f'The sheet "{name}" of {request.source} is damaged: it claims {len(columns):,} columns. '
-            "Open it in a spreadsheet program and save it again.",
-            source=request.source,
-        )
+    _check_width(columns, name, request)
     settled = [
         None if index in unreadable or not holds_texts_only(column) else column for index, column in enumerate(columns)
     ]
@@ -188,8 +185,8 @@ def _read_marked(request: Request) -> tuple[str, list[pa.Array], int]:
     Raises:
         IrregularSheetError: as `marked_workbook`.
     """
-    with _library_errors(request.source):
-        sheets = _worksheets(request.path)
+    with _library_errors(request.source), python_calamine.load_workbook(request.path) as workbook:
+        sheets = _worksheets(workbook)
     name = choose_sheet(sheets, request.sheet, lambda name: sheet_has_cells(request.path, name), source=request.source)
     content, marker = marked_workbook(request.path, name)
     with _library_errors(request.source):
@@ -200,6 +197,47 @@ def _read_marked(request: Request) -> tuple[str, list[pa.Array], int]:
             with python_calamine.load_workbook(io.BytesIO(content)) as workbook:
                 first_column = (workbook.get_sheet_by_name(name).start or (0, 0))[1]
     return name, columns, first_column
+
+
+def _read_typed(request: Request) -> tuple[str, list[pa.Array], int]:
+    """As `_read_whole`, of XLS.
+
+    Raises:
+        IrregularSheetError: as `XlsBook`.
+    """
+    book = XlsBook(request.path)
+    with _library_errors(request.source):
+        source = request.path if book.content is None else io.BytesIO(book.content)
+        with python_calamine.load_workbook(source) as workbook:
+            names = [sheet.name for sheet in workbook.sheets_metadata]
+            if len(names) != book.sheet_count:
+                raise IrregularSheetError("sheets that the library does not see")
+            name = choose_sheet(
+                _worksheets(workbook),
+                request.sheet,
+                lambda name: workbook.get_sheet_by_name(name).start is not None,
+                source=request.source,
+            )
+            first_column = (workbook.get_sheet_by_name(name).start or (0, 0))[1]
+        reader = fastexcel.read_excel(request.path if book.content is None else book.content)
+        columns = reader.load_sheet(name, header_row=None, skip_rows=0, dtypes="string").to_arrow().columns
+    _check_width(columns, name, request)
+    # Of two sheets of one name the library has the last.
+    sheet = len(names) - 1 - names[::-1].index(name)
+    return name, book.typed_cells(sheet).placed(columns, first_column), first_column
+
+
+#: Of the kinds whose cells have formats that the libraries do not give → what reads them with these.
+_WITH_FORMATS = {"xlsb": _read_marked, "xls": _read_typed}
+
+
+def _check_width(columns: Sequence[pa.Array], name: str, request: Request) -> None:
+    if len(columns) > _MAX_COLUMNS:
+        raise SourceDamagedError(
+            f'The sheet "{name}" of {request.source} is damaged: it claims {len(columns):,} columns. '
+            "Open it in a spreadsheet program and save it again.",
+            source=request.source,
+        )
 
 
 def _load(request: Request, content: bytes | None) -> tuple[str, list[pa.Array], dict[int, dict[int, str]], set[int]]:
@@ -217,8 +255,10 @@ def _load(request: Request, content: bytes | None) -> tuple[str, list[pa.Array],
         if request.is_named:
             name = str(request.sheet)
         else:
+            with python_calamine.load_workbook(request.path) as workbook:
+                sheets = _worksheets(workbook)
             name = choose_sheet(
-                _worksheets(request.path),
+                sheets,
                 request.sheet,
                 lambda name: bool(load(name).height),
                 source=request.source,
@@ -237,13 +277,12 @@ def _load(request: Request, content: bytes | None) -> tuple[str, list[pa.Array],
     return name, list(batch.columns), errors, unreadable
 
 
-def _worksheets(path: str) -> list[SheetName]:
-    with python_calamine.load_workbook(path) as workbook:
-        return [
-            SheetName(name=sheet.name, is_visible=sheet.visible == python_calamine.SheetVisibleEnum.Visible)
-            for sheet in workbook.sheets_metadata
-            if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet
-        ]
+def _worksheets(workbook: python_calamine.CalamineWorkbook) -> list[SheetName]:
+    return [
+        SheetName(name=sheet.name, is_visible=sheet.visible == python_calamine.SheetVisibleEnum.Visible)
+        for sheet in workbook.sheets_metadata
+        if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet
+    ]
 
 
 def _cut_out(columns: list[pa.Array], area: Area, first_column: int) -> list[pa.Array]:
@@ -260,6 +299,8 @@ def _library_errors(source: str) -> Iterator[None]:
     except BaseException as error:
         # A panic of the library, which a damaged workbook may cause, is no Exception and has no public class.
         is_of_library = isinstance(error, fastexcel.FastExcelError | python_calamine.CalamineError)
+        # Python has no duration of as many days as the library found.
+        is_of_library = is_of_library or isinstance(error, OverflowError)
         # An OSError of the system has a number; one of the library says that the file is too short.
         is_of_library = is_of_library or (isinstance(error, OSError) and error.errno is None)
         if not is_of_library and type(error).__name__ != "PanicException":

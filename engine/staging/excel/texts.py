@@ -19,6 +19,17 @@ ERROR_TEXTS = {
     "Value": "#VALUE!",
     "GettingData": "#GETTING_DATA",
 }
+#: What stands for an error in the records of XLS and XLSB → what Excel shows.
+ERROR_CODES = {
+    0x00: "#NULL!",
+    0x07: "#DIV/0!",
+    0x0F: "#VALUE!",
+    0x17: "#REF!",
+    0x1D: "#NAME?",
+    0x24: "#NUM!",
+    0x2A: "#N/A",
+    0x2B: "#GETTING_DATA",
+}
 
 
 def cell_text(value: Any) -> str:

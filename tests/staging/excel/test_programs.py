@@ -66,17 +66,10 @@ def test_the_same_table_as_csv_in_other_dialects_and_encodings(
     assert list(read_rows(tmp_path / "t.csv", **options)) == csv_rows(table)[1:]
 
 
-@pytest.mark.parametrize("kind", ["xlsx", "ods"])
-def test_formats_saved_by_libreoffice(kind: str) -> None:
-    assert list(read_rows(FIXTURES / f"formats.{kind}")) == csv_rows("formats")[1:]
-
-
-def test_xls_has_the_values_of_percentages_and_decimals() -> None:
-    """The README names it as a limit: the libraries do not give the formats of XLS."""
-    values = {"12.50%": "0.125", "-50.00%": "-0.5", "100.00%": "1", "12.345%": "0.12345", "0.00%": "0"}
-    values["1234.00%"] = "12.34"
-    expected = [[values[row[0]]] * 3 + row[3:] for row in csv_rows("formats")[1:]]
-    assert list(read_rows(FIXTURES / "formats.xls")) == expected
+@pytest.mark.parametrize("kind", ["xlsx", "xls", "ods"])
+@pytest.mark.parametrize("table", ["formats", "formulas"])
+def test_formats_and_formulas_saved_by_libreoffice(table: str, kind: str) -> None:
+    assert list(read_rows(FIXTURES / f"{table}.{kind}")) == csv_rows(table)[1:]
 
 
 @pytest.mark.parametrize("kind", ["xlsx", "xls", "ods"])

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from engine import inspect, read_rows
 from engine.staging.excel import stage
 from tests.readers.strategies import examples
-from tests.staging.excel.workbooks import ERRORS, expected_text, tables
-from tests.staging.excel.xlsb import ERROR_CODES, write_xlsb
+from tests.staging.excel.workbooks import ERROR_CODES, ERRORS, expected_text, tables
+from tests.staging.excel.xlsb import write_xlsb
 
 MOMENT = datetime.datetime(2024, 2, 29, 13, 5, 7)
 ROWS: list[list[Any]] = [

@@ -16,11 +16,22 @@ from typing import Any
 
 import openpyxl
 import xlsxwriter
+import xlwt
 from hypothesis import strategies as st
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
 
 EPOCHS = {1900: CALENDAR_WINDOWS_1900, 1904: CALENDAR_MAC_1904}
-ERRORS = ["#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"]
+#: Errors, and what stands for them in the records of XLS and XLSB.
+ERROR_CODES = {
+    "#N/A": 0x2A,
+    "#DIV/0!": 0x07,
+    "#REF!": 0x17,
+    "#VALUE!": 0x0F,
+    "#NAME?": 0x1D,
+    "#NUM!": 0x24,
+    "#NULL!": 0x00,
+}
+ERRORS = list(ERROR_CODES)
 _TYPED_ERRORS = frozenset(ERRORS)
 #: A whole number, as pandas wrote it.
 WHOLE = re.compile(r"-?\d+(\.0)?")
@@ -47,6 +58,15 @@ class Formatted:
 CODES = ["0.00", "0%", "0.00%"]
 
 
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A formula, the format of its cell, and what its user sees once a program has counted."""
+
+    text: str
+    code: str
+    shown: str
+
+
 def expected_text(value: Any) -> str:
     """The cell as a user sees it, by the README's table."""
     match value:
@@ -57,6 +77,8 @@ def expected_text(value: Any) -> str:
                 whole, _, behind = text.partition(".")
                 text = f"{whole}.{behind.ljust(2, '0')}"
             return text + "%" if percent else text
+        case Formula():
+            return value.shown
         case None:
             return ""
         case bool():
@@ -146,6 +168,8 @@ def write_openpyxl(path: Path, rows: Iterable[Sequence[Any]], *, epoch: int = 19
                 cell.value, cell.data_type = value, "s"
             elif isinstance(value, Formatted):
                 cell.value, cell.number_format = value.value, value.code
+            elif isinstance(value, Formula):
+                cell.value, cell.number_format = value.text, value.code
             else:
                 cell.value = value
     book.save(path)
@@ -193,4 +217,36 @@ def write_xlsxwriter(
                 case _:
                     sheet.write_number(y, x, value)
     book.close()
+    return path
+
+
+def write_xlwt(path: Path, rows: Iterable[Sequence[Any]], *, epoch: int = 1900) -> Path:
+    """An XLS workbook; whole numbers, hundredths, and floats that have enough zeros take four bytes there."""
+    book = xlwt.Workbook()
+    book.dates_1904 = epoch == 1904
+    date, moment, time, duration = (
+        xlwt.easyxf(num_format_str=code) for code in ("yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "hh:mm:ss", "[h]:mm:ss")
+    )
+    formats = {code: xlwt.easyxf(num_format_str=code) for code in CODES}
+    sheet = book.add_sheet("Table")
+    for y, row in enumerate(rows):
+        for x, value in enumerate(row):
+            match value:
+                case None:
+                    continue
+                case str() if value in _TYPED_ERRORS:
+                    sheet.row(y).set_cell_error(x, ERROR_CODES[value])
+                case datetime.datetime():
+                    sheet.write(y, x, value, moment)
+                case datetime.date():
+                    sheet.write(y, x, value, date)
+                case datetime.time():
+                    sheet.write(y, x, value, time)
+                case datetime.timedelta():
+                    sheet.write(y, x, value / datetime.timedelta(days=1), duration)
+                case Formatted():
+                    sheet.write(y, x, value.value, formats[value.code])
+                case _:
+                    sheet.write(y, x, value)
+    book.save(str(path))
     return path

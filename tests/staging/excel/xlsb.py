@@ -14,17 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tests.staging.excel.workbooks import CODES, Formatted
+from tests.staging.excel.workbooks import CODES, ERROR_CODES, Formatted
 
-ERROR_CODES = {
-    "#NULL!": 0x00,
-    "#DIV/0!": 0x07,
-    "#VALUE!": 0x0F,
-    "#REF!": 0x17,
-    "#NAME?": 0x1D,
-    "#NUM!": 0x24,
-    "#N/A": 0x2A,
-}
 #: Style → number format. Of a style's own code, format numbers begin at 164.
 _FORMATS = [None, "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "hh:mm:ss", "[h]:mm:ss", *CODES]
 GENERAL, DATE, MOMENT, TIME, DURATION = range(5)

@@ -1,0 +1,153 @@
+/* A row handler called for row after row, and which of the outcomes are of a kind: loops without the interpreter's
+   share of them. */
+
+#include "loops.h"
+
+typedef struct {
+    PyObject *ok, *result, *is_set; /* names */
+    PyObject *no_result;            /* what stands for a result that was not named */
+    PyObject *judge, *crash, *settle;
+} Rules;
+
+static int
+open_rules(Rules *rules)
+{
+    rules->ok = PyUnicode_InternFromString("ok");
+    rules->result = PyUnicode_InternFromString("result");
+    rules->is_set = PyUnicode_InternFromString("is_set");
+    return rules->ok == NULL || rules->result == NULL || rules->is_set == NULL ? -1 : 0;
+}
+
+static void
+close_rules(Rules *rules)
+{
+    Py_XDECREF(rules->ok);
+    Py_XDECREF(rules->result);
+    Py_XDECREF(rules->is_set);
+}
+
+/* What a return value stands for; the guide's form is met by nearly every row, so it is tested first and in place. */
+static PyObject *
+judged(const Rules *rules, PyObject *returned)
+{
+    if (PyDict_CheckExact(returned)) {
+        PyObject *ok = PyDict_GetItemWithError(returned, rules->ok);
+        if (ok == Py_True) {
+            PyObject *result = PyDict_GetItemWithError(returned, rules->result);
+            if (result == NULL && PyErr_Occurred()) {
+                return NULL;
+            }
+            return Py_NewRef(result == NULL ? rules->no_result : result);
+        }
+        if (ok == NULL && PyErr_Occurred()) {
+            return NULL;
+        }
+    }
+    return PyObject_CallOneArg(rules->judge, returned);
+}
+
+/* The exception that is set, which is cleared. */
+static PyObject *
+take_exception(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *kind, *error, *traceback;
+    PyErr_Fetch(&kind, &error, &traceback);
+    PyErr_NormalizeException(&kind, &error, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(error, traceback);
+    }
+    Py_XDECREF(kind);
+    Py_XDECREF(traceback);
+    return error;
+#endif
+}
+
+/* The outcome of a row for which an exception is set; NULL where that ends more than the row. */
+static PyObject *
+crashed(const Rules *rules)
+{
+    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+        return NULL;
+    }
+    PyObject *error = take_exception();
+    PyObject *outcome = PyObject_CallOneArg(rules->crash, error);
+    Py_XDECREF(error);
+    return outcome;
+}
+
+/* The outcome of a row when its savepoint, if it has one, is gone; takes over the reference. */
+static PyObject *
+settled(const Rules *rules, PyObject *guard, PyObject *outcome)
+{
+    PyObject *is_set = PyObject_GetAttr(guard, rules->is_set);
+    int touched = is_set == NULL ? -1 : PyObject_IsTrue(is_set);
+    Py_XDECREF(is_set);
+    if (touched == 0) {
+        return outcome;
+    }
+    PyObject *last = touched < 0 ? NULL : PyObject_CallFunctionObjArgs(rules->settle, guard, outcome, NULL);
+    Py_DECREF(outcome);
+    return last;
+}
+
+PyObject *
+loops_call_rows(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *handler, *rows, *job_id, *options, *guard;
+    Py_ssize_t first;
+    Rules rules = {0};
+    if (!PyArg_ParseTuple(arguments, "OnO!OOOOOOO", &handler, &first, &PyList_Type, &rows, &job_id, &options, &guard,
+                          &rules.no_result, &rules.judge, &rules.crash, &rules.settle)) {
+        return NULL;
+    }
+    PyObject *outcomes = open_rules(&rules) < 0 ? NULL : PyList_New(0);
+    /* A handler that reaches the list may change it: its size is asked for each time, as a Python loop would. */
+    for (Py_ssize_t index = 0; outcomes != NULL && index < PyList_GET_SIZE(rows); index++) {
+        PyObject *row = Py_NewRef(PyList_GET_ITEM(rows, index));
+        PyObject *row_index = PyLong_FromSsize_t(first + index);
+        PyObject *call[] = {NULL, row_index, row, job_id, options};
+        PyObject *returned = NULL, *outcome = NULL;
+        if (row_index != NULL) {
+            returned = PyObject_Vectorcall(handler, call + 1, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+            outcome = returned == NULL ? NULL : judged(&rules, returned);
+            outcome = outcome == NULL ? crashed(&rules) : outcome;
+        }
+        if (outcome != NULL && guard != Py_None) {
+            outcome = settled(&rules, guard, outcome);
+        }
+        if (outcome == NULL || PyList_Append(outcomes, outcome) < 0) {
+            Py_CLEAR(outcomes);
+        }
+        Py_XDECREF(outcome);
+        Py_XDECREF(returned);
+        Py_XDECREF(row_index);
+        Py_DECREF(row);
+    }
+    close_rules(&rules);
+    return outcomes;
+}
+
+PyObject *
+loops_positions_of(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *items, *kind, *positions;
+    if (!PyArg_ParseTuple(arguments, "O!O!", &PyList_Type, &items, &PyType_Type, &kind) ||
+        (positions = PyList_New(0)) == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t index = 0; index < PyList_GET_SIZE(items); index++) {
+        if ((PyObject *)Py_TYPE(PyList_GET_ITEM(items, index)) == kind) {
+            PyObject *position = PyLong_FromSsize_t(index);
+            int failed = position == NULL || PyList_Append(positions, position) < 0;
+            Py_XDECREF(position);
+            if (failed) {
+                Py_DECREF(positions);
+                return NULL;
+            }
+        }
+    }
+    return positions;
+}
