@@ -1,6 +1,6 @@
 """How large the chunks of a job are to be, where its options do not say. Pure; result files do not depend on it.
 
-A chunk costs some 20 ms beside its rows, and what runs when its process is killed runs again: so it is
+A chunk costs some 15 ms beside its rows, and what runs when its process is killed runs again: so it is
 to last seconds, whatever its rows cost. What they cost is known from earlier chunks of the same handler.
 """
 
