@@ -66,12 +66,13 @@ def cells() -> list[list[Any]]:
 
 
 def formats() -> list[list[Any]]:
-    """Percentages, decimals, and dates with a time of day of which some are at midnight."""
-    rows: list[list[Any]] = [["percent", "whole percent", "decimals", "moment"]]
+    """Percentages, decimals, dates with a time of day of which some are at midnight, and these beside plain dates."""
+    rows: list[list[Any]] = [["percent", "whole percent", "decimals", "moment", "day or moment"]]
     for hour, value in enumerate(("0.125", "-0.5", "1", "0.12345", "0", "12.34")):
         number = Decimal(value)
         moment = datetime.datetime(2024, 2, 29, hour % 3)
-        rows.append([Formatted(number, "0.00%"), Formatted(number, "0%"), Formatted(number, "0.00"), moment])
+        formatted = [Formatted(number, code) for code in ("0.00%", "0%", "0.00")]
+        rows.append([*formatted, moment, moment.date() if hour % 2 else moment])
     return rows
 
 

@@ -23,16 +23,15 @@ LONGEST_FIRST = (
     "chaos/test_chaos.py",
     "acceptance/test_schema.py",
     "integration/test_django_effects.py",
-    "cli/test_bad_input.py",
     "integration/test_celery_faults.py",
     "django_integration/imports/bulk/test_as_row_by_row.py",
-    "cli/test_commands.py",
     "acceptance/test_guide_story.py",
     "faults/test_deploy.py",
     "storage/test_storage_contract.py",
     "cli/test_interruption.py",
     "integration/test_live_workers.py",
     "runtime/test_local_deaths.py",
+    "readers/test_scan.py",
     "readers/test_parquet.py",
     "staging/excel/test_cell_values.py",
     "staging/excel/test_whole_tables.py",
@@ -52,6 +51,7 @@ LONGEST_FIRST = (
     "ledger/test_ledger_contract.py",
     "ledger/test_ledger_model.py",
     "staging/excel/test_limits.py",
+    "cli/test_commands.py",
 )
 
 

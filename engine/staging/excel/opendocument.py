@@ -1,7 +1,8 @@
 """An ODS workbook in which cells that the libraries would not give as their user sees them are texts.
 
-calamine takes an error that LibreOffice saved for an empty text, `=TRUE()` for a number, and a percentage
-or a price of `1.50` for a plain one. Replacements of bytes make texts of such cells, before they are parsed.
+calamine takes an error that LibreOffice saved for an empty text, `=TRUE()` for a number, a percentage or
+a price of `1.50` for a plain one, and a moment at midnight for a date. Replacements of bytes make texts of
+such cells, before they are parsed.
 """
 
 from __future__ import annotations
@@ -33,8 +34,15 @@ _PADDED = re.compile(
     rb'office:value-type="float" office:value="(-?[0-9]+(?:\.[0-9]+)?)" '
     rb'calcext:value-type="float"><text:p>(-?[0-9]+[.,][0-9]*0)</text:p>'
 )
+#: A date at midnight, and what is shown of it.
+_MIDNIGHT = re.compile(
+    rb'office:value-type="date" office:date-value="([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00:00)?" '
+    rb'calcext:value-type="date"><text:p>([^<]*)</text:p>'
+)
+#: In what is shown of a time of day.
+_CLOCK = re.compile(rb":|[AP]M")
 #: One of these stands where there is something to replace.
-_SIGNS = (_ERROR, b"TRUE", b"FALSE", b'"percentage"', b"0</text:p>")
+_SIGNS = (_ERROR, b"TRUE", b"FALSE", b'"percentage"', b'"date"', b"0</text:p>")
 _TEXT = b'office:value-type="string"><text:p>%s</text:p>'
 #: What reading the archive raises where it is damaged; then the libraries say what is wrong.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, OSError, RuntimeError)
@@ -82,6 +90,8 @@ def _with_texts(xml: bytes) -> bytes:
     if b"TRUE" in xml or b"FALSE" in xml:
         xml = _BOOLEAN.sub(_boolean, xml)
     xml = _PADDED.sub(_padded, xml)
+    if b'"date"' in xml:
+        xml = _MIDNIGHT.sub(_midnight, xml)
     return _PERCENTAGE.sub(_percentage, xml) if b'"percentage"' in xml else xml
 
 
@@ -93,6 +103,11 @@ def _boolean(found: re.Match[bytes]) -> bytes:
 def _padded(found: re.Match[bytes]) -> bytes:
     shown = found[2].replace(b",", b".")
     return _TEXT % shown if shown.rstrip(b"0").rstrip(b".") == found[1] else found[0]
+
+
+def _midnight(found: re.Match[bytes]) -> bytes:
+    """With a time of day where its format has one."""
+    return _TEXT % (found[1] + b" 00:00:00" if _CLOCK.search(found[2]) else found[1])
 
 
 def _percentage(found: re.Match[bytes]) -> bytes:
