@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 
 from engine import failpoints
 from engine.config import EngineConfig
@@ -48,13 +47,19 @@ def make_result_files(
         merge_csv(output, key, result_header(job, kind, config), parts[kind], draft=begun.get(kind))
         return output.url_of(key)
 
-    is_beside = not begun and sum(part.size_bytes for part in parts["failed"]) <= _SMALL_BYTES
-    with ThreadPoolExecutor(1, thread_name_prefix="rowmill-failed-file") as other:
-        failed = other.submit(make, "failed") if is_beside else None
-        success_url = make("success")
-        failpoints.hit("finish.success_file")
-        failed_url = failed.result() if failed is not None else make("failed")
-    return ResultFiles(success_url=success_url, failed_url=failed_url)
+    failed_bytes = sum(part.size_bytes for part in parts["failed"])
+    if output.url.startswith("s3://") and failed_bytes <= _SMALL_BYTES:
+        # There most of the time is the server's. Local runs, which gain nothing, need not load threads for it.
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1, thread_name_prefix="rowmill-failed-file") as other:
+            failed = other.submit(make, "failed")
+            success_url = make("success")
+            failpoints.hit("finish.success_file")
+            return ResultFiles(success_url=success_url, failed_url=failed.result())
+    success_url = make("success")
+    failpoints.hit("finish.success_file")
+    return ResultFiles(success_url=success_url, failed_url=make("failed"))
 
 
 def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
