@@ -13,14 +13,11 @@ from engine.errors import StorageError
 from engine.ledger import Ledger
 from engine.model import Job, ResultFiles
 from engine.options import ImportOptions
-from engine.results import KINDS, PartKeys, ResultKind, merge_csv
+from engine.results import PartKeys, ResultKind, merge_csv
 from engine.staging import staged_prefix
 from engine.storage import open_storage
 
 logger = logging.getLogger(__name__)
-
-#: Bytes of failed rows that are joined beside the success file; more would take the memory of two joins.
-_SMALL_BYTES = 16 * 1024 * 1024
 
 
 def make_result_files(
@@ -39,27 +36,16 @@ def make_result_files(
 
         return make_excel_files(job, ledger, config, executor)
     output, begun = open_storage(job.output_url, config), drafts.take() if drafts is not None else {}
-    # What is read of the ledger is read before, by the thread whose connection it is.
-    parts = {kind: [part for part, _ in parts_of_job(job, ledger, kind)] for kind in KINDS}
 
     def make(kind: ResultKind) -> str:
         key = result_key(job, kind, "csv")
-        merge_csv(output, key, result_header(job, kind, config), parts[kind], draft=begun.get(kind))
+        parts = [part for part, _ in parts_of_job(job, ledger, kind)]
+        merge_csv(output, key, result_header(job, kind, config), parts, draft=begun.get(kind))
         return output.url_of(key)
 
-    failed_bytes = sum(part.size_bytes for part in parts["failed"])
-    if output.url.startswith("s3://") and failed_bytes <= _SMALL_BYTES:
-        # There most of the time is the server's. Local runs, which gain nothing, need not load threads for it.
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(1, thread_name_prefix="rowmill-failed-file") as other:
-            failed = other.submit(make, "failed")
-            success_url = make("success")
-            failpoints.hit("finish.success_file")
-            return ResultFiles(success_url=success_url, failed_url=failed.result())
-    success_url = make("success")
+    success = make("success")
     failpoints.hit("finish.success_file")
-    return ResultFiles(success_url=success_url, failed_url=make("failed"))
+    return ResultFiles(success_url=success, failed_url=make("failed"))
 
 
 def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:
