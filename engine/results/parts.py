@@ -6,6 +6,7 @@ what a lost attempt leaves behind is never mistaken for the part of the attempt 
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -23,6 +24,8 @@ from engine.storage.protocol import Storage, Writer
 MIB = 1024 * 1024
 #: Bytes; a part up to this size is put whole, a larger one is streamed.
 MAX_HELD_BYTES = 16 * MIB
+#: Bytes from which a piece of a part is held as it came.
+_LARGE_BYTES = MIB
 #: Lines held as Python texts before they become bytes: few enough to stay in the processor's cache.
 SLICE_LINES = 2_000
 
@@ -115,8 +118,10 @@ class PartWriter:
         self._key = key
         self._max_held_bytes = max_held_bytes
         self._lines: list[str] = []
-        #: As they came: joined in memory they would be copied once more, which a folder can do without.
+        #: Large pieces as they came: to join them would be one copy more, which a folder can do without. Small ones
+        #: joined: each would be a hole in the memory for whatever a handler keeps.
         self._held: list[bytes] = []
+        self._small = io.BytesIO()
         self._held_bytes = 0
         self._size_bytes = 0
         self._crc32 = 0
@@ -176,7 +181,11 @@ class PartWriter:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        self._held.append(data)
+        if len(data) >= _LARGE_BYTES:
+            self._join_small()
+            self._held.append(data)
+        else:
+            self._small.write(data)
         self._held_bytes += len(data)
         self._size_bytes += len(data)
         self._crc32 = crc32(data, self._crc32)
@@ -189,8 +198,14 @@ class PartWriter:
         for data in self._taken():
             stream.write(data)
 
+    def _join_small(self) -> None:
+        if self._small.tell():
+            self._held.append(self._small.getvalue())
+            self._small = io.BytesIO()
+
     def _taken(self) -> list[bytes]:
         """What is held, for somebody else to hold."""
+        self._join_small()
         held, self._held, self._held_bytes = self._held, [], 0
         return held
 

@@ -18,8 +18,7 @@ _MIB = 1024 * 1024
 #: Bytes from which a block is mapped by itself, and so goes back when it is freed. glibc would raise its limit to the
 #: largest block ever freed: blocks of a source then leave holes that nothing fits.
 _MAPPED_BYTES_GIVEN_BACK = _MIB
-#: The most free bytes at the heap's end: room for the slices of a scan, which would be new each time; three times the
-#: largest block, where blocks are kept: a chunk's bytes, its texts and its lines.
+#: The most free bytes at the heap's end: room for the slices of a scan, which would be new each time.
 _FREE_BYTES_GIVEN_BACK = 4 * _MIB
 #: Most blocks of a chunk that is run as rows by a local worker, as frames by one, and by a worker of a queue, whose
 #: chunks have up to 7 MiB, and their parts more. What outlives its chunk, as a text in a handler's cache, may keep one
@@ -29,15 +28,16 @@ ROWS_BYTES, CHUNK_BYTES, QUEUE_CHUNK_BYTES = 4 * _MIB, 8 * _MIB, 12 * _MIB
 _POOLS = 2
 
 
-def keep_freed_memory(largest_bytes: int) -> None:
+def keep_freed_memory(largest_bytes: int, *, free_blocks: int = 2) -> None:
     """To be called before chunks are run, by processes that are the engine's own.
 
     Elsewhere than under glibc nothing happens, as below.
 
     Args:
         largest_bytes: of a block that is kept for the next one.
+        free_blocks: how many of that size the heap's end may hold free.
     """
-    _set(largest_bytes, 3 * largest_bytes)
+    _set(largest_bytes, free_blocks * largest_bytes)
 
 
 def give_back_freed_memory() -> None:
