@@ -61,7 +61,7 @@ class LocalWorker:
             import_path: where it is found; not looked at before the engine has loaded what it needs itself.
         """
         if job_id is not None and self._runner.load_libraries(job_id):
-            # The bytes of a chunk, its texts and its lines; without the third, batch mode has four times the page faults.
+            # A chunk, its texts and its lines; without the third, batch mode has four times the page faults.
             keep_freed_memory(CHUNK_BYTES, free_blocks=3)
         if import_path is not None:
             sys.path[:] = import_path
