@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,9 @@ def _run_size(
     excel_shared = table.with_suffix(".shared.xlsx")
     if any("shared strings" in case.name for case in cases):
         excel_shared = generate.people_xlsx(rows, shared_strings=True)
-    output = folder / "output"
+    # Each run has a place of its own: Celery workers know the ledgers they have worked for by their path, and took part
+    # in local runs that had one at the same place, unseen by the clock of the processor.
+    outputs = (folder / f"output-{rows}-{number}" for number in count())
     measured: dict[str, dict[int, Measurement]] = {case.name: {} for case in cases}
     taken: dict[str, float] = dict.fromkeys(measured, 0.0)
     problems: dict[str, str] = {}
@@ -102,7 +105,7 @@ def _run_size(
             tell(f"{rows:>11,} rows, {what}: {case.name}")
             try:
                 environment = {**base_environment(ROOT), **services.use(*case.services), **dict(case.environment)}
-                shutil.rmtree(output, ignore_errors=True)
+                output = next(outputs)
                 output.mkdir(parents=True)
                 setting = Setting(
                     rows=rows,
@@ -119,6 +122,7 @@ def _run_size(
                     workers=services.workers(*case.services),
                     servers=services.servers() if case.services else (),
                 )
+                shutil.rmtree(output, ignore_errors=True)
                 if case.counts:
                     _check_counts(found.told, rows, refused)
             except (CaseFailedError, ServiceStartError, ServiceUnavailableHereError) as error:
