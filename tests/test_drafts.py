@@ -39,6 +39,12 @@ def drafts(here: InProcess, done: list[int] | None = None, config: EngineConfig 
     return ResultDrafts(here.job_id, here.ledger, config or here.config, done=done or [], name="here")
 
 
+def run_all(here: InProcess, grown: ResultDrafts) -> None:
+    for index in range(CHUNKS):
+        here.run_chunk(index)
+        grown.chunk_done(index)
+
+
 def left(here: InProcess) -> list[str]:
     """Drafts that lie in the workspace."""
     return [path.name for path in here.output.rglob("*.draft")]
@@ -121,9 +127,7 @@ def test_a_chunk_that_is_not_committed_is_never_appended(here: InProcess) -> Non
 def test_a_draft_that_was_tampered_with_in_the_ledger_is_not_used(here: InProcess, kind: str) -> None:
     """What was appended is not what the ledger says at the end: the file is made from the first part on."""
     grown = drafts(here)
-    for index in range(CHUNKS):
-        here.run_chunk(index)
-        grown.chunk_done(index)
+    run_all(here, grown)
     taken = grown.take()
     draft = taken["success" if kind == "success" else "failed"]
     draft.segments[3] = Part(key="another", size_bytes=1)
@@ -147,18 +151,14 @@ def test_trouble_with_a_draft_is_no_trouble_of_the_job(here: InProcess, monkeypa
 
     monkeypatch.setattr(LocalFolderStorage, "draft", broken)
     grown = drafts(here)
-    for index in range(CHUNKS):
-        here.run_chunk(index)
-        grown.chunk_done(index)
+    run_all(here, grown)
     assert here.coordinator().finish(here.job_id, drafts=grown)
     check(here)
 
 
 def test_a_draft_whose_file_is_gone_is_made_again(here: InProcess) -> None:
     grown = drafts(here)
-    for index in range(CHUNKS):
-        here.run_chunk(index)
-        grown.chunk_done(index)
+    run_all(here, grown)
     grown.take()
     for path in here.output.rglob("*.draft"):
         path.unlink()
@@ -201,9 +201,7 @@ def test_the_end_may_be_near_at_any_time(here: InProcess, monkeypatch: pytest.Mo
 
 def test_a_discarded_draft_leaves_nothing(here: InProcess) -> None:
     grown = drafts(here)
-    for index in range(CHUNKS):
-        here.run_chunk(index)
-        grown.chunk_done(index)
+    run_all(here, grown)
     grown.take()
     assert len(left(here)) == 2
     grown.discard()
@@ -228,9 +226,7 @@ def test_none_are_begun_where_there_is_nothing_to_gain(tmp_path: Path, options: 
     here = InProcess(tmp_path, config)
     here.plan(numbered(ROWS), chunk_size=ROWS // CHUNKS, **options)
     grown = drafts(here)
-    for index in range(CHUNKS):
-        here.run_chunk(index)
-        grown.chunk_done(index)
+    run_all(here, grown)
     assert grown.take() == {}
     assert left(here) == []
     here.close()
