@@ -68,15 +68,21 @@ def column_rows(
         ValueError: offsets point elsewhere.
     """
 
-def row_texts(data: bytes, width: int, delimiter: int, quote: int, /) -> tuple[bytes, bytes] | None:
-    """The texts of all rows of a table, as `cut_rows` gives them, without the rows.
+def table_columns(
+    data: bytes, width: int, row_count: int, delimiter: int, quote: int, /
+) -> tuple[bytes, bytes, list[tuple[object, object]]] | None:
+    """A regular table as columns, and the texts of its rows, with no Python object for a cell or a row.
 
     Args:
         data: as for `cut_rows`.
-        width: how many cells each row is to have.
+        width: how many cells each row is to have, at least one.
+        row_count: how many rows there are likely to be.
 
     Returns:
-        None where a row has more or fewer cells, or quotes that do not begin and end a cell, or is a blank line.
+        The texts of all rows, and where each ends, as `cut_rows` gives them; the columns, each as `__arrow_c_array__`
+        gives one: type "utf8 view", no nulls, in memory that is not Python's.
+        None where a row has more or fewer cells, or quotes that do not begin and end a cell, or is a blank line, and
+        for more than 2 GiB.
     """
 
 def result_lines(

@@ -91,7 +91,7 @@ PyObject *loops_call_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_positions_of(PyObject *module, PyObject *arguments);
 PyObject *loops_cut_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_column_rows(PyObject *module, PyObject *arguments);
-PyObject *loops_row_texts(PyObject *module, PyObject *arguments);
+PyObject *loops_table_columns(PyObject *module, PyObject *arguments);
 PyObject *loops_result_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_joined_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_record_ends(PyObject *module, PyObject *arguments);

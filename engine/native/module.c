@@ -7,7 +7,7 @@ static PyMethodDef methods[] = {
     {"positions_of", loops_positions_of, METH_VARARGS, NULL},
     {"cut_rows", loops_cut_rows, METH_VARARGS, NULL},
     {"column_rows", loops_column_rows, METH_VARARGS, NULL},
-    {"row_texts", loops_row_texts, METH_VARARGS, NULL},
+    {"table_columns", loops_table_columns, METH_VARARGS, NULL},
     {"result_lines", loops_result_lines, METH_VARARGS, NULL},
     {"joined_lines", loops_joined_lines, METH_VARARGS, NULL},
     {"record_ends", loops_record_ends, METH_VARARGS, NULL},
