@@ -114,6 +114,25 @@ def joined_lines(
         None where the cells are not as many as the lines, since one of them holds the separator.
     """
 
+def json_lines(
+    texts: bytes, ends: bytes, start: int, refused: list[int], columns: list[tuple[bytes, object]], is_object: bool, /
+) -> bytes | None:
+    """As `result_lines`, of all rows but the refused ones, with JSON of their results as the extra cells.
+
+    Args:
+        refused: positions of rows, ascending.
+        columns: of results, one for each row, as `__arrow_c_stream__` gives them; and what stands before each value of
+            the column, its quotes doubled, from the brace of an object or the comma between two values on.
+        is_object: whether the columns make an object, a null in which is `null`. Else there is one column, whose values
+            stand by themselves, and a null is `{}`.
+
+    Returns:
+        None where a column has other values than integers, truth values and texts.
+
+    Raises:
+        ValueError: the arguments do not belong together.
+    """
+
 def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: bool, /) -> tuple[bytes, bytes] | None:
     """The end of each record of bytes that begin with one, by quote parity.
 

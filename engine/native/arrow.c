@@ -9,18 +9,6 @@
 /* Bytes that are copied at once, whatever the length. */
 #define STEP_BYTES 32
 
-typedef struct {
-    int32_t length;
-    union {
-        char bytes[INLINE_BYTES];
-        struct {
-            char prefix[4];
-            int32_t buffer;
-            int32_t offset;
-        } place;
-    } text;
-} View;
-
 /* What a column owns; freed by whoever has it last, in any thread, with or without the interpreter's lock. */
 typedef struct {
     View *views;

@@ -1,4 +1,4 @@
-/* Arrow's C data interface (https://arrow.apache.org/docs/format/CDataInterface.html): these two structures are its
+/* Arrow's C data interface (https://arrow.apache.org/docs/format/CDataInterface.html): these structures are its
    binary form, and PyCapsules of them are how libraries of Python hand columns to each other without a copy. */
 
 #ifndef ROWMILL_ARROW_H
@@ -32,6 +32,27 @@ struct ArrowArray {
     void (*release)(struct ArrowArray *);
     void *private_data;
 };
+
+struct ArrowArrayStream {
+    int (*get_schema)(struct ArrowArrayStream *, struct ArrowSchema *);
+    int (*get_next)(struct ArrowArrayStream *, struct ArrowArray *);
+    const char *(*get_last_error)(struct ArrowArrayStream *);
+    void (*release)(struct ArrowArrayStream *);
+    void *private_data;
+};
+
+/* A text of up to 12 bytes, or where a longer one stands. */
+typedef struct {
+    int32_t length;
+    union {
+        char bytes[12];
+        struct {
+            char prefix[4];
+            int32_t buffer;
+            int32_t offset;
+        } place;
+    } text;
+} View;
 
 /* Cells of a table: row by row the offset behind each, all of them below 2 GiB. */
 typedef struct {

@@ -94,6 +94,7 @@ PyObject *loops_column_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_table_columns(PyObject *module, PyObject *arguments);
 PyObject *loops_result_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_joined_lines(PyObject *module, PyObject *arguments);
+PyObject *loops_json_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_record_ends(PyObject *module, PyObject *arguments);
 PyObject *loops_exact_ends(PyObject *module, PyObject *arguments);
 PyObject *loops_continuation_bytes(PyObject *module, PyObject *argument);

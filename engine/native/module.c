@@ -10,6 +10,7 @@ static PyMethodDef methods[] = {
     {"table_columns", loops_table_columns, METH_VARARGS, NULL},
     {"result_lines", loops_result_lines, METH_VARARGS, NULL},
     {"joined_lines", loops_joined_lines, METH_VARARGS, NULL},
+    {"json_lines", loops_json_lines, METH_VARARGS, NULL},
     {"record_ends", loops_record_ends, METH_VARARGS, NULL},
     {"exact_ends", loops_exact_ends, METH_VARARGS, NULL},
     {"continuation_bytes", loops_continuation_bytes, METH_O, NULL},
