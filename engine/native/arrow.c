@@ -4,6 +4,10 @@
 
 #include <stdlib.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* The longest text that stands in its view. */
 #define INLINE_BYTES 12
 /* Bytes that are copied at once, whatever the length. */
@@ -101,28 +105,42 @@ copy_quoted(char *target, Cell cell, char quote)
     return at - target;
 }
 
-/* Fill the view of a text that stands in it. `room` bytes may be read from `start` on. */
+/* Fill the view of a text that stands in it. */
 static inline void
-put_short(View *view, const char *start, Py_ssize_t length, Py_ssize_t room)
+put_short(View *view, const char *start, Py_ssize_t length, const Cells *cells)
 {
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    if (room >= INLINE_BYTES) {
-        uint64_t low;
-        uint32_t high;
-        memcpy(&low, start, 8);
-        memcpy(&high, start + 8, 4);
-        low &= length >= 8 ? ~(uint64_t)0 : ((uint64_t)1 << (8 * length)) - 1;
-        high &= length >= INLINE_BYTES ? ~(uint32_t)0
-                : length <= 8          ? 0
-                                       : ((uint32_t)1 << (8 * (length - 8))) - 1;
-        memcpy(view->text.bytes, &low, 8);
-        memcpy(view->text.bytes + 8, &high, 4);
+#ifdef __SSE2__
+    if (start - cells->data >= 4 && cells->data + cells->size - start >= INLINE_BYTES) {
+        /* Read from four bytes before it, so that it comes to stand behind its length. */
+        const __m128i places = _mm_setr_epi8(-4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
+        __m128i text = _mm_loadu_si128((const __m128i *)(const void *)(start - 4));
+        __m128i is_of_it = _mm_and_si128(_mm_cmpgt_epi8(_mm_set1_epi8((char)length), places),
+                                         _mm_cmpgt_epi8(places, _mm_set1_epi8(-1)));
+        text = _mm_or_si128(_mm_and_si128(text, is_of_it), _mm_cvtsi32_si128((int)length));
+        _mm_storeu_si128((__m128i *)(void *)view, text);
         return;
     }
+#else
+    (void)cells;
 #endif
-    (void)room;
+    view->length = (int32_t)length;
     memset(view->text.bytes, 0, INLINE_BYTES);
     memcpy(view->text.bytes, start, (size_t)length);
+}
+
+/* A quoted cell that holds quotes, with one of each pair of them; gives whether it is a long text now. */
+static int
+join_quoted(View *view, char *target, Cell *cell, const Cells *cells)
+{
+    cell->length = copy_quoted(target, *cell, cells->quote);
+    cell->start = target;
+    if (cell->length > INLINE_BYTES) {
+        return 1;
+    }
+    view->length = (int32_t)cell->length;
+    memset(view->text.bytes, 0, INLINE_BYTES);
+    memcpy(view->text.bytes, target, (size_t)cell->length);
+    return 0;
 }
 
 static void
@@ -133,31 +151,25 @@ fill(Owned *owned, const Cells *cells, Py_ssize_t column)
     for (Py_ssize_t row = 0; row < cells->row_count; row++) {
         View *view = &owned->views[row];
         Cell cell = cell_at(cells, row, column);
-        char short_text[INLINE_BYTES];
+        char *target = owned->bytes + used;
         if (cell.is_quoted && memchr(cell.start, cells->quote, (size_t)cell.length) != NULL) {
             /* There is room for it even if it comes to be a short one. */
-            cell.length = copy_quoted(owned->bytes + used, cell, cells->quote);
-            cell.start = owned->bytes + used;
-            if (cell.length <= INLINE_BYTES) {
-                memcpy(short_text, cell.start, (size_t)cell.length);
-                view->length = (int32_t)cell.length;
-                put_short(view, short_text, cell.length, 0);
+            if (!join_quoted(view, target, &cell, cells)) {
                 continue;
             }
         }
         else if (cell.length <= INLINE_BYTES) {
-            view->length = (int32_t)cell.length;
-            put_short(view, cell.start, cell.length, end - cell.start);
+            put_short(view, cell.start, cell.length, cells);
             continue;
         }
         else if (cell.length <= STEP_BYTES && end - cell.start >= STEP_BYTES) {
-            memcpy(owned->bytes + used, cell.start, STEP_BYTES);
+            memcpy(target, cell.start, STEP_BYTES);
         }
         else {
-            memcpy(owned->bytes + used, cell.start, (size_t)cell.length);
+            memcpy(target, cell.start, (size_t)cell.length);
         }
         view->length = (int32_t)cell.length;
-        memcpy(view->text.place.prefix, cell.start, sizeof(view->text.place.prefix));
+        memcpy(view->text.place.prefix, target, sizeof(view->text.place.prefix));
         view->text.place.buffer = 0;
         view->text.place.offset = (int32_t)used;
         used += cell.length;
@@ -165,14 +177,14 @@ fill(Owned *owned, const Cells *cells, Py_ssize_t column)
     owned->byte_count = used;
 }
 
-/* Bytes that `fill` may write. */
+/* No fewer bytes than `fill` writes: quotes and line ends are counted, too. */
 static size_t
 bytes_needed(const Cells *cells, Py_ssize_t column)
 {
     size_t needed = STEP_BYTES;
-    for (Py_ssize_t row = 0; row < cells->row_count; row++) {
-        Cell cell = cell_at(cells, row, column);
-        needed += cell.length > INLINE_BYTES ? (size_t)cell.length : 0;
+    for (Py_ssize_t index = column; index < cells->row_count * cells->width; index += cells->width) {
+        uint32_t length = cells->ends[index] - (index ? cells->ends[index - 1] : 0);
+        needed += length > INLINE_BYTES ? length : 0;
     }
     return needed;
 }

@@ -71,10 +71,14 @@ class LocalFolderStorage:
         step_bytes = min(block_bytes, _BLOCK_BYTES)
         with self._opened(key) as (descriptor, path):
             _read_block(descriptor, key, path, start, start, etag)
+            wanted = start
             while start < end:
                 block_end = min(end, start + step_bytes)
-                if hasattr(os, "posix_fadvise"):
-                    os.posix_fadvise(descriptor, block_end, block_bytes, os.POSIX_FADV_WILLNEED)
+                if hasattr(os, "posix_fadvise") and wanted - block_end <= block_bytes // 2:
+                    # None of it twice: the kernel looks for each page, also for those that are there.
+                    wanted = max(wanted, block_end)
+                    os.posix_fadvise(descriptor, wanted, block_end + block_bytes - wanted, os.POSIX_FADV_WILLNEED)
+                    wanted = block_end + block_bytes
                 yield _read_block(descriptor, key, path, start, block_end, etag)
                 start = block_end
 
