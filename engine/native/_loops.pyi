@@ -108,12 +108,14 @@ def joined_lines(
         None where the cells are not as many as the lines, since one of them holds the separator.
     """
 
-def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: bool, /) -> tuple[bytes, bytes] | None:
-    """The end of each record of bytes that begin with one, by quote parity.
+def record_ends(
+    data: bytes, start: int, stop: int, base: int, delimiter: int, quote: int, is_last: bool, /
+) -> tuple[bytes, bytes] | None:
+    """The end of each record of `data[start:stop]`, which begins with one, by quote parity.
 
     Args:
-        base: what is added to each offset.
-        is_last: whether the source ends with `data`.
+        base: where these bytes stand in the source; offsets are those in the source.
+        is_last: whether the source ends with them.
 
     Returns:
         Offsets behind each record, and physical lines up to and with each, as native `long long`s; None where quotes
@@ -121,7 +123,16 @@ def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: boo
     """
 
 def exact_ends(
-    data: bytes, base: int, delimiter: int, quote: int, escape: int, skips_blanks: bool, is_last: bool, /
+    data: bytes,
+    start: int,
+    stop: int,
+    base: int,
+    delimiter: int,
+    quote: int,
+    escape: int,
+    skips_blanks: bool,
+    is_last: bool,
+    /,
 ) -> tuple[bytes, bytes] | None:
     """As `record_ends`, cell by cell: of any dialect, with stray quotes amid cells and blanks around quoted ones.
 
@@ -133,8 +144,8 @@ def exact_ends(
         None where a record is broken (see `engine.readers.records`).
     """
 
-def continuation_bytes(data: bytes, /) -> int:
-    """How many bytes of UTF-8 (RFC 3629) are not the first of their character; -1 where it is not UTF-8."""
+def continuation_bytes(data: bytes, start: int, stop: int, /) -> int:
+    """How many bytes of `data[start:stop]` are not the first of a character; -1 where it is not UTF-8 (RFC 3629)."""
 
 def sheet_columns(
     xml: bytes,

@@ -86,6 +86,17 @@ new_text(const char *bytes, Py_ssize_t length, int is_ascii)
    are not the first of their character: -1 where they are not UTF-8. Needs no interpreter's lock. */
 Py_ssize_t utf8_continuations(const unsigned char *at, Py_ssize_t size);
 
+/* 0, or -1 with an exception set where `[start, stop)` is no part of the bytes. */
+static inline int
+check_span(PyObject *bytes, Py_ssize_t start, Py_ssize_t stop)
+{
+    if (start < 0 || stop < start || stop > PyBytes_GET_SIZE(bytes)) {
+        PyErr_SetString(PyExc_ValueError, "start and stop are not those of a part of the bytes");
+        return -1;
+    }
+    return 0;
+}
+
 /* The methods of the module, each described where it stands. */
 PyObject *loops_call_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_positions_of(PyObject *module, PyObject *arguments);
@@ -96,7 +107,7 @@ PyObject *loops_result_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_joined_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_record_ends(PyObject *module, PyObject *arguments);
 PyObject *loops_exact_ends(PyObject *module, PyObject *arguments);
-PyObject *loops_continuation_bytes(PyObject *module, PyObject *argument);
+PyObject *loops_continuation_bytes(PyObject *module, PyObject *arguments);
 PyObject *loops_sheet_columns(PyObject *module, PyObject *arguments);
 PyObject *loops_shared_strings(PyObject *module, PyObject *argument);
 

@@ -12,7 +12,7 @@ static PyMethodDef methods[] = {
     {"joined_lines", loops_joined_lines, METH_VARARGS, NULL},
     {"record_ends", loops_record_ends, METH_VARARGS, NULL},
     {"exact_ends", loops_exact_ends, METH_VARARGS, NULL},
-    {"continuation_bytes", loops_continuation_bytes, METH_O, NULL},
+    {"continuation_bytes", loops_continuation_bytes, METH_VARARGS, NULL},
     {"sheet_columns", loops_sheet_columns, METH_VARARGS, NULL},
     {"shared_strings", loops_shared_strings, METH_O, NULL},
     {NULL, NULL, 0, NULL},

@@ -103,7 +103,9 @@ class EncodingEvidence:
         if not self._tail and data.isascii():
             return
         for start in range(0, len(data), _SLICE_BYTES):
-            self._add_slice(self._tail + data[start : start + _SLICE_BYTES])
+            stop = min(start + _SLICE_BYTES, len(data))
+            if self._tail or not self._is_utf_8(data, start, stop):
+                self._add_slice(self._tail + data[start:stop])
 
     def add_sample(self, data: bytes) -> None:
         """Show bytes from elsewhere, whose first and last character may be cut."""
@@ -130,12 +132,23 @@ class EncodingEvidence:
         encoding, confidence = guess_code_page(sample or (self._gathered or self._tail)[:SAMPLE_BYTES])
         return "iso8859-1" if encoding == "cp1252" and self._undefined_in_cp1252 else encoding, confidence
 
+    def _is_utf_8(self, data: bytes, start: int, stop: int) -> bool:
+        """Add a slice without a copy, where all of it is UTF-8 and so was everything before."""
+        if loops is None or self._gathered:
+            return False
+        cut = stop - _incomplete_bytes(data[max(start, stop - 3) : stop])
+        count = loops.continuation_bytes(data, start, cut)
+        if count < 0:
+            return False
+        self._multibyte += count
+        self._tail = data[cut:stop]
+        return True
+
     def _add_slice(self, data: bytes) -> None:
+        if self._is_utf_8(data, 0, len(data)):
+            return
         cut = len(data) - _incomplete_bytes(data)
         data, self._tail = data[:cut], data[cut:]
-        if loops is not None and not self._gathered and (count := loops.continuation_bytes(data)) >= 0:
-            self._multibyte += count
-            return
         whole, gather_from = data, 0 if self._gathered else len(data)
         try:
             text = data.decode("utf-8")

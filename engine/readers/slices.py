@@ -74,7 +74,7 @@ def is_whole(data: bytes, chunk: Chunk) -> bool:
 def as_utf8(data: bytes, encoding: str) -> bytes | None:
     """The text of a chunk in UTF-8; None where some bytes of it are not text in its encoding."""
     if encoding == "utf-8" and loops is not None:
-        return data if loops.continuation_bytes(data) >= 0 else None
+        return data if loops.continuation_bytes(data, 0, len(data)) >= 0 else None
     try:
         if data.isascii():
             return data
