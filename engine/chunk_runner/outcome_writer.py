@@ -132,6 +132,23 @@ class OutcomeWriter:
         lines = [start + quote_cell(text) for start, text in zip(refused_records, messages, strict=True)]
         self._failed.add_lines([line or '""' for line in lines])
 
+    def lines(self) -> dict[str, bytearray]:
+        """Where lines of accepted and of refused rows are to be put, to be told of by `take_lines`."""
+        return {"success": self._success.tail(), "failed": self._failed.tail()}
+
+    def take_lines(self, row_count: int, messages: list[str]) -> None:
+        """Take rows whose lines stand where `lines` said.
+
+        Args:
+            messages: of the refused ones among them.
+        """
+        self._success_count += row_count - len(messages)
+        self._failure_count += len(messages)
+        self._success.take_tail()
+        if messages:
+            self._messages.add(messages)
+            self._failed.take_tail()
+
     def add_frame(self, chunk: TextFrame, begin: int, outcome: FrameOutcome) -> None:
         """Take the outcomes of consecutive rows of the frame, without a Python object for any row.
 

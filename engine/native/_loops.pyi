@@ -5,6 +5,46 @@ from typing import Any
 
 from typing_extensions import Buffer
 
+def run_rows(
+    data: bytes,
+    start: int,
+    max_rows: int,
+    max_bytes: int,
+    delimiter: int,
+    quote: int,
+    handler: Callable[..., Any],
+    first_row_index: int,
+    job_id: str,
+    options: Any,
+    guard: Any,
+    no_result: Any,
+    judge: Callable[[Any], Any],
+    crash: Callable[[BaseException], Any],
+    settle: Callable[[Any, Any], Any],
+    failure: type,
+    result_json: Callable[[Any], str],
+    success: bytearray,
+    failed: bytearray,
+    /,
+) -> tuple[int, int, list[str]]:
+    """What `cut_rows`, `call_rows` and `result_lines` do together, one row after the other.
+
+    Args:
+        data, start, max_rows, max_bytes, delimiter, quote: as `cut_rows` takes them.
+        handler, first_row_index, job_id, options, guard, no_result, judge, crash, settle: as `call_rows` takes them.
+        failure: the type of a refused row's outcome, which has a `message`.
+        result_json: gives what stands in the extra cell of an accepted row, and is asked where the result is no plain
+            object; within the savepoint of the row.
+        success, failed: get the lines of the accepted rows and of the refused ones at their end. To be touched by
+            nobody else meanwhile; what they hold after an error is not to be used.
+
+    Returns:
+        How many rows were run; the offset of the next record; the messages of the refused ones.
+
+    Raises:
+        KeyboardInterrupt: as well as what `crash`, `settle`, `guard.is_set` and `result_json` raise.
+    """
+
 def call_rows(
     handler: Callable[..., Any],
     first_row_index: int,

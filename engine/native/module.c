@@ -3,6 +3,7 @@
 #include "loops.h"
 
 static PyMethodDef methods[] = {
+    {"run_rows", loops_run_rows, METH_VARARGS, NULL},
     {"call_rows", loops_call_rows, METH_VARARGS, NULL},
     {"positions_of", loops_positions_of, METH_VARARGS, NULL},
     {"cut_rows", loops_cut_rows, METH_VARARGS, NULL},

@@ -81,7 +81,7 @@ class LocalFolderStorage:
                 yield _read_block(descriptor, key, path, start, block_end, etag)
                 start = block_end
 
-    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes | bytearray]) -> ObjectInfo:
         """See `Storage.write`. Not synced: a part that a power cut takes is made again."""
         pending = PendingFile(self._path(key))
         try:

@@ -69,7 +69,7 @@ class PendingFile:
             while written < len(view):
                 written += os.write(self._descriptor, view[written:])
 
-    def write_pieces(self, pieces: Sequence[bytes]) -> None:
+    def write_pieces(self, pieces: Sequence[bytes | bytearray]) -> None:
         """Append one behind the other, many with each call of the kernel."""
         for start in range(0, len(pieces), _PIECES_AT_ONCE):
             some = pieces[start : start + _PIECES_AT_ONCE]
