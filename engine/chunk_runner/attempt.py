@@ -80,8 +80,13 @@ class Attempt:
                 PartWriter(at_hand.workspace, keys.key("failed")) as failed,
             ):
                 failpoints.hit("chunk.begun")
-                has_files = self._config.enable_result_files
-                writer = OutcomeWriter(success, failed, has_files=has_files, escapes=self._escape)
+                writer = OutcomeWriter(
+                    success,
+                    failed,
+                    is_remote=at_hand.workspace.is_remote,
+                    has_files=self._config.enable_result_files,
+                    escapes=self._escape,
+                )
                 if frame is not None:
                     self._run_frame(frame, work, writer, ticker)
                     frame = None  # its memory is better used by the parts on their way

@@ -6,7 +6,6 @@ import codecs
 from collections.abc import Iterable, Iterator, Sequence
 
 from engine.native import loops
-from engine.readers.code_pages import SAMPLE_BYTES, guess_code_page, telling_lines
 
 #: Longest first: UTF-32's mark begins with UTF-16's.
 _MARKS: tuple[tuple[bytes, str], ...] = (
@@ -129,6 +128,9 @@ class EncodingEvidence:
         undecodable = self._undecodable + len(self._tail)
         if undecodable <= self._multibyte:
             return "utf-8", round((self._multibyte + 1) / (self._multibyte + undecodable + 1), 3)
+        # Its tables take a while to load, and UTF-8 needs none.
+        from engine.readers.code_pages import SAMPLE_BYTES, guess_code_page
+
         encoding, confidence = guess_code_page(sample or (self._gathered or self._tail)[:SAMPLE_BYTES])
         return "iso8859-1" if encoding == "cp1252" and self._undefined_in_cp1252 else encoding, confidence
 
@@ -163,8 +165,11 @@ class EncodingEvidence:
                 self._undefined_in_cp1252 = undefined != valid.translate(None, _DEFINED_IN_CP1252)
             data = valid
         self._multibyte += len(data) - len(text)
-        if len(self._gathered) < SAMPLE_BYTES:
-            self._gathered = (self._gathered + telling_lines(whole[gather_from:]))[:SAMPLE_BYTES]
+        if gather_from < len(whole):
+            from engine.readers.code_pages import SAMPLE_BYTES, telling_lines
+
+            if len(self._gathered) < SAMPLE_BYTES:
+                self._gathered = (self._gathered + telling_lines(whole[gather_from:]))[:SAMPLE_BYTES]
 
 
 def encoding_advice(encoding: str, confidence: float) -> tuple[str, ...]:

@@ -35,6 +35,8 @@ class LocalFolderStorage:
     exactly the bytes that were read.
     """
 
+    is_remote = False
+
     def __init__(self, root: str) -> None:
         self._root = os.path.abspath(root)
 

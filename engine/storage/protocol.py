@@ -57,6 +57,9 @@ class Storage(Protocol):
     that is empty, absolute, or has `.` or `..` as a name.
     """
 
+    is_remote: bool
+    """Whether a request mostly waits, so that several at once pay."""
+
     @property
     def url(self) -> str:
         """The root: an absolute path or `s3://bucket/prefix`, without a trailing slash."""

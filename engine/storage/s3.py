@@ -58,6 +58,8 @@ class S3Storage:
     opened anywhere; storages of one configuration share it. One storage serves several threads.
     """
 
+    is_remote = True
+
     def __init__(self, bucket: str, prefix: str = "", *, config: EngineConfig, fail_fast: bool = False) -> None:
         self._base = f"{check_key(prefix)}/" if prefix else ""
         self._config = config
