@@ -20,7 +20,7 @@ from engine.ledger import owner as owners
 from engine.ledger import records
 from engine.ledger.protocol import ChunkWork
 from engine.ledger.sqlite_file import SqliteFile
-from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source, Turn
+from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, ExecutorName, Job, Plan, Source, Turn
 from engine.status import ChunkStatus, Phase, Status, check_transition
 
 #: A message that was not picked up is sent again after the given time, then after twice as long, and
@@ -28,6 +28,7 @@ from engine.status import ChunkStatus, Phase, Status, check_transition
 _MAX_RESEND_FACTOR = 16
 #: Chunks read at once, so that a job of a million chunks neither fills the memory nor holds a transaction open.
 _PAGE_CHUNKS = 1_000
+_UNSEND = "UPDATE chunks SET status = 'planned', sendings = 0 WHERE job_id = ? AND status = 'sent'"
 
 
 class SqliteLedger:
@@ -37,14 +38,20 @@ class SqliteLedger:
         self,
         path: str | os.PathLike[str],
         *,
+        executor: ExecutorName | None = None,
         clock: Callable[[], float] = time.time,
         is_dead: Callable[[str], bool | None] = owners.is_dead,
     ) -> None:
         """Open or create the file.
 
+        Args:
+            executor: for whose processes it is opened: no scan, chunk or merge of another one's job is begun by it, not
+                even where that job was handed over a moment ago. None to ask, and to steer jobs of both.
+
         Raises:
             LedgerError: the file cannot be opened, or is not a ledger.
         """
+        self._executor = executor
         self._clock = clock
         self._is_dead = is_dead
         self._file = SqliteFile(path)
@@ -97,13 +104,15 @@ class SqliteLedger:
             **records.change_columns(changes),
         }
         assignments = ", ".join(f"{name} = ?" for name in columns)
+        # Whoever names himself begins a scan or a merge; all others only say what has become of one.
+        begins = owner is not None and owner != expected_owner
         states = " OR ".join("(status = ? AND phase IS ?)" for _ in expected)
         values = [str(value) if value is not None else None for pair in expected for value in pair]
         with self._file.transaction() as execute:
             done = execute(
                 f"UPDATE jobs SET {assignments} WHERE job_id = ? AND ({states})"  # noqa: S608 - own names
-                " AND coalesce(owner, '') = coalesce(?, owner, '')",
-                (*columns.values(), job_id, *values, expected_owner),
+                " AND coalesce(owner, '') = coalesce(?, owner, '') AND executor = coalesce(?, executor)",
+                (*columns.values(), job_id, *values, expected_owner, self._executor if begins else None),
             )
             return done.rowcount == 1
 
@@ -121,6 +130,15 @@ class SqliteLedger:
     def save_plan(self, job_id: str, plan: Plan) -> None:
         with self._file.transaction() as execute:
             execute("UPDATE jobs SET plan = ? WHERE job_id = ?", (records.plan_json(plan), job_id))
+
+    def hand_over(self, job_id: str) -> None:
+        """Make the job that of this handle's executor. Chunks that the other one has in hand still end, and count.
+
+        Those that were sent and not begun become planned: their messages went to the other one.
+        """
+        with self._file.transaction() as execute:
+            execute("UPDATE jobs SET executor = coalesce(?, executor) WHERE job_id = ?", (self._executor, job_id))
+            execute(_UNSEND, (job_id,))
 
     def request_cancel(self, job_id: str) -> bool:
         with self._file.transaction() as execute:
@@ -141,10 +159,7 @@ class SqliteLedger:
                 self._check_exists(execute, job_id)
                 return False
             if not paused:
-                execute(
-                    "UPDATE chunks SET status = 'planned', sendings = 0 WHERE job_id = ? AND status = 'sent'",
-                    (job_id,),
-                )
+                execute(_UNSEND, (job_id,))
             return True
 
     # Chunks
@@ -166,8 +181,9 @@ class SqliteLedger:
             rows = execute(
                 "UPDATE chunks SET status = 'sent', changed_at = ?, sendings = 1 WHERE job_id = ? AND chunk_index IN"
                 " (SELECT chunk_index FROM chunks WHERE job_id = ? AND status = 'planned'"
-                "  ORDER BY chunk_index LIMIT ?) RETURNING chunk_index",
-                (self._clock(), job_id, job_id, max(0, window - in_flight)),
+                "  ORDER BY chunk_index LIMIT ?)"
+                " AND (SELECT executor = coalesce(?, executor) FROM jobs WHERE job_id = ?) RETURNING chunk_index",
+                (self._clock(), job_id, job_id, max(0, window - in_flight), self._executor, job_id),
             ).fetchall()
             return sorted(row["chunk_index"] for row in rows)
 
@@ -181,10 +197,10 @@ class SqliteLedger:
             " (SELECT count(*) FROM chunks c WHERE c.job_id = j.job_id AND c.status = 'leased') AS in_hand"
             " FROM jobs j WHERE status IN ('queued', 'running')"
             " AND coalesce(phase, '') IN ('', 'scanning', 'processing')"
-            " AND NOT cancel_requested AND NOT paused AND error_code IS NULL)"
+            " AND NOT cancel_requested AND NOT paused AND error_code IS NULL AND executor = coalesce(?, executor))"
             " WHERE status = 'queued' OR next_chunk IS NOT NULL"
         )
-        rows = self._file.read(f"{query} ORDER BY {order}, created_at, number LIMIT 1")
+        rows = self._file.read(f"{query} ORDER BY {order}, created_at, number LIMIT 1", self._executor)
         return Turn(job_id=rows[0]["job_id"], chunk_index=rows[0]["next_chunk"]) if rows else None
 
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str) -> Claim | None:
@@ -192,8 +208,8 @@ class SqliteLedger:
             row = execute(
                 "SELECT c.* FROM chunks c JOIN jobs j USING (job_id) WHERE c.job_id = ? AND c.chunk_index = ?"
                 " AND j.status = 'running' AND j.phase IN ('scanning', 'processing') AND NOT j.cancel_requested"
-                " AND NOT j.paused AND j.error_code IS NULL",
-                (job_id, chunk_index),
+                " AND NOT j.paused AND j.error_code IS NULL AND j.executor = coalesce(?, j.executor)",
+                (job_id, chunk_index, self._executor),
             ).fetchone()
             if row is None or row["status"] not in (ChunkStatus.PLANNED, ChunkStatus.SENT, ChunkStatus.LEASED):
                 return None
@@ -250,7 +266,9 @@ class SqliteLedger:
         found: list[int] = []
         with self._file.transaction() as execute:
             rows = execute(
-                "SELECT * FROM chunks WHERE job_id = ? AND status IN ('sent', 'leased') ORDER BY chunk_index", (job_id,)
+                "SELECT c.* FROM chunks c JOIN jobs j USING (job_id) WHERE c.job_id = ?"
+                " AND c.status IN ('sent', 'leased') AND j.executor = coalesce(?, j.executor) ORDER BY c.chunk_index",
+                (job_id, self._executor),
             ).fetchall()
             for row in rows:
                 idle = now - row["changed_at"]
