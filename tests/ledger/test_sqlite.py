@@ -169,7 +169,7 @@ def test_a_writer_waits_for_another(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_waits_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.ledger.sqlite_file._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("engine.ledger.sqlite.file._BUSY_SECONDS", 0.05)
     path = tmp_path / "ledger.sqlite3"
     ledger = SqliteLedger(path)
     job_id = start(ledger)
