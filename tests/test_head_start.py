@@ -75,7 +75,9 @@ def test_what_is_found_does_not_depend_on_when_it_was_begun(
 
 
 @pytest.mark.parametrize(
-    "data", [gzip.compress(b"a,b\n1,2\n"), "a,b\n1,2\n".encode("utf-16"), b'{"a": 1}\n{"a": 2}\n'], ids=str
+    "data",
+    [gzip.compress(b"a,b\n1,2\n"), "a,b\n1,2\n".encode("utf-16"), b'{"a": 1}\n{"a": 2}\n'],
+    ids=["packed", "in a wide encoding", "of JSON"],
 )
 def test_what_has_to_be_staged_is_not_begun(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "people.csv"

@@ -22,7 +22,7 @@ from engine.coordinator.recovery import Recovery
 from engine.errors import RowmillError, StatusTransitionError
 from engine.handlers import HandlerMode, resolve_handler
 from engine.ledger import Ledger
-from engine.model import Counts, Job
+from engine.model import Counts, ExecutorName, Job
 from engine.options import ImportOptions
 from engine.progress import ProgressStore, RowCosts
 from engine.status import Phase, Status
@@ -90,12 +90,14 @@ class Coordinator:
         handler_mode: HandlerMode = "row",
         job_id: str | None = None,
         retry_of: str | None = None,
+        executor: ExecutorName = "celery",
     ) -> Job:
         """Check everything that can be checked at once, and write a queued job.
 
         Args:
             handler_mode: "batch" for a batch handler that does not declare itself one.
             retry_of: the job whose refused rows the source holds.
+            executor: who is to run it.
 
         Raises:
             SourceError: the source is missing, or a folder.
@@ -122,6 +124,7 @@ class Coordinator:
             workspace_url=join_url(output.url, WORKSPACE),
             created_at=self._desk.now(),
             retry_of=retry_of,
+            executor=executor,
         )
         self._desk.ledger.create_job(job)
         return job

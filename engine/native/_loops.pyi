@@ -5,6 +5,46 @@ from typing import Any
 
 from typing_extensions import Buffer
 
+def run_rows(
+    data: bytes,
+    start: int,
+    max_rows: int,
+    max_bytes: int,
+    delimiter: int,
+    quote: int,
+    handler: Callable[..., Any],
+    first_row_index: int,
+    job_id: str,
+    options: Any,
+    guard: Any,
+    no_result: Any,
+    judge: Callable[[Any], Any],
+    crash: Callable[[BaseException], Any],
+    settle: Callable[[Any, Any], Any],
+    failure: type,
+    result_json: Callable[[Any], str],
+    success: bytearray,
+    failed: bytearray,
+    /,
+) -> tuple[int, int, list[str]]:
+    """What `cut_rows`, `call_rows` and `result_lines` do together, one row after the other.
+
+    Args:
+        data, start, max_rows, max_bytes, delimiter, quote: as `cut_rows` takes them.
+        handler, first_row_index, job_id, options, guard, no_result, judge, crash, settle: as `call_rows` takes them.
+        failure: the type of a refused row's outcome, which has a `message`.
+        result_json: gives what stands in the extra cell of an accepted row, and is asked where the result is no plain
+            object; within the savepoint of the row.
+        success, failed: get the lines of the accepted rows and of the refused ones at their end. To be touched by
+            nobody else meanwhile; what they hold after an error is not to be used.
+
+    Returns:
+        How many rows were run; the offset of the next record; the messages of the refused ones.
+
+    Raises:
+        KeyboardInterrupt: as well as what `crash`, `settle`, `guard.is_set` and `result_json` raise.
+    """
+
 def call_rows(
     handler: Callable[..., Any],
     first_row_index: int,
@@ -133,12 +173,14 @@ def json_lines(
         ValueError: the arguments do not belong together.
     """
 
-def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: bool, /) -> tuple[bytes, bytes] | None:
-    """The end of each record of bytes that begin with one, by quote parity.
+def record_ends(
+    data: bytes, start: int, stop: int, base: int, delimiter: int, quote: int, is_last: bool, /
+) -> tuple[bytes, bytes] | None:
+    """The end of each record of `data[start:stop]`, which begins with one, by quote parity.
 
     Args:
-        base: what is added to each offset.
-        is_last: whether the source ends with `data`.
+        base: where these bytes stand in the source; offsets are those in the source.
+        is_last: whether the source ends with them.
 
     Returns:
         Offsets behind each record, and physical lines up to and with each, as native `long long`s; None where quotes
@@ -146,7 +188,16 @@ def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: boo
     """
 
 def exact_ends(
-    data: bytes, base: int, delimiter: int, quote: int, escape: int, skips_blanks: bool, is_last: bool, /
+    data: bytes,
+    start: int,
+    stop: int,
+    base: int,
+    delimiter: int,
+    quote: int,
+    escape: int,
+    skips_blanks: bool,
+    is_last: bool,
+    /,
 ) -> tuple[bytes, bytes] | None:
     """As `record_ends`, cell by cell: of any dialect, with stray quotes amid cells and blanks around quoted ones.
 
@@ -158,8 +209,8 @@ def exact_ends(
         None where a record is broken (see `engine.readers.records`).
     """
 
-def continuation_bytes(data: bytes, /) -> int:
-    """How many bytes of UTF-8 (RFC 3629) are not the first of their character; -1 where it is not UTF-8."""
+def continuation_bytes(data: bytes, start: int, stop: int, /) -> int:
+    """How many bytes of `data[start:stop]` are not the first of a character; -1 where it is not UTF-8 (RFC 3629)."""
 
 def sheet_columns(
     xml: bytes,

@@ -63,15 +63,15 @@ utf8_continuations(const unsigned char *at, Py_ssize_t size)
 }
 
 PyObject *
-loops_continuation_bytes(PyObject *Py_UNUSED(module), PyObject *argument)
+loops_continuation_bytes(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    if (!PyBytes_Check(argument)) {
-        PyErr_SetString(PyExc_TypeError, "continuation_bytes takes bytes");
+    PyObject *source;
+    Py_ssize_t start, stop, count;
+    if (!PyArg_ParseTuple(arguments, "Snn", &source, &start, &stop) || check_span(source, start, stop) < 0) {
         return NULL;
     }
-    Py_ssize_t count;
     Py_BEGIN_ALLOW_THREADS;
-    count = utf8_continuations((const unsigned char *)PyBytes_AS_STRING(argument), PyBytes_GET_SIZE(argument));
+    count = utf8_continuations((const unsigned char *)PyBytes_AS_STRING(source) + start, stop - start);
     Py_END_ALLOW_THREADS;
     return PyLong_FromSsize_t(count);
 }

@@ -312,7 +312,6 @@ def _as_redis_url(url: str) -> str:
 
 @cache
 def _script_text(name: str) -> str:
-    # Takes 5 ms to load, and few processes come here.
-    from importlib import resources
+    from importlib import resources  # takes a while to load, where no script is needed
 
     return resources.files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")

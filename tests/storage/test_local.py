@@ -309,23 +309,3 @@ def test_no_call_gets_more_than_a_portion(tmp_path: Path, monkeypatch: pytest.Mo
             stream.write(piece)
     for name in ("pieces", "whole", "stream"):
         assert (tmp_path / name).read_bytes() == b"".join(pieces)
-
-
-@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice")
-@pytest.mark.parametrize("block_bytes", [1, 3, 8, 100])
-def test_all_that_will_be_read_is_asked_for_ahead_and_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int
-) -> None:
-    asked: list[range] = []
-    monkeypatch.setattr("engine.storage.local._BLOCK_BYTES", 4)
-    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, length, __: asked.append(range(start, start + length)))
-    (tmp_path / "a").write_bytes(bytes(range(50)))
-    at, known = 7, set[int]()
-    for block in LocalFolderStorage(str(tmp_path)).read_blocks("a", 7, 50, block_bytes=block_bytes):
-        at += len(block)
-        places = [place for each in asked for place in each]
-        known = set(places)
-        assert len(places) == len(known), "none is asked for twice"
-        assert known.issuperset(range(at, min(50, at + block_bytes // 2)))
-        assert max(known) < at + block_bytes
-    assert known.issuperset(range(7 + min(4, block_bytes), 50))
