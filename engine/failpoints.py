@@ -22,6 +22,7 @@ POINTS: Mapping[str, str] = {
     "plan.chunks_added": "chunks are in the ledger, the scan has not ended",
     "plan.ended": "the job takes work, none of it is sent",
     "chunks.marked_sent": "the ledger says that chunks are sent; the broker has none of them",
+    "chunks.enlarged": "what nobody has begun is in larger chunks, the next ones are not sent",
     "chunk.claimed": "leased, no transaction yet",
     "chunk.begun": "in the transaction, before the first row",
     "chunk.batch": "after a batch",

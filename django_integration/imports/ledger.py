@@ -19,7 +19,7 @@ from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from django_integration.conf import import_settings
@@ -43,7 +43,7 @@ from engine.errors import JobNotFoundError
 from engine.failure_messages import sum_messages
 from engine.ledger import owner as owners
 from engine.ledger.protocol import ChunkWork
-from engine.ledger.records import Fate
+from engine.ledger.records import Fate, taken_in
 from engine.model import Chunk, ChunkOutcome, ChunkState, Claim, Counts, Job, Plan, Source, Turn
 from engine.status import ChunkStatus, Phase, Status, check_transition
 
@@ -51,6 +51,8 @@ from engine.status import ChunkStatus, Phase, Status, check_transition
 _SQLITE_PAUSE_SECONDS = 0.12
 #: Messages that wait for a worker are enough for a while when they are a quarter of the window, and not very few.
 _REFILLS_OF_A_WINDOW, _FEW_MESSAGES = 4, 4
+#: Chunks of one statement.
+_ROWS_AT_ONCE = 250
 #: As in the SQLite ledger: a message is sent again after the given time, then twice that, up to this factor.
 _MAX_RESEND_FACTOR = 16
 
@@ -174,6 +176,29 @@ class DjangoLedger:
     def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
         rows = [ImportChunk(job_id=job_id, **chunk_columns(chunk)) for chunk in chunks]
         ImportChunk.objects.using(self._using).bulk_create(rows, batch_size=1_000, ignore_conflicts=True)
+
+    @ledger_errors
+    def enlarge_chunks(self, job_id: str, enlarge: Callable[[Sequence[Chunk]], Sequence[Chunk]]) -> int:
+        """See the protocol. A chunk that somebody claims at this moment is left out; none is waited for."""
+        waits = (ChunkStatus.PLANNED, ChunkStatus.SENT)
+        untouched = self._rows.chunks(job_id).filter(status__in=waits, attempt=0)
+        with transaction.atomic(using=self._using):
+            rows = {row.chunk_index: row for row in self._rows.lock(untouched.order_by("chunk_index"))}
+            chunks = [chunk_of(row) for row in rows.values()]
+            larger = enlarge(chunks)
+            for chunk in larger:
+                row = rows[chunk.chunk_index]
+                row.byte_end, row.row_count = chunk.byte_end, chunk.row_count
+                row.irregular, row.crc32 = chunk.irregular, chunk.crc32
+            changed = [rows[chunk.chunk_index] for chunk in larger]
+            names = ["byte_end", "row_count", "irregular", "crc32"]
+            ImportChunk.objects.using(self._using).bulk_update(changed, names, batch_size=_ROWS_AT_ONCE)
+            empty = taken_in(chunks, larger)
+            for start in range(0, len(empty), _ROWS_AT_ONCE):
+                self._rows.chunks(job_id).filter(chunk_index__in=empty[start : start + _ROWS_AT_ONCE]).update(
+                    byte_start=F("byte_end"), row_count=0, status=ChunkStatus.DONE, changed_at=self._clock()
+                )
+            return len(empty)
 
     @ledger_errors
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:

@@ -13,6 +13,7 @@ from engine.config import EngineConfig
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
 from engine.coordinator.drafts import ResultDrafts
+from engine.coordinator.enlarging import Enlarging
 from engine.coordinator.failing import Failing
 from engine.coordinator.finishing import Finishing
 from engine.coordinator.helping import MergeHelper
@@ -72,6 +73,7 @@ class Coordinator:
         self._failing = Failing(self._desk)
         self._load_handler = load_handler
         self._planning = Planning(self._desk, self._cancelling, self._failing, costs, load_handler)
+        self._enlarging = Enlarging(self._desk, costs)
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
         self._helper = MergeHelper(ledger, config)
@@ -185,6 +187,7 @@ class Coordinator:
         job = self._desk.ledger.job(job_id)
         if self._failing.check_budget_of(job):
             job = self._desk.ledger.job(job_id)
+        self._enlarging.enlarge(job)
         chunks = self._chunks_to_send(job, None)
         return Following(chunks=chunks, is_ready_to_finish=not chunks and self._finishing.is_ready(job))
 
