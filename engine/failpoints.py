@@ -35,6 +35,7 @@ POINTS: Mapping[str, str] = {
     "chunk.marked": "marked done, before COMMIT",
     "chunk.committed": "after COMMIT, before the live counters",
     "chunk.counted": "after the live counters, before the next chunks are sent",
+    "bundle.stored": "S3: the parts of some chunks are stored as one object, which has no seal yet",
     "finish.begun": "the job is being merged, nothing is written",
     "finish.fragment": "XLSX: a piece of the rows of an Excel file is stored, the others are not",
     "concatenate.completing": "all of a result file is there, and not yet visible",

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine import failpoints
 from engine.config import EngineConfig
+from engine.coordinator.bundling import Bundling
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
 from engine.coordinator.drafts import ResultDrafts
@@ -77,6 +78,7 @@ class Coordinator:
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
         self._helper = MergeHelper(ledger, config)
+        self._bundling = Bundling(ledger, config)
 
     def create(
         self,
@@ -217,6 +219,10 @@ class Coordinator:
         """See `Finishing.finish`."""
         with span("rowmill.finish", job_id=job_id):
             return self._finishing.finish(job_id, executor, drafts)
+
+    def bundle(self, job_id: str, chunk_index: int) -> None:
+        """See `Bundling.bundle`."""
+        self._bundling.bundle(job_id, chunk_index)
 
     def help_merge(self, job_id: str, position: int, step: int) -> int | None:
         """See `MergeHelper.help`."""

@@ -186,6 +186,12 @@ class Ledger(Protocol):
     def outcome(self, job_id: str, chunk_index: int) -> ChunkOutcome | None:
         """What a committed chunk came to; None as long as it is not."""
 
+    def done_outcomes(self, job_id: str, chunk_indexes: range) -> Sequence[tuple[int, ChunkOutcome]] | None:
+        """What these chunks came to, in order, each with its index; None while one of them is not done.
+
+        Those that are not there are left out.
+        """
+
     def unfinished_chunks(self, job_id: str) -> int:
         """How many chunks are neither done nor dropped."""
 

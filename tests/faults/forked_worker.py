@@ -120,7 +120,7 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
 
     from django_integration.imports import bridge, signals
     from engine.chunk_runner import ChunkRunner
-    from engine.coordinator import Coordinator
+    from engine.coordinator import Coordinator, bundling
     from engine.ledger.owner import this_process
     from engine.runtime.job_steps import JobSteps
 
@@ -128,6 +128,8 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
     if "TEST_PIECE_BYTES" in os.environ:
         _make_pieces_small(int(os.environ["TEST_PIECE_BYTES"]))
     parts, messages = bridge.process_parts(), Messages(**messages_go)
+    if "TEST_GROUP_BYTES" in os.environ:
+        bundling.GROUP_BYTES = int(os.environ["TEST_GROUP_BYTES"])
     costs, coordinator = None, parts.coordinator
     if "TEST_FIRST_CHUNK" in os.environ:
         costs = _know_nothing_of_handlers(int(os.environ["TEST_FIRST_CHUNK"]))

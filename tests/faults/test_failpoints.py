@@ -20,7 +20,7 @@ import pytest
 
 from engine import failpoints
 from tests import services
-from tests.faults.scenes import ACCEPTED, CHUNK, PIECE_BYTES, REFUSED, ROWS, SCENES, SOURCE, Scene
+from tests.faults.scenes import ACCEPTED, CHUNK, GROUP_BYTES, PIECE_BYTES, REFUSED, ROWS, SCENES, SOURCE, Scene
 from tests.faults.zygote import Child, Zygote, zygote
 
 #: An unforeseen error ends the job, not its process; where Celery is to log it as well, it goes on to the caller.
@@ -85,7 +85,8 @@ class Forks:
         return {
             "TEST_STORAGE_URL": "s3://failpoints",
             "TEST_S3_ENDPOINT_URL": endpoint,
-            "TEST_PIECE_BYTES": str(PIECE_BYTES),
+            **({"TEST_PIECE_BYTES": str(PIECE_BYTES)} if scene.pieces_are_small else {}),
+            "TEST_GROUP_BYTES": str(GROUP_BYTES),
             **services.s3_environment(),
         }
 

@@ -392,6 +392,18 @@ def test_a_chunk_has_no_outcome_before_it_is_committed(ledger: Ledger) -> None:
     assert ledger.outcome(job_id, 999) is None
 
 
+def test_outcomes_of_some_chunks_are_given_once_all_of_them_are_there(ledger: Ledger, other: Ledger) -> None:
+    job_id = start(ledger, chunk_count=4)
+    for index in (2, 1):
+        assert other.done_outcomes(job_id, range(1, 3)) is None
+        commit(ledger, claim(ledger, job_id, index), success=index, failure=7)
+    assert other.done_outcomes(job_id, range(1, 3)) == [(1, outcome(1, 7)), (2, outcome(2, 7))]
+    assert other.done_outcomes(job_id, range(1, 4)) is None
+    ledger.drop_chunks(job_id)
+    assert other.done_outcomes(job_id, range(4)) is None
+    assert other.done_outcomes(job_id, range(4, 8)) == []
+
+
 def test_an_outcome_without_parts_comes_back_without_them(ledger: Ledger) -> None:
     job_id = start(ledger)
     for index, (success, failure) in enumerate([(0, 10), (10, 0), (0, 0)]):

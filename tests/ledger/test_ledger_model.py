@@ -314,6 +314,15 @@ class LedgerMachine(RuleBasedStateMachine):
             assert ledger.counts_by_chunk(self.job_id) == done
             assert ledger.counts(self.job_id) == sum(done.values(), Counts())
             assert [state.outcome and state.outcome.counts for state in states] == [c.counts for c in self.chunks]
+            for first in range(CHUNKS):
+                within = range(first, first + 2)
+                there = [index for index in within if index < len(self.chunks)]
+                come_to = ledger.done_outcomes(self.job_id, within)
+                if all(index in done for index in there):
+                    assert come_to is not None
+                    assert [(index, outcome.counts) for index, outcome in come_to] == [(i, done[i]) for i in there]
+                else:
+                    assert come_to is None
             unfinished = [c for c in self.chunks if c.status not in (ChunkStatus.DONE, ChunkStatus.DROPPED)]
             assert ledger.unfinished_chunks(self.job_id) == len(unfinished)
             assert ledger.job(self.job_id).cancel_requested is self.cancel_requested
