@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import replace
 from itertools import pairwise
@@ -199,10 +200,15 @@ class Learning(Costs):
         self.seconds = seconds / rows
 
 
+@pytest.mark.parametrize("form", ["text", "arrow"])
 def test_a_first_import_goes_on_in_larger_chunks_and_gives_the_same_files(
-    here: InProcess, monkeypatch: pytest.MonkeyPatch
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    table = numbered(20_000, bad=[1, 1_500, 1_501, 19_999])
+    rows_of_table = numbered(20_000, bad=[1, 1_500, 1_501, 19_999])
+    table: Any = rows_of_table
+    if form == "arrow":
+        records = [dict(zip(rows_of_table[0], row, strict=True)) for row in rows_of_table[1:]]
+        table = b"".join(json.dumps(record).encode() + b"\n" for record in records)
     undisturbed = here.run(table, "by_cell", chunk_size=1_000)
     expected = here.results()
     monkeypatch.setitem(chunk_sizes.UNKNOWN_ROWS, "row", 1_000)
@@ -210,6 +216,7 @@ def test_a_first_import_goes_on_in_larger_chunks_and_gives_the_same_files(
     here.create(table, "by_cell")
     coordinator, runner = here.coordinator(costs=costs), here.runner(costs=costs)
     coordinator.plan(here.job_id)
+    assert here.job().plan.form == form  # type: ignore[union-attr]
     sent = coordinator.chunks_to_send(here.job_id, window=5)
     assert sent == [0, 1, 2, 3, 4]
     # Another process has begun the third one.

@@ -39,7 +39,7 @@ class Enlarging:
         Two that do it at once, or one that dies in the middle, do no harm: what is large enough stays as it is.
         """
         plan = job.plan
-        if self._costs is None or plan is None or not plan.sizes_guessed or plan.form != "text":
+        if self._costs is None or plan is None or not plan.sizes_guessed:
             return
         if job.phase is not Phase.PROCESSING or not job.takes_work:
             return
