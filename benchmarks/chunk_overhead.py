@@ -99,7 +99,7 @@ class _Clock:
     @contextmanager
     def watching(self, parts: Any) -> Iterator[None]:
         """Time the steps of a chunk as well."""
-        from django_integration.imports.ledger_work import AtomicWork
+        from django_integration.imports.ledger.attempts import AtomicWork
         from engine.chunk_runner import attempt
         from engine.chunk_runner.outcome_writer import OutcomeWriter
         from engine.progress import Ticker

@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from engine.status import ChunkStatus, Phase, Status, shown_phase
 
+#: Who runs a job's chunks: the processes of one command, or whatever Celery workers know its ledger.
+ExecutorName = Literal["local", "celery"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -230,6 +233,8 @@ class Job:
     error_message: str | None = None
     retry_of: str | None = None
     """The job whose refused rows this one runs again."""
+    executor: ExecutorName = "celery"
+    """Whose it is: processes of the other one leave it alone, as they may not even find its handler."""
     owner: str | None = None
     """Who scans or merges at the moment."""
     seconds_since_heartbeat: float = 0.0

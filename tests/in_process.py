@@ -89,7 +89,7 @@ class InProcess:
         self.source.write_bytes(data if isinstance(data, bytes) else csv_bytes(data))
         path = handler if "." in handler else f"{HANDLERS}.{handler}"
         checked = ImportOptions.from_mapping(options)
-        job = self.coordinator().create(str(self.source), path, checked, str(self.output))
+        job = self.coordinator().create(str(self.source), path, checked, str(self.output), executor="local")
         self.job_id = job.job_id
         return job
 

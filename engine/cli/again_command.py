@@ -49,7 +49,7 @@ def _go_on(act: Callable[..., JobReport], arguments: argparse.Namespace, words: 
             report = act(
                 arguments.job_id,
                 output_dir=output_dir,
-                executor=flags.EXECUTOR.value_in(arguments) or "local",
+                executor=flags.EXECUTOR.value_in(arguments),
                 workers=workers_in(arguments),
                 ledger=arguments.ledger,
                 config=config,

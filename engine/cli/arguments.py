@@ -13,6 +13,7 @@ from engine.cli.flags import (
     BATCH_HANDLER,
     EXECUTOR,
     HANDLER,
+    JOBS_EXECUTOR,
     LEDGER,
     OPTION,
     OUTPUT_DIR,
@@ -138,7 +139,7 @@ def make_parser() -> Parser:
         )
         _add(command, "where the job is", OUTPUT_DIR, LEDGER)
         if name in ("retry", "resume"):
-            _add(command, "where it runs", EXECUTOR, WORKERS, REDIS_URL, S3_ENDPOINT_URL)
+            _add(command, "where it runs", JOBS_EXECUTOR, WORKERS, REDIS_URL, S3_ENDPOINT_URL)
         _add_talk(command)
     return parser
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.cli.flag import Flag
 from engine.config import EngineConfig
 from engine.options import ImportOptions
@@ -160,6 +162,7 @@ EXECUTOR = Flag(
     default="local",
     environment="ROWMILL_EXECUTOR",
 )
+JOBS_EXECUTOR = replace(EXECUTOR, default="as the job was begun")
 WORKERS = Flag(
     name="--workers",
     value="NUMBER",

@@ -24,7 +24,7 @@ from engine.coordinator.recovery import Recovery
 from engine.errors import RowmillError, StatusTransitionError
 from engine.handlers import HandlerMode, resolve_handler
 from engine.ledger import Ledger
-from engine.model import Counts, Job
+from engine.model import Counts, ExecutorName, Job
 from engine.options import ImportOptions
 from engine.progress import ProgressStore, RowCosts
 from engine.status import Phase, Status
@@ -59,6 +59,7 @@ class Coordinator:
         listener: JobListener | None = None,
         costs: RowCosts | None = None,
         load_handler: Callable[[str], Any] = resolve_handler,
+        is_loading: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
@@ -68,11 +69,14 @@ class Coordinator:
             costs: what rows took in earlier jobs, for the size of chunks; None where nobody remembers.
             load_handler: raises HandlerError for a path that does not load; gives the handler unless the job's
                 `handler_mode` says "batch".
+            is_loading: whether `load_handler` would have to wait, so that the source of a batch handler's job can be
+                scanned meanwhile.
         """
         self._desk = JobDesk(ledger, progress, config, owner=owner, listener=listener, now=now)
         self._cancelling = Cancelling(self._desk)
         self._failing = Failing(self._desk)
         self._load_handler = load_handler
+        self._is_loading = is_loading
         self._planning = Planning(self._desk, self._cancelling, self._failing, costs, load_handler)
         self._enlarging = Enlarging(self._desk, costs)
         self._finishing = Finishing(self._desk)
@@ -90,12 +94,14 @@ class Coordinator:
         handler_mode: HandlerMode = "row",
         job_id: str | None = None,
         retry_of: str | None = None,
+        executor: ExecutorName = "celery",
     ) -> Job:
         """Check everything that can be checked at once, and write a queued job.
 
         Args:
             handler_mode: "batch" for a batch handler that does not declare itself one.
             retry_of: the job whose refused rows the source holds.
+            executor: who is to run it.
 
         Raises:
             SourceError: the source is missing, or a folder.
@@ -103,9 +109,15 @@ class Coordinator:
             OutputNotWritableError: the result files could not be written.
         """
         source = pin_source(source_url, self._desk.config)
-        self._load_handler(handler_path)
-        output = open_storage(output_url, self._desk.config, fail_fast=True)
-        output.check_writable()
+        if handler_mode == "batch" and self._is_loading():
+            self._planning.begin(source, handler_path, options, go_on=self._is_loading)
+        try:
+            self._load_handler(handler_path)
+            output = open_storage(output_url, self._desk.config, fail_fast=True)
+            output.check_writable()
+        except BaseException:
+            self._planning.forget()
+            raise
         job = Job(
             job_id=job_id or str(uuid.uuid4()),
             source=source,
@@ -116,6 +128,7 @@ class Coordinator:
             workspace_url=join_url(output.url, WORKSPACE),
             created_at=self._desk.now(),
             retry_of=retry_of,
+            executor=executor,
         )
         self._desk.ledger.create_job(job)
         return job

@@ -77,6 +77,7 @@ def job_columns(job: Job) -> dict[str, Any]:
         "created_at": job.created_at.timestamp(),
         "heartbeat_at": job.created_at.timestamp(),
         "retry_of": job.retry_of,
+        "executor": job.executor,
     }
 
 
@@ -107,6 +108,7 @@ def job_from_row(row: Row, *, now: float) -> Job:
         error_code=row["error_code"],
         error_message=row["error_message"],
         retry_of=row["retry_of"],
+        executor=row["executor"],
         owner=row["owner"],
         seconds_since_heartbeat=max(0.0, now - row["heartbeat_at"]),
     )

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator, retry_name, retry_options, write_refused_rows
 from engine.errors import OptionError
 from engine.handlers import BatchHandler, HandlerMode, RowHandler, handler_path_of, mode_of, resolve_handler
-from engine.ledger import Ledger, open_ledger
+from engine.ledger import Ledger, SqliteLedger, open_ledger
 from engine.ledger.owner import this_process
-from engine.model import Job
+from engine.model import ExecutorName, Job
 from engine.options import ImportOptions
 from engine.report import JobReport
-from engine.runs.books import DEFAULT_OUTPUT_DIR, absolute_url, existing_ledger, find, ledger_url_for
-from engine.runs.working import ENDED_WELL, OnProgress, check_executor, progress_for, resumed, to_its_end
+from engine.runs.books import DEFAULT_OUTPUT_DIR, absolute_url, ledger_url_for
+from engine.runs.working import (
+    ENDED_WELL,
+    OnProgress,
+    check_executor,
+    opened_for,
+    progress_for,
+    resumed,
+    to_its_end,
+)
 from engine.runtime.local_fork import ForkedProcess, HandlerInWorkers
 from engine.status import Status
 from engine.storage import open_location, open_storage
@@ -28,7 +36,7 @@ def run(
     *,
     batch_handler: BatchHandler | str | None = None,
     output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
-    executor: Literal["local", "celery"] = "local",
+    executor: ExecutorName = "local",
     workers: int | None = None,
     resume: bool = False,
     ledger: str | None = None,
@@ -49,9 +57,10 @@ def run(
         output_dir: a folder or `s3://bucket/prefix`: the result files come here, the job's working
             files below `.rowmill` in it.
         executor: "local" runs worker processes of its own, "celery" sends the chunks to workers
-            that were started elsewhere and share the ledger's file.
+            that were started elsewhere and share the ledger's file. Neither touches a job of the other.
         workers: processes of the local executor; None for one per processor.
-        resume: go on with the newest unfinished job of the same source, handler, options and output.
+        resume: go on with the newest unfinished job of the same source, handler, options and output, which is
+            handed over where it was another executor's.
         ledger: `sqlite:///path` or a path; None for `config.ledger_url`, or else a file below `output_dir`.
         config: services and limits; None to read the environment.
         on_progress: is given a report a few times a second.
@@ -68,8 +77,7 @@ def run(
         InterruptedJobError: Ctrl-C; the job can be resumed.
     """
     handler_path, handler_mode = _handler_of(handler, batch_handler)
-    is_in_workers = bool(forked) and handler_mode == "batch"
-    load_handler = HandlerInWorkers(forked, handler_path) if is_in_workers else resolve_handler
+    in_workers = HandlerInWorkers(forked, handler_path) if forked and handler_mode == "batch" else None
     checked = ImportOptions.from_mapping(
         {**ImportOptions.defaults_for(handler_mode), **(options or {}), **more_options}
     )
@@ -79,17 +87,26 @@ def run(
     ledger_url = ledger_url_for(ledger, output_url, config)
     # Before the ledger makes its folder, so that an unwritable place is told as such.
     open_storage(output_url, config, fail_fast=True).check_writable()
-    books = open_ledger(ledger_url)
+    books = open_ledger(ledger_url, executor=executor)
     try:
         progress = progress_for(executor, config)
-        coordinator = Coordinator(books, progress, config, owner=this_process(), load_handler=load_handler)
+        coordinator = Coordinator(
+            books,
+            progress,
+            config,
+            owner=this_process(),
+            load_handler=in_workers or resolve_handler,
+            is_loading=in_workers.is_loading if in_workers else lambda: False,
+        )
         job = (
             _find_unfinished(books, coordinator, source_url, handler_path, handler_mode, checked, output_url, config)
             if resume
             else None
         )
         if job is None:
-            job = coordinator.create(source_url, handler_path, checked, output_url, handler_mode=handler_mode)
+            job = coordinator.create(
+                source_url, handler_path, checked, output_url, handler_mode=handler_mode, executor=executor
+            )
         return to_its_end(
             job,
             books,
@@ -109,7 +126,7 @@ def retry(
     job_id: str | None = None,
     *,
     output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
-    executor: Literal["local", "celery"] = "local",
+    executor: ExecutorName | None = None,
     workers: int | None = None,
     ledger: str | None = None,
     config: EngineConfig | None = None,
@@ -123,22 +140,23 @@ def retry(
 
     Args:
         job_id: the first job; None for the newest one, the first characters of an id will do.
-        executor, workers, ledger, config, on_progress, on_interrupt: as `run`.
+        executor: None for that of the first job.
+        workers, ledger, config, on_progress, on_interrupt: as `run`.
 
     Raises:
         StatusTransitionError: the job has not ended, or has refused no row.
         ObjectMissingError: its failed rows are not there any more, or are in an Excel file.
         RowmillError: as `run`.
     """
-    check_executor(executor, workers)
-    books, config = existing_ledger(ledger, output_dir, config)
-    try:
-        first, progress = find(books, job_id), progress_for(executor, config)
+    check_executor(executor or "local", workers)
+    with opened_for(executor, job_id, output_dir, ledger, config) as (books, first, executor, config):
+        progress = progress_for(executor, config)
         coordinator = Coordinator(books, progress, config, owner=this_process())
         workspace = open_storage(first.workspace_url, config)
         key = f"retries/{first.job_id}/{retry_name(first.source.url)}"
         left = _unfinished_retry(books, first)
         if left is not None:
+            books.hand_over(left.job_id)
             job = coordinator.resume(left.job_id)
         else:
             write_refused_rows(first, books, config, workspace, key)
@@ -149,6 +167,7 @@ def retry(
                 first.output_url,
                 handler_mode=first.handler_mode,
                 retry_of=first.job_id,
+                executor=executor,
             )
         report = to_its_end(
             job,
@@ -163,8 +182,6 @@ def retry(
         source_storage, source_key = open_location(job.source.url, config)
         source_storage.delete([source_key])  # it was made for this job only
         return report
-    finally:
-        books.close()
 
 
 def _unfinished_retry(books: Ledger, first: Job) -> Job | None:
@@ -189,7 +206,7 @@ def _handler_of(
 
 
 def _find_unfinished(
-    books: Ledger,
+    books: SqliteLedger,
     coordinator: Coordinator,
     source_url: str,
     handler_path: str,
@@ -211,5 +228,5 @@ def _find_unfinished(
             continue
         if job.status is Status.SUCCEEDED:
             return job
-        return resumed(job, coordinator, config)
+        return resumed(job, books, coordinator, config)
     return None

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from engine.config import EngineConfig
 from engine.coordinator import WORKSPACE, Coordinator
 from engine.errors import JobNotFoundError, LedgerError
-from engine.ledger import Ledger, open_ledger
+from engine.ledger import Ledger, SqliteLedger, open_ledger
 from engine.ledger.owner import this_process
 from engine.model import Job
 from engine.progress import MemoryProgress
@@ -34,7 +34,7 @@ def absolute_url(place: str | os.PathLike[str]) -> str:
 
 def existing_ledger(
     ledger: str | None, output_dir: str | os.PathLike[str], config: EngineConfig | None
-) -> tuple[Ledger, EngineConfig]:
+) -> tuple[SqliteLedger, EngineConfig]:
     config = config or EngineConfig.from_env()
     url = ledger_url_for(ledger, output_dir, config)
     path = url.removeprefix("sqlite:///")

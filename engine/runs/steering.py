@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Literal
 
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator
 from engine.ledger import Ledger
 from engine.ledger.owner import is_dead, this_process
-from engine.model import Job
+from engine.model import ExecutorName, Job
 from engine.report import JobReport
 from engine.runs.books import DEFAULT_OUTPUT_DIR, existing_ledger, find, found, report_of
 from engine.runs.working import (
@@ -18,6 +17,7 @@ from engine.runs.working import (
     EndHere,
     OnProgress,
     check_executor,
+    opened_for,
     progress_for,
     resumed,
     to_its_end,
@@ -94,7 +94,7 @@ def resume(
     job_id: str | None = None,
     *,
     output_dir: str | os.PathLike[str] = DEFAULT_OUTPUT_DIR,
-    executor: Literal["local", "celery"] = "local",
+    executor: ExecutorName | None = None,
     workers: int | None = None,
     ledger: str | None = None,
     config: EngineConfig | None = None,
@@ -104,10 +104,12 @@ def resume(
     """Have a job go on where it stopped, with the handler and the options it was begun with.
 
     A paused one goes on in whatever processes run it, and this call returns at once. One that has failed, or whose
-    processes are gone, is run here to its end, as by `run(…, resume=True)`.
+    processes are gone, is run here to its end, as by `run(…, resume=True)`; and so is one that is handed over.
 
     Args:
-        executor, workers, on_progress, on_interrupt: as `run`, of a job that is run here.
+        executor: None for that which the job has; the other one takes the job over, whatever runs it by now: chunks
+            in hand end there.
+        workers, on_progress, on_interrupt: as `run`, of a job that is run here.
 
     Returns:
         The job: ended where it was run here, running where others have it.
@@ -117,15 +119,14 @@ def resume(
         StatusTransitionError: the job has succeeded or was cancelled.
         RowmillError: as `run`.
     """
-    check_executor(executor, workers)
-    books, config = existing_ledger(ledger, output_dir, config)
-    try:
-        job, progress = find(books, job_id), progress_for(executor, config)
+    check_executor(executor or "local", workers)
+    with opened_for(executor, job_id, output_dir, ledger, config) as (books, job, executor, config):
+        progress = progress_for(executor, config)
         coordinator = Coordinator(books, progress, config, owner=this_process())
-        goes_on = job.paused or (not job.status.is_final and _is_run(books, job, config))
+        goes_on = job.executor == executor and not job.status.is_final and (job.paused or _is_run(books, job, config))
         if goes_on or job.status in ENDED_WELL:
             return report_of(books, coordinator.resume(job.job_id))
-        job = resumed(job, coordinator, config)
+        job = resumed(job, books, coordinator, config)
         return to_its_end(
             job,
             books,
@@ -136,8 +137,6 @@ def resume(
             on_progress=on_progress,
             on_interrupt=on_interrupt,
         )
-    finally:
-        books.close()
 
 
 def _is_run(books: Ledger, job: Job, config: EngineConfig) -> bool:

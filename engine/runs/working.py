@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator
 from engine.errors import OptionError, SourceChangedError, error_of
-from engine.ledger import Ledger
-from engine.model import Job
+from engine.ledger import Ledger, SqliteLedger, open_ledger
+from engine.model import ExecutorName, Job
 from engine.progress import MemoryProgress, ProgressStore, RedisProgress
 from engine.report import JobReport
-from engine.runs.books import report_of
+from engine.runs.books import existing_ledger, find, report_of
 from engine.runtime.local import LocalRun
 from engine.runtime.local_fork import ForkedProcess
 from engine.status import Status
@@ -36,6 +37,24 @@ def check_executor(executor: str, workers: int | None) -> None:
 
 def progress_for(executor: str, config: EngineConfig) -> ProgressStore:
     return MemoryProgress() if executor == "local" else RedisProgress.from_url(config.redis_url, config)
+
+
+@contextmanager
+def opened_for(
+    executor: ExecutorName | None,
+    job_id: str | None,
+    output_dir: str | os.PathLike[str],
+    ledger: str | None,
+    config: EngineConfig | None,
+) -> Iterator[tuple[SqliteLedger, Job, ExecutorName, EngineConfig]]:
+    """The ledger that is there, opened for an executor, and the job that is meant; without an executor for its own."""
+    books, config = existing_ledger(ledger, output_dir, config)
+    with closing(books):
+        job = find(books, job_id)
+    chosen = executor or job.executor
+    check_executor(chosen, None)
+    with closing(open_ledger(books.url, executor=chosen)) as mine:
+        yield mine, job, chosen, config
 
 
 def to_its_end(
@@ -82,8 +101,12 @@ def to_its_end(
     return report_of(books, ended)
 
 
-def resumed(job: Job, coordinator: Coordinator, config: EngineConfig) -> Job:
-    """The job, made to run again. Raises SourceChangedError where its source is not the one it began with."""
+def resumed(job: Job, books: SqliteLedger, coordinator: Coordinator, config: EngineConfig) -> Job:
+    """The job, made to run again, by the executor for which the ledger was opened.
+
+    Raises:
+        SourceChangedError: its source is not the one it began with.
+    """
     if pin_source(job.source.url, config) != job.source:
         raise SourceChangedError(
             f"{job.source.url} has changed since job {job.job_id} began, so that it cannot go on with it. "
@@ -91,6 +114,7 @@ def resumed(job: Job, coordinator: Coordinator, config: EngineConfig) -> Job:
             source=job.source.url,
             job_id=job.job_id,
         )
+    books.hand_over(job.job_id)
     if job.error_code is not None and not job.status.is_final:
         # Whoever ran it is gone: first the end that it was about to come to.
         coordinator.recover(job.job_id, EndHere(coordinator))

@@ -72,7 +72,7 @@ class ProcessParts:
     def __init__(self, ledger_url: str, app: Celery) -> None:
         config = EngineConfig.from_env()
         self.config = config
-        self.ledger: Ledger = open_ledger(ledger_url)
+        self.ledger: Ledger = open_ledger(ledger_url, executor="celery")
         self.progress = RedisProgress.from_url(config.redis_url, config)
         owner = this_process()
         self.coordinator = Coordinator(self.ledger, self.progress, config, owner=owner, costs=self.progress)
@@ -126,11 +126,16 @@ def help_merge(ledger_url: str, job_id: str, position: int, step: int) -> None:
 
 
 def recover_all(registry: LedgerRegistry) -> None:
-    """Recover every unfinished job of every known ledger once. Safe anywhere, at any time, several at once."""
+    """Recover every unfinished job of Celery's in every known ledger once.
+
+    Safe anywhere, at any time, several at once.
+    """
     for ledger_url in registry.ledgers():
         try:
             parts = process_parts(ledger_url)
             for job in parts.ledger.jobs(unfinished_only=True):
+                if job.executor != "celery":
+                    continue
                 registry.register(ledger_url)
                 parts.coordinator.recover(job.job_id, parts.executor)
         except RowmillError:

@@ -186,9 +186,9 @@ class LocalRun:
             self._fill(job_id)
             if self._wants_finish or (not self._has_work() and self._coordinator.is_ready_to_finish(job_id)):
                 self._wants_finish = False
-                self._finish(job_id)
                 next_look = 0.0
-                continue
+                if self._finish(job_id):
+                    continue
             self._hear(job_id, timeout=0.005 if self._is_planning() else _LOOK_SECONDS)
 
     def _look(self, job_id: str) -> Job:
@@ -314,11 +314,12 @@ class LocalRun:
         new = [index for index in chunk_indexes if index not in held]
         self._queue[:] = [*new, *self._queue] if first else [*self._queue, *new]
 
-    def _finish(self, job_id: str) -> None:
+    def _finish(self, job_id: str) -> bool:
+        """Merge; False where that is another process's affair."""
         self._take_over_counts(job_id)
         job = self._ledger.job(job_id)
         self._on_progress(job, self._coordinator.counts(job))
-        self._coordinator.finish(job_id, self, self._drafts)
+        return self._coordinator.finish(job_id, self, self._drafts)
 
     def _ended(self, job: Job) -> Job:
         if job.status is Status.FAILED:

@@ -43,7 +43,7 @@ class LocalWorker:
         self._is_stopping = False
         self._is_draining = False
         self._is_orphan = False
-        self._ledger = open_ledger(ledger_url)
+        self._ledger = open_ledger(ledger_url, executor="local")
         self._helper = MergeHelper(self._ledger, config)
         self._runner = ChunkRunner(
             self._ledger,

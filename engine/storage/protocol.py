@@ -26,7 +26,7 @@ class ObjectInfo:
 class Writer(Protocol):
     """Bytes on their way to a key; the object appears only when the context ends without an error."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | bytearray, /) -> int:
         """Append; returns the number of bytes taken (all of them)."""
 
 
@@ -56,6 +56,9 @@ class Storage(Protocol):
     retries), StorageAccessError when it refuses, and also for a key that could leave the root: one
     that is empty, absolute, or has `.` or `..` as a name.
     """
+
+    is_remote: bool
+    """Whether a request mostly waits, so that several at once pay."""
 
     @property
     def url(self) -> str:
@@ -88,7 +91,7 @@ class Storage(Protocol):
         Raises as `read_range` does, while it is iterated.
         """
 
-    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes | bytearray]) -> ObjectInfo:
         """Put an object whole: readers see the old one or the new one, never a piece. Repeating it is harmless.
 
         Args:

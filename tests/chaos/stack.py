@@ -169,6 +169,8 @@ def start_stack(
             "INFO",
             "--concurrency",
             str(concurrency),
+            # Workers listen for each other for a second before they begin, and do not need to.
+            *(("--without-mingle", "--without-gossip") if forks else ()),
         ]
         started = [
             supervised(f"worker-{number}", [*celery, "--hostname", f"chaos-{number}@%h"])

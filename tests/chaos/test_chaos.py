@@ -9,7 +9,7 @@ from tests.chaos.__main__ import main
 
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_or_doubled_while_the_stack_is_shot_at(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--rows", "60000", "--kills", "20", "--broker-wipes", "2", "--seed", "3", "--quick"]
+    arguments = ["--rows", "100000", "--kills", "30", "--broker-wipes", "2", "--seed", "3", "--quick"]
     code = main([*arguments, "--lease-seconds", "3", "--timeout-minutes", "6"])
     told = capsys.readouterr().out
     print(told)

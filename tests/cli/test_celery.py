@@ -7,11 +7,17 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
-from tests.celery_workers import celery_worker
+import engine
+from engine import JobReport
+from engine.ledger import open_ledger
+from engine.runtime.celery_tasks import CeleryExecutor
+from tests.celery_workers import CeleryWorker, celery_worker
 from tests.cli.command_line import (
     HANDLERS,
     environment,
@@ -29,11 +35,21 @@ HANDLER = f"{HANDLERS}.refuse_sevenths"
 SLOW = ("--option", "delay_seconds=0.002", "--chunk-size", "100", "--batch-size", "20")
 
 
+#: The worker looks after every job of every ledger it has heard of five times a second.
+PACE = {"ROWMILL_RECOVERY_SECONDS": "0.2", "ROWMILL_RESEND_SECONDS": "0.2"}
+
+
 @pytest.fixture(scope="module")
-def redis_url(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The broker of a worker that has one process."""
-    with celery_worker(tmp_path_factory.mktemp("worker"), valkey_url, concurrency=1):
-        yield valkey_url
+def worker(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CeleryWorker]:
+    """It has one process."""
+    with celery_worker(tmp_path_factory.mktemp("worker"), valkey_url, concurrency=1, environment=PACE) as started:
+        yield started
+
+
+@pytest.fixture
+def redis_url(valkey_url: str, worker: CeleryWorker) -> str:
+    """The broker of the worker."""
+    return valkey_url
 
 
 def test_celery_gives_the_same_report_and_files_as_local(tmp_path: Path, redis_url: str) -> None:
@@ -95,3 +111,74 @@ def test_after_ctrl_c_the_job_goes_on_and_can_be_asked_for_and_ended(tmp_path: P
     results = tmp_path / "rowmill-results"
     assert len(read_table(results / "t.success.csv")) == ended["success_count"]
     assert len(read_table(results / "t.failed.csv")) == ended["failure_count"]
+
+
+def test_a_local_job_in_a_ledger_that_workers_look_after_is_left_alone_by_them(
+    tmp_path: Path, redis_url: str, worker: CeleryWorker
+) -> None:
+    write_table(tmp_path / "t.csv", 500)
+    where = ["--output-dir", "out", "--chunk-size", "10"]
+    known = ["run", "t.csv", "--handler", HANDLER, "--executor", "celery", "--redis-url", redis_url, *where]
+    assert warm_rowmill(*known, cwd=tmp_path).returncode == 0
+    before = len(worker.log.read_text())
+    # Beside whoever calls, where the worker does not find it.
+    (tmp_path / "only_here.py").write_text(
+        "import os, pathlib, time\n"
+        "def accept(row_index, row, import_job_id, options):\n"
+        "    pathlib.Path('ran').mkdir(exist_ok=True)\n"
+        "    pathlib.Path(f'ran/{os.getpid()}').touch()\n"
+        "    time.sleep(0.004)\n"
+        "    return {'ok': True, 'result': {}}\n"
+    )
+    process = start("run", "t.csv", "--handler", "only_here.accept", "--workers", "1", "--json", *where, cwd=tmp_path)
+
+    def newest() -> JobReport:
+        return engine.status(output_dir=tmp_path / "out")
+
+    wait_until(lambda: newest().job.executor == "local" and newest().counts.processed_rows >= 20)
+    # Of messages that name it, as those of a job that was Celery's before, none does anything either.
+    job = newest().job
+    url = f"sqlite:///{tmp_path}/out/.rowmill/ledger.sqlite3"
+    app = Celery("rowmill", broker=redis_url, set_as_current=False)
+    stale = CeleryExecutor(app, url)
+    stale.send_plan(job.job_id)
+    stale.send_chunks(job.job_id, range(20, 50))
+    stale.send_finish(job.job_id)
+    stdout, stderr = process.communicate(timeout=60)
+    report = the_object(stdout)
+    assert (process.returncode, report["status"], report["success_count"]) == (0, "succeeded", 500), stderr
+    assert report["id"] == job.job_id
+    assert len(list((tmp_path / "ran").iterdir())) == 1
+    with closing(open_ledger(url)) as books:
+        assert {state.attempt for state in books.chunk_states(job.job_id)} == {1}
+    # It was there all the time, and had the messages.
+    wait_until(lambda: "rowmill.finish_job" in worker.log.read_text()[before:])
+    log = worker.log.read_text()[before:]
+    assert log.count("rowmill.run_chunk") >= 30
+    assert "failed" not in log
+
+
+@pytest.mark.parametrize(("first", "second"), [("local", "celery"), ("celery", "local")])
+def test_a_job_is_resumed_by_the_executor_it_had_or_handed_over_to_another(
+    tmp_path: Path, redis_url: str, first: str, second: str
+) -> None:
+    write_table(tmp_path / "t.csv", 140)
+    where = ["--redis-url", redis_url]
+    flags = ["--handler", HANDLER, "--chunk-size", "10", "--max-errors", "6", "--executor", first]
+    workers = {"local": ["--workers", "1"], "celery": []}
+    assert warm_rowmill("run", "t.csv", *flags, *workers[first], *where, cwd=tmp_path).returncode == 52
+    results = tmp_path / "rowmill-results"
+    begun = engine.status(output_dir=results).job
+    assert begun.executor == first
+
+    def resume(*more: str) -> int:
+        return warm_rowmill("resume", *more, *where, cwd=tmp_path).returncode
+
+    # It gets its error budget anew, and spends it.
+    assert resume(*workers[first]) == 52
+    assert engine.status(output_dir=results).job.executor == first
+    assert resume("--executor", second, *workers[second]) == 0
+    ended = engine.status(output_dir=results)
+    assert (ended.job.job_id, ended.job.executor) == (begun.job_id, second)
+    assert (ended.counts.success_count, ended.counts.failure_count) == (120, 20)
+    assert [int(row[0]) for row in read_table(results / "t.failed.csv")] == list(range(7, 141, 7))

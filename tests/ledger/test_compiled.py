@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_django import DjangoDbBlocker
 
 from django_integration.files.models import FileModel
-from django_integration.imports.compiled import Compiled, record_of, values_of
+from django_integration.imports.ledger.compiled import Compiled, record_of, values_of
 from django_integration.imports.models import ImportChunk, ImportJob
 
 FIELDS = ImportChunk._meta.concrete_fields

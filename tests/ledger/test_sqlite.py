@@ -169,7 +169,7 @@ def test_a_writer_waits_for_another(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_waits_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.ledger.sqlite_file._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("engine.ledger.sqlite.file._BUSY_SECONDS", 0.05)
     path = tmp_path / "ledger.sqlite3"
     ledger = SqliteLedger(path)
     job_id = start(ledger)
@@ -225,10 +225,10 @@ def foreign_database(path: Path) -> None:
     connection.close()
 
 
-def newer_ledger(path: Path) -> None:
+def of_version(path: Path, version: int) -> None:
     SqliteLedger(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 999")
+        connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
 
 
@@ -238,7 +238,8 @@ def newer_ledger(path: Path) -> None:
         (lambda path: path.write_text("this is a text, and it is longer than a hundred bytes. " * 9), "not a database"),
         (lambda path: path.mkdir(), "unable to open"),
         (foreign_database, "another program"),
-        (newer_ledger, "another version"),
+        (lambda path: of_version(path, 4), "another version"),
+        (lambda path: of_version(path, 999), "another version"),
     ],
 )
 def test_what_is_no_ledger_is_refused_and_left_as_it_was(tmp_path: Path, make: Any, says: str) -> None:

@@ -18,7 +18,7 @@ _BUSY_SECONDS = 30.0
 #: Marks a file as a ledger, among other programs' SQLite files: "rowm".
 _APPLICATION_ID = 0x726F776D
 #: Counts the forms of the tables in `schema.sql`.
-_SCHEMA_VERSION = 4
+_SCHEMA_VERSION = 5
 
 
 class SqliteFile:

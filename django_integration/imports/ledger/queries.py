@@ -11,9 +11,9 @@ from django.db import connections
 from django.db.models import Count, Exists, F, QuerySet
 
 from django_integration.files.models import FileModel
-from django_integration.imports import turns
-from django_integration.imports.compiled import Compiled, record_of, values_of
-from django_integration.imports.ledger_rows import LedgerRows, as_key
+from django_integration.imports.ledger import turns
+from django_integration.imports.ledger.compiled import Compiled, record_of, values_of
+from django_integration.imports.ledger.rows import LedgerRows, as_key
 from django_integration.imports.models import ImportChunk, ImportJob
 from engine.model import ChunkOutcome, Claim, Turn
 from engine.status import ChunkStatus

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     error_code       TEXT,
     error_message    TEXT,
     retry_of         TEXT,
+    executor         TEXT NOT NULL,             -- local, celery
     owner            TEXT,                      -- who scans or merges
     heartbeat_at     REAL NOT NULL DEFAULT 0
 ) STRICT;

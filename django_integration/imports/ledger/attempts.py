@@ -1,0 +1,117 @@
+"""What one attempt commits its chunk by: in the transaction of its rows, or in one of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
+
+from django_integration.conf import import_settings
+from django_integration.imports.database_errors import as_ledger_error, translated
+from django_integration.imports.ledger.books import Books
+from django_integration.imports.savepoints import RowSavepoints
+from engine.errors import LeaseLostError
+from engine.ledger.protocol import ChunkWork
+from engine.model import ChunkOutcome, Claim
+from engine.status import ChunkStatus
+
+#: Marks a chunk done in the present transaction. Raises LeaseLostError.
+MarkDone = Callable[[Claim, ChunkOutcome], None]
+#: Longer than the longest wait between two tries of SQLite to get a lock (100 ms).
+_SQLITE_PAUSE_SECONDS = 0.12
+
+
+class PlainWork:
+    """Rows without a transaction, for handlers whose effects lie elsewhere: they run at least once."""
+
+    row_guard = None
+
+    def __init__(self, claim: Claim, mark_done: MarkDone, *, using: str) -> None:
+        self._claim = claim
+        self._mark_done = mark_done
+        self._using = using
+
+    def commit(self, outcome: ChunkOutcome) -> None:
+        """Mark the chunk done in a transaction of its own."""
+        with translated(self._using):
+            self._mark_done(self._claim, outcome)
+
+
+class AtomicWork:
+    """Rows inside the transaction that also commits their chunk."""
+
+    def __init__(self, claim: Claim, mark_done: MarkDone, row_guard: RowSavepoints) -> None:
+        self._claim = claim
+        self._mark_done = mark_done
+        self.row_guard = row_guard
+        self.is_marked = False
+
+    def commit(self, outcome: ChunkOutcome) -> None:
+        """Mark the chunk done; the transaction ends with the work's context."""
+        self._mark_done(self._claim, outcome)
+        self.is_marked = True
+
+
+class Attempts(Books):
+    """The transactions in which rows run."""
+
+    @contextmanager
+    def work(self, claim: Claim, *, atomic: bool = True) -> Iterator[ChunkWork]:
+        if not atomic:
+            yield PlainWork(claim, self._mark_done, using=self._using)
+            return
+        if connections[self._using].vendor == "sqlite":
+            # Its writers do not queue: without a pause, those of the web server would hardly ever get their turn.
+            time.sleep(_SQLITE_PAUSE_SECONDS)
+        work = AtomicWork(claim, self._mark_done, RowSavepoints(self._using))
+        self._locked.add(claim.token)
+        try:
+            with transaction.atomic(using=self._using, durable=True):
+                self._prepare_session()
+                if not self._queries.lock(claim):
+                    raise lease_lost(claim)
+                with work.row_guard.watching():
+                    yield work
+        except DatabaseError as error:
+            # An error out of COMMIT leaves its outcome unknown: only a new connection can tell.
+            connections[self._using].close()
+            facts = {"job_id": claim.job_id, "chunk_index": claim.chunk.chunk_index}
+            with translated(self._using, **facts):
+                is_committed = work.is_marked and self._is_committed(claim)
+            if not is_committed:
+                raise as_ledger_error(error, **facts) from error
+        finally:
+            self._locked.discard(claim.token)
+
+    def _mark_done(self, claim: Claim, outcome: ChunkOutcome) -> None:
+        """Mark the chunk done in the present transaction. Raises LeaseLostError."""
+        if not self._queries.mark_done(claim, outcome, now=self._clock()):
+            raise lease_lost(claim)
+
+    def _is_committed(self, claim: Claim) -> bool:
+        return (
+            self._rows.chunks(claim.job_id)
+            .filter(chunk_index=claim.chunk.chunk_index, token=claim.token, status=ChunkStatus.DONE)
+            .exists()
+        )
+
+    def _prepare_session(self) -> None:
+        connection = connections[self._using]
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                # A stopped process must not hold its chunk for ever, a dead client be noticed during a statement.
+                seconds = import_settings().idle_transaction_seconds
+                cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {int(seconds) * 1000}")
+
+
+def lease_lost(claim: Claim) -> LeaseLostError:
+    """The error of an attempt whose chunk is another's."""
+    return LeaseLostError(
+        f"Attempt {claim.attempt} of chunk {claim.chunk.chunk_index} of job {claim.job_id} lost its lease.",
+        job_id=claim.job_id,
+        chunk_index=claim.chunk.chunk_index,
+        attempt=claim.attempt,
+    )
