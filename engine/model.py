@@ -101,6 +101,8 @@ class Plan:
     """Rows of a chunk, chosen for this job: a repeated scan cuts by them again. None: what the options say."""
     chunk_bytes: int | None = None
     """So its bytes."""
+    sizes_guessed: bool = False
+    """Nothing was known of the handler when they were chosen; chunks may become larger when something is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

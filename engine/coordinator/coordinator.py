@@ -10,9 +10,11 @@ from typing import Any
 
 from engine import failpoints
 from engine.config import EngineConfig
+from engine.coordinator.bundling import Bundling
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
 from engine.coordinator.drafts import ResultDrafts
+from engine.coordinator.enlarging import Enlarging
 from engine.coordinator.failing import Failing
 from engine.coordinator.finishing import Finishing
 from engine.coordinator.helping import MergeHelper
@@ -76,9 +78,11 @@ class Coordinator:
         self._load_handler = load_handler
         self._is_loading = is_loading
         self._planning = Planning(self._desk, self._cancelling, self._failing, costs, load_handler)
+        self._enlarging = Enlarging(self._desk, costs)
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
         self._helper = MergeHelper(ledger, config)
+        self._bundling = Bundling(ledger, config)
 
     def create(
         self,
@@ -198,6 +202,7 @@ class Coordinator:
         job = self._desk.ledger.job(job_id)
         if self._failing.check_budget_of(job):
             job = self._desk.ledger.job(job_id)
+        self._enlarging.enlarge(job)
         chunks = self._chunks_to_send(job, None)
         return Following(chunks=chunks, is_ready_to_finish=not chunks and self._finishing.is_ready(job))
 
@@ -227,6 +232,10 @@ class Coordinator:
         """See `Finishing.finish`."""
         with span("rowmill.finish", job_id=job_id):
             return self._finishing.finish(job_id, executor, drafts)
+
+    def bundle(self, job_id: str, chunk_index: int) -> None:
+        """See `Bundling.bundle`."""
+        self._bundling.bundle(job_id, chunk_index)
 
     def help_merge(self, job_id: str, position: int, step: int) -> int | None:
         """See `MergeHelper.help`."""

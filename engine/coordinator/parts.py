@@ -22,6 +22,11 @@ def parts_folder(job: Job) -> str:
 
 def parts_of_job(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[tuple[Part, int]]:
     """The committed parts in input order with their rows, their keys counted from the output's root."""
+    return ((part, rows) for _, part, rows in parts_by_chunk(job, ledger, kind))
+
+
+def parts_by_chunk(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[tuple[int, Part, int]]:
+    """As `parts_of_job`, each with the index of its chunk."""
     for state in ledger.chunk_states(job.job_id):
         if state.outcome is None:
             continue
@@ -37,7 +42,7 @@ def parts_of_job(job: Job, ledger: Ledger, kind: ResultKind) -> Iterator[tuple[P
                 chunk_index=state.chunk.chunk_index,
             )
         if part is not None:
-            yield in_output(part, job), rows
+            yield state.chunk.chunk_index, in_output(part, job), rows
 
 
 def in_output(part: Part, job: Job) -> Part:

@@ -214,8 +214,9 @@ class Planning:
 
     def _chosen_sizes(self, job: Job, mode: HandlerMode) -> ChunkSizes:
         """What an earlier scan of the job chose, or what fits its handler."""
-        if job.plan is not None and job.plan.chunk_rows and job.plan.chunk_bytes:
-            return ChunkSizes(rows=job.plan.chunk_rows, max_bytes=job.plan.chunk_bytes)
+        plan = job.plan
+        if plan is not None and plan.chunk_rows and plan.chunk_bytes:
+            return ChunkSizes(rows=plan.chunk_rows, max_bytes=plan.chunk_bytes, guessed=plan.sizes_guessed)
         return self._fitting_sizes(job.handler_path, mode, job.source)
 
     def _fitting_sizes(self, handler_path: str, mode: HandlerMode, source: Source) -> ChunkSizes:
@@ -282,4 +283,6 @@ def _with_chunk_size(
 
 
 def _with_sizes(plan: Plan, sizes: ChunkSizes | None) -> Plan:
-    return plan if sizes is None else dataclasses.replace(plan, chunk_rows=sizes.rows, chunk_bytes=sizes.max_bytes)
+    if sizes is None:
+        return plan
+    return dataclasses.replace(plan, chunk_rows=sizes.rows, chunk_bytes=sizes.max_bytes, sizes_guessed=sizes.guessed)

@@ -6,8 +6,9 @@ import logging
 
 from engine import failpoints
 from engine.config import EngineConfig
+from engine.coordinator.bundling import in_fewer_pieces
 from engine.coordinator.drafts import ResultDrafts
-from engine.coordinator.parts import parts_of_job, result_header, result_key
+from engine.coordinator.parts import parts_by_chunk, result_header, result_key
 from engine.coordinator.protocols import Executor
 from engine.errors import StorageError
 from engine.ledger import Ledger
@@ -38,9 +39,17 @@ def make_result_files(
     output, begun = open_storage(job.output_url, config), drafts.take() if drafts is not None else {}
 
     def make(kind: ResultKind) -> str:
-        key = result_key(job, kind, "csv")
-        parts = [part for part, _ in parts_of_job(job, ledger, kind)]
-        merge_csv(output, key, result_header(job, kind, config), parts, draft=begun.get(kind))
+        key, header = result_key(job, kind, "csv"), result_header(job, kind, config)
+        numbered = [(index, part) for index, part, _ in parts_by_chunk(job, ledger, kind)]
+        parts = [part for _, part in numbered]
+        pieces = in_fewer_pieces(job, kind, output, numbered)
+        try:
+            merge_csv(output, key, header, pieces, draft=begun.get(kind))
+        except StorageError as error:
+            if error.transient or pieces == parts:
+                raise
+            logger.warning("bundles not used", extra={"job_id": job.job_id, "error_code": error.code}, exc_info=True)
+            merge_csv(output, key, header, parts)
         return output.url_of(key)
 
     success = make("success")

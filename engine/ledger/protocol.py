@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -98,6 +98,19 @@ class Ledger(Protocol):
     def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
         """Append planned chunks; those that are there already stay as they are."""
 
+    def enlarge_chunks(self, job_id: str, enlarge: Callable[[Sequence[Chunk]], Sequence[Chunk]]) -> int:
+        """Let chunks that nobody has ever begun take in those behind them.
+
+        What is taken in stays as a chunk without bytes and rows, and done: a message that names it finds nothing to
+        do, and a scan that is late, or done again, adds no row a second time.
+
+        Args:
+            enlarge: gets these chunks in order and returns those that become larger; see `chunk_sizes.enlarged`.
+
+        Returns:
+            How many were taken in.
+        """
+
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
         """Take planned chunks for sending until `window` are in flight, in order; each is given to one caller only."""
 
@@ -172,6 +185,12 @@ class Ledger(Protocol):
 
     def outcome(self, job_id: str, chunk_index: int) -> ChunkOutcome | None:
         """What a committed chunk came to; None as long as it is not."""
+
+    def done_outcomes(self, job_id: str, chunk_indexes: range) -> Sequence[tuple[int, ChunkOutcome]] | None:
+        """What these chunks came to, in order, each with its index; None while one of them is not done.
+
+        Those that are not there are left out.
+        """
 
     def unfinished_chunks(self, job_id: str) -> int:
         """How many chunks are neither done nor dropped."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -160,6 +160,7 @@ def plan_from_json(text: str | None) -> Plan | None:
         added_column=data.get("added_column"),
         chunk_rows=data.get("chunk_rows"),
         chunk_bytes=data.get("chunk_bytes"),
+        sizes_guessed=data.get("sizes_guessed", False),
     )
 
 
@@ -194,6 +195,18 @@ def chunk_from_row(row: Row) -> Chunk:
         irregular=bool(row["irregular"]),
         crc32=row["crc32"],
     )
+
+
+def taken_in(chunks: Sequence[Chunk], larger: Sequence[Chunk]) -> list[int]:
+    """Which of the chunks lie inside larger ones that begin as others of them do; both in order."""
+    found, wider = [], iter(larger)
+    around = next(wider, None)
+    for chunk in chunks:
+        while around is not None and around.byte_end <= chunk.byte_start:
+            around = next(wider, None)
+        if around is not None and around.byte_start < chunk.byte_start:
+            found.append(chunk.chunk_index)
+    return found
 
 
 def chunk_state_from_row(row: Row, *, now: float) -> ChunkState:

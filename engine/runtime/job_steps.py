@@ -134,6 +134,8 @@ class JobSteps:
         try:
             following = self._coordinator.after_chunk(job_id)
             self._send(job_id, following.chunks, finish=following.is_ready_to_finish)
+            if ran is Ran.DONE and not following.is_ready_to_finish:
+                self._coordinator.bundle(job_id, chunk_index)
         except LedgerError:  # the chunk is done; recovery finds what comes next
             logger.warning("ledger away", extra=facts, exc_info=True)
         return ran is not Ran.NOTHING_TO_DO

@@ -64,6 +64,10 @@ class Storage(Protocol):
     def url(self) -> str:
         """The root: an absolute path or `s3://bucket/prefix`, without a trailing slash."""
 
+    @property
+    def least_copied_bytes(self) -> int:
+        """From which size on `concatenate` has the storage copy an object itself; smaller ones are read and written."""
+
     def url_of(self, key: str) -> str:
         """The address of one object."""
 

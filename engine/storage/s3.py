@@ -22,7 +22,7 @@ from engine.config import EngineConfig
 from engine.errors import OutputNotWritableError, SourceChangedError, StorageAccessError, StorageError
 from engine.model import Part
 from engine.storage.keys import check_key, check_range
-from engine.storage.multipart import Slice, UploadPiece, plan_pieces
+from engine.storage.multipart import S3_LIMITS, Slice, UploadPiece, plan_pieces
 from engine.storage.part_checks import read_part
 from engine.storage.protocol import ObjectInfo, Writer
 from engine.storage.s3_client import attempts_of, client_of_process
@@ -73,6 +73,11 @@ class S3Storage:
     def url(self) -> str:
         """`s3://bucket/prefix`."""
         return self._place.url_of(self._base.rstrip("/"))
+
+    @property
+    def least_copied_bytes(self) -> int:
+        """See `Storage.least_copied_bytes`."""
+        return S3_LIMITS.minimum_piece_bytes
 
     def url_of(self, key: str) -> str:
         """`s3://bucket/prefix/key`."""

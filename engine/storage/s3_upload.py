@@ -29,6 +29,10 @@ _logger = logging.getLogger(__name__)
 #: Pieces under way at once; one request alone fills neither the network nor the server.
 UPLOAD_THREADS = 4
 
+#: Pieces under way that the server copies: here they take nothing but the wait for its answer. With twice as many a
+#: server on the same two cores took a fifth longer.
+COPY_THREADS = 8
+
 #: Pieces under way take at most this much memory, unless a single one is larger.
 _UPLOAD_MEMORY_BYTES = 64 * 1024 * 1024
 
@@ -59,9 +63,9 @@ class MultipartUpload:
         with translated(place, full_key, writing=True):
             answer = client.create_multipart_upload(Bucket=place.bucket, Key=full_key)
         self._names = {"Bucket": place.bucket, "Key": full_key, "UploadId": answer["UploadId"]}
-        self._threads = ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="s3-upload")
+        self._threads = ThreadPoolExecutor(COPY_THREADS, thread_name_prefix="s3-upload")
         self._under_way: deque[tuple[Future[str], int]] = deque()
-        self._memory_bytes = 0
+        self._puts, self._memory_bytes = 0, 0
         self._etags: list[str] = []
         self._count = 0
         failpoints.hit("multipart.begun")
@@ -101,18 +105,23 @@ class MultipartUpload:
             _logger.warning("multipart upload not aborted", extra={"key": self._full_key, "reason": error.code})
 
     def _submit(self, send: Callable[..., str], *arguments: Any, memory_bytes: int = 0) -> None:
-        while self._under_way and (
-            len(self._under_way) >= UPLOAD_THREADS or self._memory_bytes + memory_bytes > _UPLOAD_MEMORY_BYTES
-        ):
+        while self._under_way and not self._has_room(memory_bytes):
             self._collect()
         self._count += 1
+        self._puts += memory_bytes > 0
         self._memory_bytes += memory_bytes
         self._under_way.append((self._threads.submit(send, self._count, *arguments), memory_bytes))
         failpoints.hit("multipart.piece")
 
+    def _has_room(self, memory_bytes: int) -> bool:
+        if not memory_bytes:
+            return len(self._under_way) < COPY_THREADS
+        return self._puts < UPLOAD_THREADS and self._memory_bytes + memory_bytes <= _UPLOAD_MEMORY_BYTES
+
     def _collect(self) -> None:
         future, memory_bytes = self._under_way.popleft()
         self._etags.append(future.result())
+        self._puts -= memory_bytes > 0
         self._memory_bytes -= memory_bytes
 
     def _put(self, number: int, data: bytes) -> str:

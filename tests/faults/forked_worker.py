@@ -120,6 +120,7 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
 
     from django_integration.imports import bridge, signals
     from engine.chunk_runner import ChunkRunner
+    from engine.coordinator import Coordinator, bundling
     from engine.ledger.owner import this_process
     from engine.runtime.job_steps import JobSteps
 
@@ -127,17 +128,26 @@ def work(job_id: str, *, resume: bool = False, **messages_go: Any) -> None:
     if "TEST_PIECE_BYTES" in os.environ:
         _make_pieces_small(int(os.environ["TEST_PIECE_BYTES"]))
     parts, messages = bridge.process_parts(), Messages(**messages_go)
-    runner = ChunkRunner(parts.ledger, parts.progress, parts.config, owner=this_process())
-    steps = JobSteps(parts.coordinator, runner, messages)
+    if "TEST_GROUP_BYTES" in os.environ:
+        bundling.GROUP_BYTES = int(os.environ["TEST_GROUP_BYTES"])
+    costs, coordinator = None, parts.coordinator
+    if "TEST_FIRST_CHUNK" in os.environ:
+        costs = _know_nothing_of_handlers(int(os.environ["TEST_FIRST_CHUNK"]))
+        listener = bridge.SignalListener(parts.statuses)
+        coordinator = Coordinator(
+            parts.ledger, parts.progress, parts.config, owner=this_process(), listener=listener, costs=costs
+        )
+    runner = ChunkRunner(parts.ledger, parts.progress, parts.config, owner=this_process(), costs=costs)
+    steps = JobSteps(coordinator, runner, messages)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not _is_over(parts.ledger, job_id, resume=resume):
         close_old_connections()  # as Celery does between two tasks
         if resume and parts.ledger.job(job_id).status == "failed":
-            parts.coordinator.resume(job_id)
+            coordinator.resume(job_id)
             resume = False
         if not messages.waiting:
             with suppress(LedgerError):
-                parts.coordinator.recover(job_id, messages)
+                coordinator.recover(job_id, messages)
         if not messages.waiting:
             time.sleep(0.2)
         if time.monotonic() > deadline:
@@ -180,6 +190,25 @@ def _make_pieces_small(piece_bytes: int) -> None:
     s3.plan_pieces = partial(multipart.plan_pieces, limits=limits)  # type: ignore[assignment]
     s3_upload.next_piece_bytes = partial(multipart.next_piece_bytes, limits=limits)  # type: ignore[assignment]
     part_files.PartWriter.__init__.__kwdefaults__["max_held_bytes"] = piece_bytes
+
+
+def _know_nothing_of_handlers(chunk_rows: int) -> Any:
+    """Have this process learn from its first chunk what rows cost, whatever others know; and that be a large one."""
+    from engine import chunk_sizes
+    from engine.chunk_runner import runner
+
+    class Costs:
+        seconds: float | None = None
+
+        def note_cost(self, handler: str, *, rows: int, seconds: float) -> None:
+            self.seconds = seconds / rows
+
+        def seconds_per_row(self, handler: str) -> float | None:
+            return self.seconds
+
+    chunk_sizes.UNKNOWN_ROWS["row"] = chunk_rows
+    runner._TELLING_ROWS = 1
+    return Costs()
 
 
 def unfinished(*, remove: bool) -> list[str]:

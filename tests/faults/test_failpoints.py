@@ -20,7 +20,7 @@ import pytest
 
 from engine import failpoints
 from tests import services
-from tests.faults.scenes import ACCEPTED, PIECE_BYTES, REFUSED, ROWS, SCENES, SOURCE, Scene
+from tests.faults.scenes import ACCEPTED, CHUNK, GROUP_BYTES, PIECE_BYTES, REFUSED, ROWS, SCENES, SOURCE, Scene
 from tests.faults.zygote import Child, Zygote, zygote
 
 #: An unforeseen error ends the job, not its process; where Celery is to log it as well, it goes on to the caller.
@@ -59,6 +59,7 @@ class Forks:
                 "TEST_LEASE_SECONDS": "1",
                 "DJANGO_SETTINGS_MODULE": "tests.django_integration.settings",
                 **self._storage(scene, folder),
+                **({"TEST_FIRST_CHUNK": str(CHUNK)} if scene.is_first_import else {}),
             }
             started = self._known[name] = self._stack.enter_context(zygote(folder, environment))
             started.call("migrate")
@@ -68,7 +69,7 @@ class Forks:
         if scene.database == "sqlite":
             return f"sqlite://{folder}/project.sqlite3"
         with psycopg.connect(self._postgres_url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE failpoints_{name}")
+            connection.execute(f'CREATE DATABASE "failpoints_{name}"')
         return f"{self._postgres_url.rpartition('/')[0]}/failpoints_{name}"
 
     def _storage(self, scene: Scene, folder: Path) -> dict[str, str]:
@@ -84,7 +85,8 @@ class Forks:
         return {
             "TEST_STORAGE_URL": "s3://failpoints",
             "TEST_S3_ENDPOINT_URL": endpoint,
-            "TEST_PIECE_BYTES": str(PIECE_BYTES),
+            **({"TEST_PIECE_BYTES": str(PIECE_BYTES)} if scene.pieces_are_small else {}),
+            "TEST_GROUP_BYTES": str(GROUP_BYTES),
             **services.s3_environment(),
         }
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from engine.errors import JobNotFoundError, LeaseLostError, StatusTransitionError
 from engine.ledger import Ledger
-from engine.model import Claim, Counts, ResultFiles
+from engine.model import Chunk, Claim, Counts, ResultFiles
 from engine.status import TRANSITIONS, ChunkStatus, Phase, Status
 from tests.ledger.builders import (
     LEASE_SECONDS,
@@ -313,6 +317,33 @@ def test_chunks_are_sent_in_order_and_once_until_the_window_is_full(ledger: Ledg
     assert ledger.send_chunks(job_id, window=0) == []
 
 
+def test_a_claim_in_the_middle_of_an_enlargement_gets_the_larger_chunk_or_nothing(
+    ledger: Ledger, other: Ledger
+) -> None:
+    job_id = start(ledger, chunk_count=4)
+    first, second, third, _ = chunks(4)
+    larger = dataclasses.replace(first, byte_end=second.byte_end, row_count=first.row_count + second.row_count)
+    claims: list[Future[Claim | None]] = []
+
+    def take(index: int) -> Claim | None:
+        try:
+            return other.claim(job_id, index, owner="b", token=f"t{index}")
+        finally:
+            connections.close_all()  # those of this thread
+
+    with ThreadPoolExecutor(3) as threads:
+
+        def enlarge(waiting: Sequence[Chunk]) -> Sequence[Chunk]:
+            assert list(waiting) == chunks(4)
+            claims.extend(threads.submit(take, index) for index in range(3))
+            time.sleep(0.3)  # they have begun by now, and wait
+            return [larger]
+
+        assert ledger.enlarge_chunks(job_id, enlarge) == 1
+        found = [each.result() for each in claims]
+    assert [each and each.chunk for each in found] == [larger, None, third]
+
+
 def test_a_claim_counts_the_attempt_and_leases_the_chunk(ledger: Ledger, other: Ledger) -> None:
     job_id = start(ledger)
     ledger.send_chunks(job_id, window=1)
@@ -390,6 +421,18 @@ def test_a_chunk_has_no_outcome_before_it_is_committed(ledger: Ledger) -> None:
     claim(ledger, job_id, 0)
     assert ledger.outcome(job_id, 0) is None
     assert ledger.outcome(job_id, 999) is None
+
+
+def test_outcomes_of_some_chunks_are_given_once_all_of_them_are_there(ledger: Ledger, other: Ledger) -> None:
+    job_id = start(ledger, chunk_count=4)
+    for index in (2, 1):
+        assert other.done_outcomes(job_id, range(1, 3)) is None
+        commit(ledger, claim(ledger, job_id, index), success=index, failure=7)
+    assert other.done_outcomes(job_id, range(1, 3)) == [(1, outcome(1, 7)), (2, outcome(2, 7))]
+    assert other.done_outcomes(job_id, range(1, 4)) is None
+    ledger.drop_chunks(job_id)
+    assert other.done_outcomes(job_id, range(4)) is None
+    assert other.done_outcomes(job_id, range(4, 8)) == []
 
 
 def test_an_outcome_without_parts_comes_back_without_them(ledger: Ledger) -> None:

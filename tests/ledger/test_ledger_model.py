@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from engine.errors import LeaseLostError
-from engine.model import Claim, Counts
+from engine.model import Chunk, Claim, Counts
 from engine.status import ChunkStatus, Phase, Status
 from tests.ledger.builders import (
     LEASE_SECONDS,
@@ -43,6 +44,7 @@ HANDLES = st.integers(0, 1)
 
 @dataclass
 class ChunkModel:
+    chunk: Chunk
     status: ChunkStatus = ChunkStatus.PLANNED
     attempt: int = 0
     token: str | None = None
@@ -101,7 +103,37 @@ class LedgerMachine(RuleBasedStateMachine):
     def plan(self, ledger: int) -> None:
         """Scanning again makes the same chunks."""
         self.ledgers[ledger].add_chunks(self.job_id, chunks(CHUNKS, row_count=ROWS))
-        self.chunks = self.chunks or [ChunkModel() for _ in range(CHUNKS)]
+        self.chunks = self.chunks or [ChunkModel(chunk) for chunk in chunks(CHUNKS, row_count=ROWS)]
+
+    @rule(ledger=HANDLES, most=st.integers(1, CHUNKS))
+    def enlarge(self, ledger: int, most: int) -> None:
+        """Chunks that were never begun take in those right behind them, up to `most` of the first cut."""
+        heads: list[tuple[ChunkModel, list[ChunkModel]]] = []
+        for model in self.chunks:
+            if model.status not in (ChunkStatus.PLANNED, ChunkStatus.SENT) or model.attempt:
+                continue
+            rows = model.chunk.row_count
+            if heads and _touch([heads[-1][0], *heads[-1][1]][-1].chunk, model.chunk):
+                taken = sum(each.chunk.row_count for each in heads[-1][1])
+                if heads[-1][0].chunk.row_count + taken + rows <= most * ROWS:
+                    heads[-1][1].append(model)
+                    continue
+            heads.append((model, []))
+        larger = [_whole(head.chunk, [each.chunk for each in taken]) for head, taken in heads if taken]
+        seen: list[Chunk] = []
+
+        def choose(waiting: Sequence[Chunk]) -> Sequence[Chunk]:
+            seen.extend(waiting)
+            return larger
+
+        count = sum(len(taken) for _, taken in heads)
+        assert self.ledgers[ledger].enlarge_chunks(self.job_id, choose) == count
+        assert seen == [each.chunk for head, taken in heads for each in (head, *taken)]
+        for (head, _), chunk in zip([pair for pair in heads if pair[1]], larger, strict=True):
+            head.chunk = chunk
+        for each in (each for _, taken in heads for each in taken):
+            each.chunk = replace(each.chunk, byte_start=each.chunk.byte_end, row_count=0)
+            each.status, each.counts = ChunkStatus.DONE, Counts()
 
     @rule(ledger=HANDLES, window=st.integers(0, CHUNKS + 1))
     def send(self, ledger: int, window: int) -> None:
@@ -120,7 +152,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.tokens += 1
         token = f"t{self.tokens}"
         found = self.ledgers[ledger].claim(self.job_id, index, owner=owner, token=token)
-        chunk = self.chunks[index] if self.chunks else ChunkModel(status=ChunkStatus.DONE)
+        default = ChunkModel(chunks(1)[0], status=ChunkStatus.DONE)
+        chunk = self.chunks[index] if self.chunks else default
         is_dead = chunk.status is ChunkStatus.LEASED and chunk.owner in self.deaths.dead
         may = self.takes_work and not self.cancel_requested
         may = may and (chunk.status in (ChunkStatus.PLANNED, ChunkStatus.SENT) or is_dead)
@@ -133,7 +166,7 @@ class LedgerMachine(RuleBasedStateMachine):
         chunk.attempt, chunk.changed_at, chunk.watched = chunk.attempt + 1, self.clock.now, None
         assert found == Claim(
             job_id=self.job_id,
-            chunk=chunks(CHUNKS, row_count=ROWS)[index],
+            chunk=chunk.chunk,
             attempt=chunk.attempt,
             token=token,
             deaths=chunk.deaths,
@@ -275,13 +308,39 @@ class LedgerMachine(RuleBasedStateMachine):
             assert [(state.status, state.attempt, state.owner) for state in states] == [
                 (chunk.status, chunk.attempt, chunk.owner) for chunk in self.chunks
             ]
+            assert [state.chunk for state in states] == [chunk.chunk for chunk in self.chunks]
+            assert sum(state.chunk.row_count for state in states) == (CHUNKS * ROWS if states else 0)
             done = {index: chunk.counts for index, chunk in enumerate(self.chunks) if chunk.counts is not None}
             assert ledger.counts_by_chunk(self.job_id) == done
             assert ledger.counts(self.job_id) == sum(done.values(), Counts())
             assert [state.outcome and state.outcome.counts for state in states] == [c.counts for c in self.chunks]
+            for first in range(CHUNKS):
+                within = range(first, first + 2)
+                there = [index for index in within if index < len(self.chunks)]
+                come_to = ledger.done_outcomes(self.job_id, within)
+                if all(index in done for index in there):
+                    assert come_to is not None
+                    assert [(index, outcome.counts) for index, outcome in come_to] == [(i, done[i]) for i in there]
+                else:
+                    assert come_to is None
             unfinished = [c for c in self.chunks if c.status not in (ChunkStatus.DONE, ChunkStatus.DROPPED)]
             assert ledger.unfinished_chunks(self.job_id) == len(unfinished)
             assert ledger.job(self.job_id).cancel_requested is self.cancel_requested
+
+
+def _touch(chunk: Chunk, following: Chunk) -> bool:
+    return chunk.byte_end == following.byte_start
+
+
+def _whole(first: Chunk, others: Sequence[Chunk]) -> Chunk:
+    every = [first, *others]
+    return replace(
+        first,
+        byte_end=every[-1].byte_end,
+        row_count=sum(chunk.row_count for chunk in every),
+        irregular=any(chunk.irregular for chunk in every),
+        crc32=4_000_000_000,
+    )
 
 
 def test_a_ledger_follows_the_model(ledger_factory: LedgerFactory, request: pytest.FixtureRequest) -> None:

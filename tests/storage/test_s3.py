@@ -27,6 +27,7 @@ from engine.errors import (
 from engine.model import Part
 from engine.storage import join_url, open_location, open_storage
 from engine.storage.s3 import S3Storage
+from engine.storage.s3_read import ObjectReader
 from tests.services import DUMMY_SECRET_ACCESS_KEY, free_port
 from tests.storage.faulty_proxy import Faults, faulty_proxy
 
@@ -453,3 +454,21 @@ def test_one_storage_serves_several_threads(moto_endpoint: str, bucket: str) -> 
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+def test_objects_from_the_named_size_on_are_joined_without_being_read(
+    storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    least, read = storage.least_copied_bytes, ObjectReader.read
+    seen: list[str] = []
+
+    def noted(reader: ObjectReader, full_key: str, *span: Any, **more: Any) -> bytes:
+        seen.append(full_key)
+        return read(reader, full_key, *span, **more)
+
+    sizes = {"large": least, "small": least - 1, "last": 1}
+    for key, size in sizes.items():
+        storage.write(key, bytes(size))
+    monkeypatch.setattr(ObjectReader, "read", noted)
+    storage.concatenate("all", [Part(key=key, size_bytes=size) for key, size in sizes.items()])
+    assert sorted(seen) == ["p/last", "p/small"]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.db import transaction
+from django.db.models import F
 
 from django_integration.imports.database_errors import ledger_errors
 from django_integration.imports.ledger.books import Books
-from django_integration.imports.ledger.rows import chunk_columns, only
+from django_integration.imports.ledger.rows import chunk_columns, chunk_of, only
 from django_integration.imports.models import ImportChunk
+from engine.ledger.records import taken_in
 from engine.model import Chunk, Turn
 from engine.status import ChunkStatus
 
 #: Messages that wait for a worker are enough for a while when they are a quarter of the window, and not very few.
 _REFILLS_OF_A_WINDOW, _FEW_MESSAGES = 4, 4
+#: Chunks of one statement.
+_ROWS_AT_ONCE = 250
 
 
 class Dispatch(Books):
@@ -24,6 +28,29 @@ class Dispatch(Books):
     def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
         rows = [ImportChunk(job_id=job_id, **chunk_columns(chunk)) for chunk in chunks]
         ImportChunk.objects.using(self._using).bulk_create(rows, batch_size=1_000, ignore_conflicts=True)
+
+    @ledger_errors
+    def enlarge_chunks(self, job_id: str, enlarge: Callable[[Sequence[Chunk]], Sequence[Chunk]]) -> int:
+        """See the protocol. A chunk that somebody claims at this moment is left out; none is waited for."""
+        waits = (ChunkStatus.PLANNED, ChunkStatus.SENT)
+        untouched = self._rows.chunks(job_id).filter(status__in=waits, attempt=0)
+        with transaction.atomic(using=self._using):
+            rows = {row.chunk_index: row for row in self._rows.lock(untouched.order_by("chunk_index"))}
+            chunks = [chunk_of(row) for row in rows.values()]
+            larger = enlarge(chunks)
+            for chunk in larger:
+                row = rows[chunk.chunk_index]
+                row.byte_end, row.row_count = chunk.byte_end, chunk.row_count
+                row.irregular, row.crc32 = chunk.irregular, chunk.crc32
+            changed = [rows[chunk.chunk_index] for chunk in larger]
+            names = ["byte_end", "row_count", "irregular", "crc32"]
+            ImportChunk.objects.using(self._using).bulk_update(changed, names, batch_size=_ROWS_AT_ONCE)
+            empty = taken_in(chunks, larger)
+            for start in range(0, len(empty), _ROWS_AT_ONCE):
+                self._rows.chunks(job_id).filter(chunk_index__in=empty[start : start + _ROWS_AT_ONCE]).update(
+                    byte_start=F("byte_end"), row_count=0, status=ChunkStatus.DONE, changed_at=self._clock()
+                )
+            return len(empty)
 
     @ledger_errors
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:

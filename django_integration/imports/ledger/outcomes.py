@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from django.db.models import Sum
 
@@ -34,6 +34,16 @@ class Outcomes(Books):
     def outcome(self, job_id: str, chunk_index: int) -> ChunkOutcome | None:
         row = self._rows.chunks(job_id).filter(chunk_index=chunk_index, status=ChunkStatus.DONE).first()
         return None if row is None else outcome_of(row)
+
+    @ledger_errors
+    def done_outcomes(self, job_id: str, chunk_indexes: range) -> Sequence[tuple[int, ChunkOutcome]] | None:
+        """See the protocol. Asked after every chunk, and answered by None most of the time."""
+        if self._queries.is_any_open(job_id, chunk_indexes):
+            return None
+        within = self._rows.chunks(job_id).filter(
+            chunk_index__gte=chunk_indexes.start, chunk_index__lt=chunk_indexes.stop
+        )
+        return [(row.chunk_index, outcome_of(row)) for row in within.order_by("chunk_index")]
 
     @ledger_errors
     def unfinished_chunks(self, job_id: str) -> int:

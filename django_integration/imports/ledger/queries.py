@@ -85,6 +85,18 @@ class LedgerQueries:
             ),
             job_id,
         )
+        span = {"start": where["chunk_index"], "stop": where["chunk_index"]}
+        self._open = Compiled(
+            using,
+            lambda job, start, stop: (
+                rows.chunks(str(job))
+                .filter(chunk_index__gte=start, chunk_index__lt=stop)
+                .exclude(status=ChunkStatus.DONE)
+                .order_by()
+                .values_list("chunk_index")[:1]
+            ),
+            job_id | span,
+        )
         lease = partial(Compiled, using, waiting, where | _CLAIM, changes=_lease)
         self._claim, self._claim_and_read = lease(), lease(returning=CHUNK_FIELDS)
         self._claimed = Compiled(
@@ -130,6 +142,11 @@ class LedgerQueries:
         """How many chunks have each of the states before the last."""
         rows = [] if (key := as_key(job_id)) is None else self._unfinished.rows(job=key)
         return {str(status): count for status, count in rows}
+
+    def is_any_open(self, job_id: str, chunk_indexes: range) -> bool:
+        """Whether one of these chunks is not done."""
+        key, start, stop = as_key(job_id), chunk_indexes.start, chunk_indexes.stop
+        return key is not None and bool(self._open.rows(job=key, start=start, stop=stop))
 
     def claim(self, job_id: str, chunk_index: int, *, owner: str, token: str, now: datetime) -> ImportChunk | None:
         """Lease a chunk that waits, of a job that takes work; the chunk as it is then.

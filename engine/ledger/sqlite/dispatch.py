@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.ledger import records
 from engine.ledger.sqlite.books import Books
@@ -20,6 +20,30 @@ class Dispatch(Books):
                     " row_count, first_line_number, irregular, crc32) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (job_id, *records.chunk_values(chunk)),
                 )
+
+    def enlarge_chunks(self, job_id: str, enlarge: Callable[[Sequence[Chunk]], Sequence[Chunk]]) -> int:
+        with self._file.transaction() as execute:
+            waiting = execute(
+                "SELECT * FROM chunks WHERE job_id = ? AND status IN ('planned', 'sent') AND attempt = 0"
+                " ORDER BY chunk_index",
+                (job_id,),
+            ).fetchall()
+            chunks = [records.chunk_from_row(row) for row in waiting]
+            larger = enlarge(chunks)
+            for chunk in larger:
+                execute(
+                    "UPDATE chunks SET byte_end = ?, row_count = ?, irregular = ?, crc32 = ?"
+                    " WHERE job_id = ? AND chunk_index = ?",
+                    (chunk.byte_end, chunk.row_count, int(chunk.irregular), chunk.crc32, job_id, chunk.chunk_index),
+                )
+            empty = records.taken_in(chunks, larger)
+            for chunk_index in empty:
+                execute(
+                    "UPDATE chunks SET byte_start = byte_end, row_count = 0, status = 'done', changed_at = ?"
+                    " WHERE job_id = ? AND chunk_index = ?",
+                    (self._clock(), job_id, chunk_index),
+                )
+            return len(empty)
 
     def send_chunks(self, job_id: str, *, window: int) -> list[int]:
         with self._file.transaction() as execute:

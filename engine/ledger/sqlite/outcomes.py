@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from engine.failure_messages import sum_messages
 from engine.ledger import records
@@ -28,6 +28,13 @@ class Outcomes(Books):
     def outcome(self, job_id: str, chunk_index: int) -> ChunkOutcome | None:
         rows = self._file.read("SELECT * FROM chunks WHERE job_id = ? AND chunk_index = ?", job_id, chunk_index)
         return records.chunk_state_from_row(rows[0], now=self._clock()).outcome if rows else None
+
+    def done_outcomes(self, job_id: str, chunk_indexes: range) -> Sequence[tuple[int, ChunkOutcome]] | None:
+        query = "SELECT * FROM chunks WHERE job_id = ? AND chunk_index >= ? AND chunk_index < ? ORDER BY chunk_index"
+        rows = self._file.read(query, job_id, chunk_indexes.start, chunk_indexes.stop)
+        states = [records.chunk_state_from_row(row, now=self._clock()) for row in rows]
+        found = [(state.chunk.chunk_index, state.outcome) for state in states if state.outcome is not None]
+        return found if len(found) == len(states) else None
 
     def unfinished_chunks(self, job_id: str) -> int:
         query = "SELECT count(*) FROM chunks WHERE job_id = ? AND status NOT IN ('done', 'dropped')"
