@@ -18,8 +18,8 @@ from engine.ledger import ChunkWork, Ledger
 from engine.model import ChunkOutcome, Claim
 from engine.native import RowTexts
 from engine.progress import ProgressStore, Ticker
-from engine.readers import BrokenRow, Row, RowSlice, TextFrame, sliced
-from engine.results import PartKeys, PartWriter
+from engine.readers import PIECE_BYTES, BrokenRow, PlainText, Row, RowSlice, TextFrame, sliced
+from engine.results import PartKeys, PartWriter, result_json
 from engine.table import read_chunk, read_chunk_frame, read_chunk_slices
 
 #: After this many deaths on a chunk its rows are watched one by one, to find the one that kills.
@@ -80,13 +80,18 @@ class Attempt:
                 PartWriter(at_hand.workspace, keys.key("failed")) as failed,
             ):
                 failpoints.hit("chunk.begun")
-                has_files = self._config.enable_result_files
-                writer = OutcomeWriter(success, failed, has_files=has_files, escapes=self._escape)
+                writer = OutcomeWriter(
+                    success,
+                    failed,
+                    is_remote=at_hand.workspace.is_remote,
+                    has_files=self._config.enable_result_files,
+                    escapes=self._escape,
+                )
                 if frame is not None:
                     self._run_frame(frame, work, writer, ticker)
                     frame = None  # its memory is better used by the parts on their way
                 else:
-                    self._run_rows(self._slices(), work, writer, ticker)
+                    self._run_rows(work, writer, ticker)
                 if self._is_watched:
                     self._ledger.watch_row(claim, None)
                 else:
@@ -109,11 +114,10 @@ class Attempt:
         where = (at_hand.source, at_hand.source_key, at_hand.plan, self._claim.chunk, self._config)
         return read_chunk_frame(*where, names=names)
 
-    def _slices(self) -> Iterator[RowSlice]:
+    def _slices(self, size: int) -> PlainText | Iterator[RowSlice]:
         """The chunk's rows, by as many as run before the next look at progress and cancel."""
         at_hand = self._at_hand
         where = (at_hand.source, at_hand.source_key, at_hand.plan, self._claim.chunk, self._config)
-        size = 1 if self._is_watched else at_hand.options.batch_size
         # A batch handler gets exactly that many at a time; for a row handler fewer are as good.
         return read_chunk_slices(*where, max_rows=size) if at_hand.mode == "row" else sliced(read_chunk(*where), size)
 
@@ -128,9 +132,16 @@ class Attempt:
             rebuild=lambda: rebuild_progress(ledger, progress, claim.job_id),
         )
 
-    def _run_rows(self, slices: Iterator[RowSlice], work: ChunkWork, writer: OutcomeWriter, ticker: Ticker) -> None:
+    def _run_rows(self, work: ChunkWork, writer: OutcomeWriter, ticker: Ticker) -> None:
         """Run every row, or as many as a cancel leaves. Raises as `run` does."""
         claim = self._claim
+        size = 1 if self._is_watched else self._at_hand.options.batch_size
+        slices = self._slices(size)
+        if isinstance(slices, PlainText):
+            if self._runs_as_text():
+                self._run_text(slices, work, writer, ticker)
+                return
+            slices = slices.slices(size)
         adapter = self._row_adapter(work) if self._at_hand.mode == "row" else self._batch_adapter(work)
         row_index = claim.chunk.first_row_index
         for piece in slices:
@@ -138,6 +149,25 @@ class Attempt:
                 self._ledger.watch_row(claim, row_index)
             self._run_slice(adapter, row_index, piece, writer)
             row_index += len(piece.rows)
+            if self._is_cancelled(row_index, writer, ticker):
+                return
+        self._check_end(row_index)
+
+    def _runs_as_text(self) -> bool:
+        """Whether no row needs a look of its own, and lines are wanted, as they are written."""
+        return not (self._is_watched or self._guilty or self._escape) and self._config.enable_result_files
+
+    def _run_text(self, text: PlainText, work: ChunkWork, writer: OutcomeWriter, ticker: Ticker) -> None:
+        """As `_run_rows`, with each row cut, run and written before the next one."""
+        adapter = self._row_adapter(work)
+        limits, marks = (self._at_hand.options.batch_size, PIECE_BYTES), (text.delimiter, text.quote)
+        row_index, position = self._claim.chunk.first_row_index, 0
+        while position < len(text.data):
+            count, position, messages = adapter.run_text(
+                row_index, text.data, position, limits=limits, marks=marks, result_json=result_json, **writer.lines()
+            )
+            writer.take_lines(count, messages)
+            row_index += count
             if self._is_cancelled(row_index, writer, ticker):
                 return
         self._check_end(row_index)

@@ -20,3 +20,15 @@ def relaxed_collector() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+@contextmanager
+def resting_collector() -> Iterator[None]:
+    """Keep the garbage collector from looking at all while modules are loaded: what they make stays."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

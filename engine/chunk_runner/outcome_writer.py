@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from engine.failure_messages import FailureMessages
@@ -34,12 +33,16 @@ if TYPE_CHECKING:
 class OutcomeWriter:
     """Writes each row into the part that its outcome says, in order, and counts."""
 
-    def __init__(self, success: PartWriter, failed: PartWriter, *, has_files: bool, escapes: bool) -> None:
+    def __init__(
+        self, success: PartWriter, failed: PartWriter, *, is_remote: bool, has_files: bool, escapes: bool
+    ) -> None:
         """
         Args:
+            is_remote: whether the parts take their time to be stored, and are stored both at once.
             has_files: False only counts.
             escapes: keep cells from being taken for formulae.
         """
+        self._is_remote = is_remote
         self._success = success
         self._failed = failed
         self._has_files = has_files
@@ -54,15 +57,17 @@ class OutcomeWriter:
         return Counts(success_count=self._success_count, failure_count=self._failure_count)
 
     def finish(self) -> ChunkOutcome:
-        """Store the parts, both at once; nothing can be added afterwards. Raises as `PartWriter.finish`."""
-        with ThreadPoolExecutor(1, thread_name_prefix="rowmill-part") as other:
-            failed = other.submit(self._failed.finish) if self._failure_count else None
-            success_part = self._success.finish()
+        """Store the parts; nothing can be added afterwards. Raises as `PartWriter.finish`."""
+        if self._is_remote and self._failure_count:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(1, thread_name_prefix="rowmill-part") as other:
+                failed = other.submit(self._failed.finish)
+                success_part, failed_part = self._success.finish(), failed.result()
+        else:
+            success_part, failed_part = self._success.finish(), self._failed.finish()
         return ChunkOutcome(
-            counts=self.counts,
-            success_part=success_part,
-            failed_part=failed.result() if failed is not None else None,
-            messages=self._messages.counts(),
+            counts=self.counts, success_part=success_part, failed_part=failed_part, messages=self._messages.counts()
         )
 
     def records(self, piece: RowSlice) -> RowTexts | list[str]:
@@ -131,6 +136,23 @@ class OutcomeWriter:
         )
         lines = [start + quote_cell(text) for start, text in zip(refused_records, messages, strict=True)]
         self._failed.add_lines([line or '""' for line in lines])
+
+    def lines(self) -> dict[str, bytearray]:
+        """Where lines of accepted and of refused rows are to be put, to be told of by `take_lines`."""
+        return {"success": self._success.tail(), "failed": self._failed.tail()}
+
+    def take_lines(self, row_count: int, messages: list[str]) -> None:
+        """Take rows whose lines stand where `lines` said.
+
+        Args:
+            messages: of the refused ones among them.
+        """
+        self._success_count += row_count - len(messages)
+        self._failure_count += len(messages)
+        self._success.take_tail()
+        if messages:
+            self._messages.add(messages)
+            self._failed.take_tail()
 
     def add_frame(self, chunk: TextFrame, begin: int, outcome: FrameOutcome) -> None:
         """Take the outcomes of consecutive rows of the frame, without a Python object for any row.

@@ -10,7 +10,7 @@ from enum import Enum
 
 from engine import failpoints
 from engine.chunk_runner.attempt import Attempt, Stopped
-from engine.chunk_runner.collector import relaxed_collector
+from engine.chunk_runner.collector import relaxed_collector, resting_collector
 from engine.chunk_runner.heartbeat import Heartbeat
 from engine.chunk_runner.job_at_hand import JobsAtHand
 from engine.config import EngineConfig
@@ -33,7 +33,8 @@ MAX_UNEXPLAINED_DEATHS = 20
 def load_batch_libraries() -> None:
     """Load ahead of time what chunks in batch mode need, apart from the handler."""
     use_one_polars_thread()
-    load_frames()
+    with resting_collector():
+        load_frames()
 
 
 class Ran(Enum):

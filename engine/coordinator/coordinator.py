@@ -57,6 +57,7 @@ class Coordinator:
         listener: JobListener | None = None,
         costs: RowCosts | None = None,
         load_handler: Callable[[str], Any] = resolve_handler,
+        is_loading: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
@@ -66,11 +67,14 @@ class Coordinator:
             costs: what rows took in earlier jobs, for the size of chunks; None where nobody remembers.
             load_handler: raises HandlerError for a path that does not load; gives the handler unless the job's
                 `handler_mode` says "batch".
+            is_loading: whether `load_handler` would have to wait, so that the source of a batch handler's job can be
+                scanned meanwhile.
         """
         self._desk = JobDesk(ledger, progress, config, owner=owner, listener=listener, now=now)
         self._cancelling = Cancelling(self._desk)
         self._failing = Failing(self._desk)
         self._load_handler = load_handler
+        self._is_loading = is_loading
         self._planning = Planning(self._desk, self._cancelling, self._failing, costs, load_handler)
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
@@ -101,9 +105,15 @@ class Coordinator:
             OutputNotWritableError: the result files could not be written.
         """
         source = pin_source(source_url, self._desk.config)
-        self._load_handler(handler_path)
-        output = open_storage(output_url, self._desk.config, fail_fast=True)
-        output.check_writable()
+        if handler_mode == "batch" and self._is_loading():
+            self._planning.begin(source, handler_path, options, go_on=self._is_loading)
+        try:
+            self._load_handler(handler_path)
+            output = open_storage(output_url, self._desk.config, fail_fast=True)
+            output.check_writable()
+        except BaseException:
+            self._planning.forget()
+            raise
         job = Job(
             job_id=job_id or str(uuid.uuid4()),
             source=source,

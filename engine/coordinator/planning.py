@@ -13,18 +13,19 @@ from typing import Any
 from engine import failpoints
 from engine.chunk_runner import rebuild_progress
 from engine.chunk_sizes import ChunkSizes, fitting_sizes
+from engine.config import EngineConfig
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk, Stopped
 from engine.coordinator.failing import Failing
 from engine.coordinator.refused_rows import write_refused_rows
 from engine.errors import LedgerUnavailableError, RowmillError, ServiceUnavailableError
 from engine.handlers import HandlerMode, mode_of
-from engine.model import Chunk, Job, Plan
+from engine.model import Chunk, Job, Plan, Source
 from engine.options import ImportOptions
 from engine.progress import RowCosts
 from engine.status import Phase, Status
 from engine.storage import open_location, open_storage
-from engine.table import TablePlanner, pin_source
+from engine.table import HeadStart, TablePlanner, pin_source
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,23 @@ class Planning:
         self._costs = costs
         self._cancelling = cancelling
         self._failing = failing
+        self._head_start: tuple[Source, ImportOptions, EngineConfig, HeadStart] | None = None
+
+    def begin(self, source: Source, handler_path: str, options: ImportOptions, *, go_on: Callable[[], bool]) -> None:
+        """Scan the source of a batch handler's job that is about to be created, as long as its creator has to wait.
+
+        Nothing is written, and no trouble told: the job's own scan goes on from there, or does it anew.
+        """
+        sizes = self._fitting_sizes(handler_path, "batch", source) if options.chunk_size is None else None
+        options, config = _with_chunk_size(options, self._desk.config, sizes)
+        start = HeadStart.of(source, options, config, go_on=go_on)
+        self._head_start = (source, options, config, start) if start is not None else None
+
+    def forget(self) -> None:
+        """Leave what `begin` did, as the job is not created."""
+        if self._head_start is not None:
+            self._head_start[-1].close()
+            self._head_start = None
 
     def plan(
         self,
@@ -135,18 +153,8 @@ class Planning:
             job = self._desk.ledger.job(job_id)
         mode: HandlerMode = "batch" if job.handler_mode == "batch" else mode_of(handler)
         sizes = self._chosen_sizes(job, mode) if options.chunk_size is None else None
-        config = self._desk.config
-        if sizes is not None:
-            options = dataclasses.replace(options, chunk_size=sizes.rows)
-            config = dataclasses.replace(config, max_chunk_bytes=sizes.max_bytes)
-        planner = TablePlanner(
-            job.source,
-            options,
-            config,
-            workspace=lambda: open_storage(job.workspace_url, self._desk.config),
-            job_id=job_id,
-            checkpoint=_now_and_then(look_up),
-        )
+        options, config = _with_chunk_size(options, self._desk.config, sizes)
+        planner = self._planner(job, options, config, checkpoint=_now_and_then(look_up))
         plan = _with_sizes(planner.look().plan, sizes)
         if sizes is not None or not options.count_total_first:
             # Before the first chunk: a scan that is done again must cut as this one did.
@@ -174,6 +182,24 @@ class Planning:
         logger.info("job planned", extra={"job_id": job_id, "rows": total})
         failpoints.hit("plan.ended")
 
+    def _planner(
+        self, job: Job, options: ImportOptions, config: EngineConfig, *, checkpoint: Callable[[], None]
+    ) -> TablePlanner | HeadStart:
+        begun, self._head_start = self._head_start, None
+        if begun is not None:
+            *known, start = begun
+            if known == [job.source, options, config]:
+                return start.taken_over(checkpoint)
+            start.close()
+        return TablePlanner(
+            job.source,
+            options,
+            config,
+            workspace=lambda: open_storage(job.workspace_url, self._desk.config),
+            job_id=job.job_id,
+            checkpoint=checkpoint,
+        )
+
     def _within_limit(self, found: Iterable[list[Chunk]], source_url: str) -> Iterator[list[Chunk]]:
         for chunks in found:
             self._desk.config.check_rows(chunks[-1].first_row_index + chunks[-1].row_count - 1, source_url)
@@ -190,16 +216,19 @@ class Planning:
         """What an earlier scan of the job chose, or what fits its handler."""
         if job.plan is not None and job.plan.chunk_rows and job.plan.chunk_bytes:
             return ChunkSizes(rows=job.plan.chunk_rows, max_bytes=job.plan.chunk_bytes)
+        return self._fitting_sizes(job.handler_path, mode, job.source)
+
+    def _fitting_sizes(self, handler_path: str, mode: HandlerMode, source: Source) -> ChunkSizes:
         seconds_per_row = None
         if self._costs is not None:
             try:
-                seconds_per_row = self._costs.seconds_per_row(job.handler_path)
+                seconds_per_row = self._costs.seconds_per_row(handler_path)
             except ServiceUnavailableError:
-                logger.warning("costs of rows not known", extra={"job_id": job.job_id}, exc_info=True)
+                logger.warning("costs of rows not known", exc_info=True)
         return fitting_sizes(
             mode,
             seconds_per_row,
-            source_bytes=job.source.size_bytes,
+            source_bytes=source.size_bytes,
             max_chunk_bytes=self._desk.config.max_chunk_bytes,
         )
 
@@ -239,6 +268,17 @@ def _gathered(found: Iterable[list[Chunk]]) -> Iterator[list[Chunk]]:
             gathered = []
     if gathered:
         yield gathered
+
+
+def _with_chunk_size(
+    options: ImportOptions, config: EngineConfig, sizes: ChunkSizes | None
+) -> tuple[ImportOptions, EngineConfig]:
+    if sizes is None:
+        return options, config
+    return (
+        dataclasses.replace(options, chunk_size=sizes.rows),
+        dataclasses.replace(config, max_chunk_bytes=sizes.max_bytes),
+    )
 
 
 def _with_sizes(plan: Plan, sizes: ChunkSizes | None) -> Plan:

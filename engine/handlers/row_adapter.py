@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -45,6 +45,23 @@ class RowAdapter:
             return loops.call_rows(
                 self._handler, first_row_index, list(rows), self._job_id, self._options, self._guard,
                 NO_RESULT, _judge, failure_of_crash, _settled,
+            )  # fmt: skip
+
+    def run_text(
+        self, first_row_index: int, text: bytes, start: int, *, limits: tuple[int, int], marks: tuple[int, int],
+        result_json: Callable[[Any], str], success: bytearray, failed: bytearray,
+    ) -> tuple[int, int, list[str]]:  # fmt: skip
+        """Cut rows, run and write each at once, by the compiled loop; `loops.run_rows` says what it takes and gives.
+
+        Args:
+            limits: rows, and bytes, after which no further row is begun.
+            marks: delimiter and quote.
+        """
+        assert loops is not None
+        with self._guard or nullcontext():
+            return loops.run_rows(
+                text, start, *limits, *marks, self._handler, first_row_index, self._job_id, self._options, self._guard,
+                NO_RESULT, _judge, failure_of_crash, _settled, RowFailure, result_json, success, failed,
             )  # fmt: skip
 
     def _outcomes(self, first_row_index: int, rows: Sequence[list[str]]) -> list[Any]:

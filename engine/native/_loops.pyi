@@ -5,6 +5,46 @@ from typing import Any
 
 from typing_extensions import Buffer
 
+def run_rows(
+    data: bytes,
+    start: int,
+    max_rows: int,
+    max_bytes: int,
+    delimiter: int,
+    quote: int,
+    handler: Callable[..., Any],
+    first_row_index: int,
+    job_id: str,
+    options: Any,
+    guard: Any,
+    no_result: Any,
+    judge: Callable[[Any], Any],
+    crash: Callable[[BaseException], Any],
+    settle: Callable[[Any, Any], Any],
+    failure: type,
+    result_json: Callable[[Any], str],
+    success: bytearray,
+    failed: bytearray,
+    /,
+) -> tuple[int, int, list[str]]:
+    """What `cut_rows`, `call_rows` and `result_lines` do together, one row after the other.
+
+    Args:
+        data, start, max_rows, max_bytes, delimiter, quote: as `cut_rows` takes them.
+        handler, first_row_index, job_id, options, guard, no_result, judge, crash, settle: as `call_rows` takes them.
+        failure: the type of a refused row's outcome, which has a `message`.
+        result_json: gives what stands in the extra cell of an accepted row, and is asked where the result is no plain
+            object; within the savepoint of the row.
+        success, failed: get the lines of the accepted rows and of the refused ones at their end. To be touched by
+            nobody else meanwhile; what they hold after an error is not to be used.
+
+    Returns:
+        How many rows were run; the offset of the next record; the messages of the refused ones.
+
+    Raises:
+        KeyboardInterrupt: as well as what `crash`, `settle`, `guard.is_set` and `result_json` raise.
+    """
+
 def call_rows(
     handler: Callable[..., Any],
     first_row_index: int,
@@ -68,15 +108,21 @@ def column_rows(
         ValueError: offsets point elsewhere.
     """
 
-def row_texts(data: bytes, width: int, delimiter: int, quote: int, /) -> tuple[bytes, bytes] | None:
-    """The texts of all rows of a table, as `cut_rows` gives them, without the rows.
+def table_columns(
+    data: bytes, width: int, row_count: int, delimiter: int, quote: int, /
+) -> tuple[bytes, bytes, list[tuple[object, object]]] | None:
+    """A regular table as columns, and the texts of its rows, with no Python object for a cell or a row.
 
     Args:
         data: as for `cut_rows`.
-        width: how many cells each row is to have.
+        width: how many cells each row is to have, at least one.
+        row_count: how many rows there are likely to be.
 
     Returns:
-        None where a row has more or fewer cells, or quotes that do not begin and end a cell, or is a blank line.
+        The texts of all rows, and where each ends, as `cut_rows` gives them; the columns, each as `__arrow_c_array__`
+        gives one: type "utf8 view", no nulls, in memory that is not Python's.
+        None where a row has more or fewer cells, or quotes that do not begin and end a cell, or is a blank line, and
+        for more than 2 GiB.
     """
 
 def result_lines(
@@ -108,12 +154,33 @@ def joined_lines(
         None where the cells are not as many as the lines, since one of them holds the separator.
     """
 
-def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: bool, /) -> tuple[bytes, bytes] | None:
-    """The end of each record of bytes that begin with one, by quote parity.
+def json_lines(
+    texts: bytes, ends: bytes, start: int, refused: list[int], columns: list[tuple[bytes, object]], is_object: bool, /
+) -> bytes | None:
+    """As `result_lines`, of all rows but the refused ones, with JSON of their results as the extra cells.
 
     Args:
-        base: what is added to each offset.
-        is_last: whether the source ends with `data`.
+        refused: positions of rows, ascending.
+        columns: of results, one for each row, as `__arrow_c_stream__` gives them; and what stands before each value of
+            the column, its quotes doubled, from the brace of an object or the comma between two values on.
+        is_object: whether the columns make an object, a null in which is `null`. Else there is one column, whose values
+            stand by themselves, and a null is `{}`.
+
+    Returns:
+        None where a column has other values than integers, truth values and texts.
+
+    Raises:
+        ValueError: the arguments do not belong together.
+    """
+
+def record_ends(
+    data: bytes, start: int, stop: int, base: int, delimiter: int, quote: int, is_last: bool, /
+) -> tuple[bytes, bytes] | None:
+    """The end of each record of `data[start:stop]`, which begins with one, by quote parity.
+
+    Args:
+        base: where these bytes stand in the source; offsets are those in the source.
+        is_last: whether the source ends with them.
 
     Returns:
         Offsets behind each record, and physical lines up to and with each, as native `long long`s; None where quotes
@@ -121,7 +188,16 @@ def record_ends(data: bytes, base: int, delimiter: int, quote: int, is_last: boo
     """
 
 def exact_ends(
-    data: bytes, base: int, delimiter: int, quote: int, escape: int, skips_blanks: bool, is_last: bool, /
+    data: bytes,
+    start: int,
+    stop: int,
+    base: int,
+    delimiter: int,
+    quote: int,
+    escape: int,
+    skips_blanks: bool,
+    is_last: bool,
+    /,
 ) -> tuple[bytes, bytes] | None:
     """As `record_ends`, cell by cell: of any dialect, with stray quotes amid cells and blanks around quoted ones.
 
@@ -133,8 +209,8 @@ def exact_ends(
         None where a record is broken (see `engine.readers.records`).
     """
 
-def continuation_bytes(data: bytes, /) -> int:
-    """How many bytes of UTF-8 (RFC 3629) are not the first of their character; -1 where it is not UTF-8."""
+def continuation_bytes(data: bytes, start: int, stop: int, /) -> int:
+    """How many bytes of `data[start:stop]` are not the first of a character; -1 where it is not UTF-8 (RFC 3629)."""
 
 def sheet_columns(
     xml: bytes,

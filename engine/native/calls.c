@@ -1,16 +1,10 @@
 /* A row handler called for row after row, and which of the outcomes are of a kind: loops without the interpreter's
    share of them. */
 
-#include "loops.h"
+#include "calls.h"
 
-typedef struct {
-    PyObject *ok, *result, *is_set; /* names */
-    PyObject *no_result;            /* what stands for a result that was not named */
-    PyObject *judge, *crash, *settle;
-} Rules;
-
-static int
-open_rules(Rules *rules)
+int
+rules_open(Rules *rules)
 {
     rules->ok = PyUnicode_InternFromString("ok");
     rules->result = PyUnicode_InternFromString("result");
@@ -18,8 +12,8 @@ open_rules(Rules *rules)
     return rules->ok == NULL || rules->result == NULL || rules->is_set == NULL ? -1 : 0;
 }
 
-static void
-close_rules(Rules *rules)
+void
+rules_close(Rules *rules)
 {
     Py_XDECREF(rules->ok);
     Py_XDECREF(rules->result);
@@ -78,9 +72,25 @@ crashed(const Rules *rules)
     return outcome;
 }
 
-/* The outcome of a row when its savepoint, if it has one, is gone; takes over the reference. */
-static PyObject *
-settled(const Rules *rules, PyObject *guard, PyObject *outcome)
+PyObject *
+rules_call(
+    const Rules *rules, PyObject *handler, Py_ssize_t row_index, PyObject *row, PyObject *job_id, PyObject *options)
+{
+    PyObject *index = PyLong_FromSsize_t(row_index);
+    if (index == NULL) {
+        return NULL;
+    }
+    PyObject *call[] = {NULL, index, row, job_id, options};
+    PyObject *returned = PyObject_Vectorcall(handler, call + 1, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *outcome = returned == NULL ? NULL : judged(rules, returned);
+    outcome = outcome == NULL ? crashed(rules) : outcome;
+    Py_XDECREF(returned);
+    Py_DECREF(index);
+    return outcome;
+}
+
+PyObject *
+rules_settle(const Rules *rules, PyObject *guard, PyObject *outcome)
 {
     PyObject *is_set = PyObject_GetAttr(guard, rules->is_set);
     int touched = is_set == NULL ? -1 : PyObject_IsTrue(is_set);
@@ -103,30 +113,21 @@ loops_call_rows(PyObject *Py_UNUSED(module), PyObject *arguments)
                           &rules.no_result, &rules.judge, &rules.crash, &rules.settle)) {
         return NULL;
     }
-    PyObject *outcomes = open_rules(&rules) < 0 ? NULL : PyList_New(0);
+    PyObject *outcomes = rules_open(&rules) < 0 ? NULL : PyList_New(0);
     /* A handler that reaches the list may change it: its size is asked for each time, as a Python loop would. */
     for (Py_ssize_t index = 0; outcomes != NULL && index < PyList_GET_SIZE(rows); index++) {
         PyObject *row = Py_NewRef(PyList_GET_ITEM(rows, index));
-        PyObject *row_index = PyLong_FromSsize_t(first + index);
-        PyObject *call[] = {NULL, row_index, row, job_id, options};
-        PyObject *returned = NULL, *outcome = NULL;
-        if (row_index != NULL) {
-            returned = PyObject_Vectorcall(handler, call + 1, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-            outcome = returned == NULL ? NULL : judged(&rules, returned);
-            outcome = outcome == NULL ? crashed(&rules) : outcome;
-        }
+        PyObject *outcome = rules_call(&rules, handler, first + index, row, job_id, options);
         if (outcome != NULL && guard != Py_None) {
-            outcome = settled(&rules, guard, outcome);
+            outcome = rules_settle(&rules, guard, outcome);
         }
         if (outcome == NULL || PyList_Append(outcomes, outcome) < 0) {
             Py_CLEAR(outcomes);
         }
         Py_XDECREF(outcome);
-        Py_XDECREF(returned);
-        Py_XDECREF(row_index);
         Py_DECREF(row);
     }
-    close_rules(&rules);
+    rules_close(&rules);
     return outcomes;
 }
 

@@ -3,20 +3,9 @@
    The texts come as `RowTexts` holds them: one after the other, and an array that says where each ends (-1 for a row
    without cells, whose line has no comma). Only some of the rows get a line: the others belong to the other file. */
 
-#include "loops.h"
+#include "lines.h"
 
-typedef struct {
-    const char *texts;
-    const Py_ssize_t *ends;
-    Py_ssize_t row_count;
-    PyObject *positions; /* a list, ascending */
-    int are_skipped;     /* whether the named rows are left out, or all others */
-    Py_ssize_t next_position;
-    Py_ssize_t row;
-    Py_ssize_t at; /* where the next row's text starts */
-} Rows;
-
-static int
+int
 open_rows(Rows *rows, PyObject *texts, PyObject *ends, Py_ssize_t start, PyObject *positions, int are_skipped)
 {
     memset(rows, 0, sizeof(*rows));
@@ -55,8 +44,7 @@ next_named(const Rows *rows)
     return PyErr_Occurred() ? -1 : position;
 }
 
-/* Go to the next row that gets a line: 1, or 0 at the end, or -1 with an exception set. */
-static int
+int
 next_row(Rows *rows, const char **text, Py_ssize_t *length)
 {
     Py_ssize_t named = next_named(rows);

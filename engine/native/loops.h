@@ -7,7 +7,8 @@
 #include <Python.h>
 #include <string.h>
 
-/* Bytes of a growing result, held in a bytes object so that it is handed over without a copy. */
+/* Bytes of a growing result, held in a bytes object so that it is handed over without a copy; or the end of a bytearray
+   of the caller's. */
 typedef struct {
     PyObject *object;
     char *start;
@@ -17,10 +18,14 @@ typedef struct {
 
 /* Each returns 0, or -1 with a Python exception set. */
 int buffer_open(Buffer *buffer, Py_ssize_t size);
+int buffer_open_array(Buffer *buffer, PyObject *array);
 int buffer_grow(Buffer *buffer, Py_ssize_t more);
 
 /* Hand over the bytes; NULL with an exception set when memory is short. The buffer is closed either way. */
 PyObject *buffer_take(Buffer *buffer);
+
+/* Let the array that the buffer was opened on end with what has been put; 0, or -1 with an exception set. */
+int buffer_end_array(Buffer *buffer);
 void buffer_close(Buffer *buffer);
 
 static inline int
@@ -86,17 +91,30 @@ new_text(const char *bytes, Py_ssize_t length, int is_ascii)
    are not the first of their character: -1 where they are not UTF-8. Needs no interpreter's lock. */
 Py_ssize_t utf8_continuations(const unsigned char *at, Py_ssize_t size);
 
+/* 0, or -1 with an exception set where `[start, stop)` is no part of the bytes. */
+static inline int
+check_span(PyObject *bytes, Py_ssize_t start, Py_ssize_t stop)
+{
+    if (start < 0 || stop < start || stop > PyBytes_GET_SIZE(bytes)) {
+        PyErr_SetString(PyExc_ValueError, "start and stop are not those of a part of the bytes");
+        return -1;
+    }
+    return 0;
+}
+
 /* The methods of the module, each described where it stands. */
 PyObject *loops_call_rows(PyObject *module, PyObject *arguments);
+PyObject *loops_run_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_positions_of(PyObject *module, PyObject *arguments);
 PyObject *loops_cut_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_column_rows(PyObject *module, PyObject *arguments);
-PyObject *loops_row_texts(PyObject *module, PyObject *arguments);
+PyObject *loops_table_columns(PyObject *module, PyObject *arguments);
 PyObject *loops_result_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_joined_lines(PyObject *module, PyObject *arguments);
+PyObject *loops_json_lines(PyObject *module, PyObject *arguments);
 PyObject *loops_record_ends(PyObject *module, PyObject *arguments);
 PyObject *loops_exact_ends(PyObject *module, PyObject *arguments);
-PyObject *loops_continuation_bytes(PyObject *module, PyObject *argument);
+PyObject *loops_continuation_bytes(PyObject *module, PyObject *arguments);
 PyObject *loops_sheet_columns(PyObject *module, PyObject *arguments);
 PyObject *loops_shared_strings(PyObject *module, PyObject *argument);
 

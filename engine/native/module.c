@@ -3,16 +3,18 @@
 #include "loops.h"
 
 static PyMethodDef methods[] = {
+    {"run_rows", loops_run_rows, METH_VARARGS, NULL},
     {"call_rows", loops_call_rows, METH_VARARGS, NULL},
     {"positions_of", loops_positions_of, METH_VARARGS, NULL},
     {"cut_rows", loops_cut_rows, METH_VARARGS, NULL},
     {"column_rows", loops_column_rows, METH_VARARGS, NULL},
-    {"row_texts", loops_row_texts, METH_VARARGS, NULL},
+    {"table_columns", loops_table_columns, METH_VARARGS, NULL},
     {"result_lines", loops_result_lines, METH_VARARGS, NULL},
     {"joined_lines", loops_joined_lines, METH_VARARGS, NULL},
+    {"json_lines", loops_json_lines, METH_VARARGS, NULL},
     {"record_ends", loops_record_ends, METH_VARARGS, NULL},
     {"exact_ends", loops_exact_ends, METH_VARARGS, NULL},
-    {"continuation_bytes", loops_continuation_bytes, METH_O, NULL},
+    {"continuation_bytes", loops_continuation_bytes, METH_VARARGS, NULL},
     {"sheet_columns", loops_sheet_columns, METH_VARARGS, NULL},
     {"shared_strings", loops_shared_strings, METH_O, NULL},
     {NULL, NULL, 0, NULL},

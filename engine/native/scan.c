@@ -275,12 +275,13 @@ PyObject *
 loops_record_ends(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     PyObject *source;
-    Py_ssize_t base;
+    Py_ssize_t start, stop, base;
     int delimiter, quote, is_last, found;
-    if (!PyArg_ParseTuple(arguments, "Sniip", &source, &base, &delimiter, &quote, &is_last)) {
+    if (!PyArg_ParseTuple(arguments, "Snnniip", &source, &start, &stop, &base, &delimiter, &quote, &is_last) ||
+        check_span(source, start, stop) < 0) {
         return NULL;
     }
-    Ends ends = {.data = PyBytes_AS_STRING(source), .size = PyBytes_GET_SIZE(source), .base = base};
+    Ends ends = {.data = PyBytes_AS_STRING(source) + start, .size = stop - start, .base = base};
     Py_BEGIN_ALLOW_THREADS;
     int has_returns = has_lone_return(ends.data, ends.size);
     found = find_ends(&ends, (char)delimiter, quote >= 0, (char)quote, has_returns, is_last);
@@ -292,15 +293,16 @@ PyObject *
 loops_exact_ends(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     PyObject *source;
-    Py_ssize_t base;
+    Py_ssize_t start, stop, base;
     int delimiter, found;
     Form form;
-    if (!PyArg_ParseTuple(arguments, "Sniiipp", &source, &base, &delimiter, &form.quote, &form.escape,
-                          &form.skips_blanks, &form.is_last)) {
+    if (!PyArg_ParseTuple(arguments, "Snnniiipp", &source, &start, &stop, &base, &delimiter, &form.quote,
+                          &form.escape, &form.skips_blanks, &form.is_last) ||
+        check_span(source, start, stop) < 0) {
         return NULL;
     }
     form.delimiter = (char)delimiter;
-    Ends ends = {.data = PyBytes_AS_STRING(source), .size = PyBytes_GET_SIZE(source), .base = base};
+    Ends ends = {.data = PyBytes_AS_STRING(source) + start, .size = stop - start, .base = base};
     Py_BEGIN_ALLOW_THREADS;
     found = find_exact_ends(&ends, &form);
     Py_END_ALLOW_THREADS;

@@ -1,6 +1,7 @@
-/* The texts of a regular table's rows, as `csv.writer` writes them, with no Python object for a row. */
+/* A regular table as columns of text, and the texts of its rows as `csv.writer` writes them, with no Python object for
+   a cell or a row. */
 
-#include "loops.h"
+#include "arrow.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -14,7 +15,23 @@ typedef struct {
     char delimiter;
     int is_csv;
     unsigned char meaning[256];
+    Py_ssize_t width; /* how many cells each record is to have */
 } Table;
+
+/* What is found of the records, one behind the other. */
+typedef struct {
+    Buffer texts;
+    Buffer ends;      /* `Py_ssize_t`s: where each text ends */
+    Buffer cell_ends; /* `uint32_t`s: the offset behind each cell */
+    Buffer joined;    /* one cell with its doubled quotes made single */
+} Found;
+
+static inline void
+put_cell_end(Buffer *cell_ends, Py_ssize_t at)
+{
+    uint32_t end = (uint32_t)at;
+    buffer_put(cell_ends, (const char *)&end, sizeof(end));
+}
 
 static unsigned char
 meaning_at(const Table *table, Py_ssize_t at)
@@ -133,17 +150,23 @@ marks_at(const Table *table, Py_ssize_t at)
 /* As `take_record`, of a record without quotes and commas in cells; -3 where it may be another one, and nothing was
    appended. Most records of most tables are such, and one costs as much as a few cells cut one by one. */
 static Py_ssize_t
-take_plain_record(const Table *table, Buffer *texts, Py_ssize_t at, Py_ssize_t width)
+take_plain_record(const Table *table, Found *found, Py_ssize_t at)
 {
-    Py_ssize_t start = at, cells = 1;
+    Py_ssize_t start = at, cells = 1, before_record = found->cell_ends.used;
+    Buffer *texts = &found->texts;
     for (;; at += WINDOW) {
         if (table->size - at < WINDOW) {
-            return -3;
+            break;
         }
         Marks marks = marks_at(table, at);
         unsigned long long before = marks.feeds ? (marks.feeds & -marks.feeds) - 1 : ~0ULL;
-        unsigned long long odd = marks.odd & before;
-        cells += __builtin_popcountll(marks.delimiters & before);
+        unsigned long long odd = marks.odd & before, delimiters = marks.delimiters & before;
+        for (; delimiters && cells < table->width; cells++, delimiters &= delimiters - 1) {
+            put_cell_end(&found->cell_ends, at + __builtin_ctzll(delimiters));
+        }
+        if (delimiters) {
+            break;
+        }
         if (!marks.feeds && !odd) {
             continue;
         }
@@ -151,16 +174,17 @@ take_plain_record(const Table *table, Buffer *texts, Py_ssize_t at, Py_ssize_t w
         if (odd) {
             /* The CR of a CRLF alone: a CR stands nowhere else. */
             if (odd & (odd - 1) || !marks.feeds || table->data[feed - 1] != '\r' || odd != (before ^ (before >> 1))) {
-                return -3;
+                break;
             }
             end--;
         }
-        if (cells != width || end == start) {
-            return -3;
+        if (cells != table->width || end == start) {
+            break;
         }
         if (buffer_reserve(texts, end - start) < 0) {
             return -2;
         }
+        put_cell_end(&found->cell_ends, end);
         char *text = texts->start + texts->used;
         buffer_put(texts, table->data + start, end - start);
         if (table->delimiter != ',') {
@@ -170,88 +194,151 @@ take_plain_record(const Table *table, Buffer *texts, Py_ssize_t at, Py_ssize_t w
         }
         return feed + 1;
     }
+    found->cell_ends.used = before_record;
+    return -3;
 }
 #endif
 
 /* Append the record at `at`: the offset behind its line end, or -1 where it is not regular, or -2 with an exception. */
 static Py_ssize_t
-take_record(const Table *table, Buffer *texts, Buffer *joined, Py_ssize_t at, Py_ssize_t width)
+take_record(const Table *table, Found *found, Py_ssize_t at)
 {
     Py_ssize_t start = at, cells = 1;
     int is_minimal = table->is_csv;
-    if (width == 1 && meaning_at(table, at) == LINE_END) {
+    if (table->width == 1 && meaning_at(table, at) == LINE_END) {
         return -1;
     }
-    while ((at = skip_cell(table, at, &is_minimal)) >= 0 && meaning_at(table, at) == DELIMITER) {
+    while ((at = skip_cell(table, at, &is_minimal)) >= 0 && cells <= table->width) {
+        put_cell_end(&found->cell_ends, at);
+        if (meaning_at(table, at) != DELIMITER) {
+            break;
+        }
         cells++;
         at++;
     }
-    if (at < 0 || cells != width) {
+    if (at < 0 || cells != table->width) {
         return -1;
     }
     if (!is_minimal) {
-        if (write_cells(table, texts, joined, start, at) < 0) {
+        if (write_cells(table, &found->texts, &found->joined, start, at) < 0) {
             return -2;
         }
     }
-    else if (buffer_reserve(texts, at - start) < 0) {
+    else if (buffer_reserve(&found->texts, at - start) < 0) {
         return -2;
     }
     else {
-        buffer_put(texts, table->data + start, at - start);
+        buffer_put(&found->texts, table->data + start, at - start);
     }
     return at < table->size ? at + (table->data[at] == '\r' ? 2 : 1) : at;
 }
 
+/* Take all records: 1, or 0 where one is not regular, or -1 with an exception set. */
+static int
+take_records(const Table *table, Found *found)
+{
+    Py_ssize_t at = 0;
+    while (at < table->size) {
+        if (buffer_reserve(&found->cell_ends, table->width * (Py_ssize_t)sizeof(uint32_t)) < 0) {
+            return -1;
+        }
+#ifdef __SSE2__
+        Py_ssize_t behind = take_plain_record(table, found, at);
+        at = behind == -3 ? take_record(table, found, at) : behind;
+#else
+        at = take_record(table, found, at);
+#endif
+        if (at == -1) {
+            return 0;
+        }
+        if (at < 0 || buffer_reserve(&found->ends, sizeof(found->texts.used)) < 0) {
+            return -1;
+        }
+        buffer_put(&found->ends, (const char *)&found->texts.used, sizeof(found->texts.used));
+    }
+    return 1;
+}
+
+static PyObject *
+columns_of(const Table *table, const Found *found)
+{
+    Cells cells = {
+        .data = table->data,
+        .size = table->size,
+        .has_quote = table->has_quote,
+        .quote = table->quote,
+        .ends = (const uint32_t *)(const void *)found->cell_ends.start,
+        .row_count = found->ends.used / (Py_ssize_t)sizeof(found->texts.used),
+        .width = table->width,
+    };
+    PyObject *columns = PyList_New(table->width);
+    for (Py_ssize_t index = 0; columns != NULL && index < table->width; index++) {
+        PyObject *column = arrow_column(&cells, index);
+        if (column == NULL) {
+            Py_CLEAR(columns);
+            break;
+        }
+        PyList_SET_ITEM(columns, index, column);
+    }
+    return columns;
+}
+
 PyObject *
-loops_row_texts(PyObject *Py_UNUSED(module), PyObject *arguments)
+loops_table_columns(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     PyObject *source, *result = NULL;
-    Py_ssize_t width, at = 0;
+    Py_ssize_t width, row_count;
     int delimiter, quote;
-    if (!PyArg_ParseTuple(arguments, "Snii", &source, &width, &delimiter, &quote)) {
+    if (!PyArg_ParseTuple(arguments, "Snnii", &source, &width, &row_count, &delimiter, &quote)) {
         return NULL;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(source);
+    if (width < 1 || row_count < 0) {
+        PyErr_SetString(PyExc_ValueError, "there must be a column, and no fewer than no rows");
+        return NULL;
+    }
+    if (size > INT32_MAX || width > size + 1 || row_count > size) {
+        Py_RETURN_NONE;
     }
     Table table = {
         .data = PyBytes_AS_STRING(source),
-        .size = PyBytes_GET_SIZE(source),
+        .size = size,
         .has_quote = quote >= 0,
         .quote = (char)quote,
         .delimiter = (char)delimiter,
         .is_csv = delimiter == ',' && (quote == '"' || quote < 0),
+        .width = width,
     };
     fill_meanings(table.meaning, delimiter, quote);
-    Buffer texts = {0}, ends = {0}, joined = {0};
-    if (buffer_open(&texts, table.size) < 0 || buffer_open(&ends, table.size / 16) < 0 ||
-        buffer_open(&joined, 256) < 0) {
+    Found found = {0};
+    /* As many cells as there are may be more than there is room for before the table is known to be regular. */
+    Py_ssize_t likely_cells = row_count > size / width ? size : row_count * width;
+    if (buffer_open(&found.texts, size) < 0 || buffer_open(&found.ends, row_count * (Py_ssize_t)sizeof(size)) < 0 ||
+        buffer_open(&found.cell_ends, likely_cells * (Py_ssize_t)sizeof(uint32_t)) < 0 ||
+        buffer_open(&found.joined, 256) < 0) {
         goto close;
     }
-    while (at >= 0 && at < table.size) {
-#ifdef __SSE2__
-        Py_ssize_t behind = take_plain_record(&table, &texts, at, width);
-        at = behind == -3 ? take_record(&table, &texts, &joined, at, width) : behind;
-#else
-        at = take_record(&table, &texts, &joined, at, width);
-#endif
-        if (at == -2 || buffer_reserve(&ends, sizeof(texts.used)) < 0) {
-            goto close;
-        }
-        buffer_put(&ends, (const char *)&texts.used, sizeof(texts.used));
-    }
-    if (at < 0) {
+    int is_regular = take_records(&table, &found);
+    if (is_regular == 0) {
         result = Py_NewRef(Py_None);
+    }
+    if (is_regular <= 0) {
         goto close;
     }
-    PyObject *bytes = buffer_take(&texts);
-    PyObject *marks = bytes == NULL ? NULL : buffer_take(&ends);
+    PyObject *columns = columns_of(&table, &found);
+    buffer_close(&found.cell_ends);
+    PyObject *bytes = columns == NULL ? NULL : buffer_take(&found.texts);
+    PyObject *marks = bytes == NULL ? NULL : buffer_take(&found.ends);
     if (marks != NULL) {
-        result = Py_BuildValue("(OO)", bytes, marks);
+        result = Py_BuildValue("(OOO)", bytes, marks, columns);
     }
+    Py_XDECREF(columns);
     Py_XDECREF(bytes);
     Py_XDECREF(marks);
 close:
-    buffer_close(&joined);
-    buffer_close(&ends);
-    buffer_close(&texts);
+    buffer_close(&found.joined);
+    buffer_close(&found.cell_ends);
+    buffer_close(&found.ends);
+    buffer_close(&found.texts);
     return result;
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib import resources
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -313,4 +312,6 @@ def _as_redis_url(url: str) -> str:
 
 @cache
 def _script_text(name: str) -> str:
+    from importlib import resources  # takes a while to load, where no script is needed
+
     return resources.files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")

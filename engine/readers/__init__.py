@@ -9,16 +9,18 @@ from engine.readers.kind import SourceKind, kind_of_start, tell_kind
 from engine.readers.records import count_lines
 from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
 from engine.readers.scan import RecordScanner
-from engine.readers.slices import RowSlice, read_slices, sliced
+from engine.readers.slices import PIECE_BYTES, PlainText, RowSlice, plain_text, read_slices, sliced
 from engine.readers.workbook_check import check_workbook
 
 __all__ = [
     "HEAD_BYTES",
+    "PIECE_BYTES",
     "UNTESTED",
     "BrokenRow",
     "DataStart",
     "EncodingEvidence",
     "Head",
+    "PlainText",
     "RecordScanner",
     "Row",
     "RowSlice",
@@ -32,6 +34,7 @@ __all__ = [
     "kind_of_start",
     "look",
     "needs_transcoding",
+    "plain_text",
     "read_frame",
     "read_rows",
     "read_slices",

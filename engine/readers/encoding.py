@@ -6,7 +6,6 @@ import codecs
 from collections.abc import Iterable, Iterator, Sequence
 
 from engine.native import loops
-from engine.readers.code_pages import SAMPLE_BYTES, guess_code_page, telling_lines
 
 #: Longest first: UTF-32's mark begins with UTF-16's.
 _MARKS: tuple[tuple[bytes, str], ...] = (
@@ -103,7 +102,9 @@ class EncodingEvidence:
         if not self._tail and data.isascii():
             return
         for start in range(0, len(data), _SLICE_BYTES):
-            self._add_slice(self._tail + data[start : start + _SLICE_BYTES])
+            stop = min(start + _SLICE_BYTES, len(data))
+            if self._tail or not self._is_utf_8(data, start, stop):
+                self._add_slice(self._tail + data[start:stop])
 
     def add_sample(self, data: bytes) -> None:
         """Show bytes from elsewhere, whose first and last character may be cut."""
@@ -127,15 +128,29 @@ class EncodingEvidence:
         undecodable = self._undecodable + len(self._tail)
         if undecodable <= self._multibyte:
             return "utf-8", round((self._multibyte + 1) / (self._multibyte + undecodable + 1), 3)
+        # Its tables take a while to load, and UTF-8 needs none.
+        from engine.readers.code_pages import SAMPLE_BYTES, guess_code_page
+
         encoding, confidence = guess_code_page(sample or (self._gathered or self._tail)[:SAMPLE_BYTES])
         return "iso8859-1" if encoding == "cp1252" and self._undefined_in_cp1252 else encoding, confidence
 
+    def _is_utf_8(self, data: bytes, start: int, stop: int) -> bool:
+        """Add a slice without a copy, where all of it is UTF-8 and so was everything before."""
+        if loops is None or self._gathered:
+            return False
+        cut = stop - _incomplete_bytes(data[max(start, stop - 3) : stop])
+        count = loops.continuation_bytes(data, start, cut)
+        if count < 0:
+            return False
+        self._multibyte += count
+        self._tail = data[cut:stop]
+        return True
+
     def _add_slice(self, data: bytes) -> None:
+        if self._is_utf_8(data, 0, len(data)):
+            return
         cut = len(data) - _incomplete_bytes(data)
         data, self._tail = data[:cut], data[cut:]
-        if loops is not None and not self._gathered and (count := loops.continuation_bytes(data)) >= 0:
-            self._multibyte += count
-            return
         whole, gather_from = data, 0 if self._gathered else len(data)
         try:
             text = data.decode("utf-8")
@@ -150,8 +165,11 @@ class EncodingEvidence:
                 self._undefined_in_cp1252 = undefined != valid.translate(None, _DEFINED_IN_CP1252)
             data = valid
         self._multibyte += len(data) - len(text)
-        if len(self._gathered) < SAMPLE_BYTES:
-            self._gathered = (self._gathered + telling_lines(whole[gather_from:]))[:SAMPLE_BYTES]
+        if gather_from < len(whole):
+            from engine.readers.code_pages import SAMPLE_BYTES, telling_lines
+
+            if len(self._gathered) < SAMPLE_BYTES:
+                self._gathered = (self._gathered + telling_lines(whole[gather_from:]))[:SAMPLE_BYTES]
 
 
 def encoding_advice(encoding: str, confidence: float) -> tuple[str, ...]:

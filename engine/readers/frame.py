@@ -19,3 +19,17 @@ class TextFrame:
     """Columns of type String without nulls."""
     records: RowTexts | polars.Series | None
     """Each row's text as `csv.writer` would write it, without a line end; None where they are not known."""
+
+
+class ArrowArray:
+    """An array by Arrow's C interface alone, as polars takes one without pyarrow."""
+
+    def __init__(self, capsules: tuple[object, object]) -> None:
+        """
+        Args:
+            capsules: schema and array, to be used up by whoever takes it first.
+        """
+        self._capsules = capsules
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        return self._capsules

@@ -1,18 +1,19 @@
 """Whether all records of a chunk are regular, and the column of their texts, by arrays.
 
 Where each quote, delimiter and line end stands says so. For an installation without the compiled
-loop `row_texts`.
+loop `table_columns`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.model import Dialect
+from engine.readers.frame import ArrowArray
 
 if TYPE_CHECKING:
     import polars as pl
@@ -114,22 +115,13 @@ def _has_blank(array: npt.NDArray[np.uint8], ends: Integers) -> bool:
     return bool((array[starts] == _LF).any() or (array[starts] == _CR).any())
 
 
-class _ArrowArray:
-    """An array by Arrow's C interface alone: given one of pyarrow itself, polars would load all its functions."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array
-
-    def __arrow_c_array__(self, requested_schema: object = None) -> Any:
-        return self._array.__arrow_c_array__(requested_schema)
-
-
 def _records(data: bytes, ends: Integers) -> pl.Series:
     import polars as pl
     import pyarrow as pa
 
     offsets = np.concatenate([[0], ends]).astype(np.int64)
     lines = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
-    records = pl.Series(_ArrowArray(lines)).str.strip_suffix("\n")
+    # Given an array of pyarrow itself, polars would load all its functions.
+    records = pl.Series(ArrowArray(lines.__arrow_c_array__())).str.strip_suffix("\n")
     # Each CR stands before a LF, and those at the end of a record belong to its line end.
     return records.str.strip_suffix("\r") if b"\r" in data else records

@@ -1,22 +1,18 @@
 """The bytes of a chunk → a frame of its cells and the texts of its records, without a Python object for any of them.
 
-polars pads short rows, skips blank lines and gives up at a stray quote. So the chunk is looked at
-first: whether all records are regular and have as many cells as the table. A chunk in which one is
-not is read as rows.
+A chunk in which a record is not regular, or has another number of cells than the table, is read as
+rows. The compiled loop finds that as it cuts the cells. polars pads short rows, skips blank lines
+and gives up at a stray quote: where it cuts them, the chunk is looked at first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from engine.model import Chunk, Dialect
 from engine.native import RowTexts, loops
-from engine.readers.frame import TextFrame
+from engine.readers.frame import ArrowArray, TextFrame
 from engine.readers.slices import as_utf8, is_basic, is_whole
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def read_frame(data: bytes, chunk: Chunk, dialect: Dialect, names: Sequence[str]) -> TextFrame | None:
@@ -26,8 +22,6 @@ def read_frame(data: bytes, chunk: Chunk, dialect: Dialect, names: Sequence[str]
         data: as for `read_rows`.
         names: of the columns, unique.
     """
-    import polars as pl
-
     if not names or not is_basic(dialect) or not is_whole(data, chunk):
         return None
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
@@ -37,7 +31,33 @@ def read_frame(data: bytes, chunk: Chunk, dialect: Dialect, names: Sequence[str]
         return None
     if not text.endswith(b"\n"):
         text += b"\n"
-    found = _regular_records(text, len(names), dialect)
+    if loops is not None:
+        return _by_loops(text, chunk.row_count, dialect, names)
+    return _by_polars(text, dialect, names)
+
+
+def _by_loops(text: bytes, row_count: int, dialect: Dialect, names: Sequence[str]) -> TextFrame | None:
+    """One walk over the bytes finds whether all records are regular, and cuts them."""
+    import polars as pl
+
+    assert loops is not None
+    quote = ord(dialect.quote_char) if dialect.quote_char is not None else -1
+    found = loops.table_columns(text, len(names), row_count, ord(dialect.delimiter), quote)
+    if found is None:
+        return None
+    joined, ends, columns = found
+    series = (pl.Series(ArrowArray(column)) for column in columns)
+    frame = pl.DataFrame(dict(zip(names, series, strict=True)))
+    return TextFrame(frame, RowTexts(joined, ends))
+
+
+def _by_polars(text: bytes, dialect: Dialect, names: Sequence[str]) -> TextFrame | None:
+    """polars reads what is known to be regular."""
+    import polars as pl
+
+    from engine.readers.frame_layout import regular_records
+
+    found = regular_records(text, len(names), dialect)
     if found is None:
         return None
     row_count, records = found
@@ -50,17 +70,3 @@ def read_frame(data: bytes, chunk: Chunk, dialect: Dialect, names: Sequence[str]
     )
     # polars leaves out what it takes for blank.
     return TextFrame(frame.fill_null(""), records) if frame.height == row_count else None
-
-
-def _regular_records(text: bytes, width: int, dialect: Dialect) -> tuple[int, RowTexts | pl.Series | None] | None:
-    """How many records there are, and their texts, if known; None unless all are regular and have `width` cells."""
-    if loops is None:
-        from engine.readers.frame_layout import regular_records
-
-        return regular_records(text, width, dialect)
-    quote = ord(dialect.quote_char) if dialect.quote_char is not None else -1
-    packed = loops.row_texts(text, width, ord(dialect.delimiter), quote)
-    if packed is None:
-        return None
-    texts = RowTexts(*packed)
-    return len(texts), texts

@@ -12,7 +12,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib import resources
 from typing import NamedTuple
 from unicodedata import category
 
@@ -130,6 +129,9 @@ def _characters(page: str) -> str:
 @lru_cache(maxsize=1)
 def _statistics() -> dict[str, dict[str, dict[str, bytes]]]:
     """Page → language → letter → costs, twice and from 48 on: its own, 28 for what stands before it, 28 behind."""
+    # Takes 5 ms to load, and few processes come here.
+    from importlib import resources
+
     text = resources.files("engine.readers").joinpath("latin_letters.json").read_text(encoding="utf-8")
     return {
         page: {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from engine.model import Dialect
@@ -50,13 +50,12 @@ def sample_records(text: str, dialect: Dialect, *, is_whole: bool) -> Iterator[S
 
 
 def _spans(splitter: RecordSplitter, data: bytes, *, is_whole: bool) -> Iterator[RecordSpan]:
-    first = list(islice(splitter.split(data, is_last=is_whole), _FEW_RECORDS))
+    spans = splitter.split(data, is_last=is_whole)
+    first = list(islice(spans, _FEW_RECORDS))
     if len(first) < _FEW_RECORDS and (not first or first[-1].end < len(data) / 2):
         # A quote that is open until the end of the sample is rather a stray one.
         return splitter.split(data, is_last=True)
-    if len(first) < _FEW_RECORDS:
-        return iter(first)
-    return splitter.split(data, is_last=is_whole)
+    return chain(first, spans)
 
 
 @lru_cache(maxsize=64)

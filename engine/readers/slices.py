@@ -18,9 +18,29 @@ from engine.native import RowTexts, loops
 from engine.readers.rows import Row, allow_long_cells, can_be_read_plainly, read_rows, reader_options
 
 #: Bytes cut in one go: their rows stay in the processor's cache.
-_PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 256 * 1024
 #: Of a chunk's first piece, the share of lines with a quote above which `csv.reader` is faster.
 _MANY_QUOTES = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class PlainText:
+    """The rows of a chunk as text that the compiled loops cut: nothing of it is broken, and no CR stands alone."""
+
+    data: bytes
+    """UTF-8."""
+    delimiter: int
+    """An ASCII byte."""
+    quote: int
+    """An ASCII byte, or -1 for none."""
+
+    def slices(self, max_rows: int) -> Iterator[RowSlice]:
+        """The rows in slices of 1 to `max_rows`."""
+        assert loops is not None
+        position, how = 0, (PIECE_BYTES, self.delimiter, self.quote)
+        while position < len(self.data):
+            rows, joined, ends, position = loops.cut_rows(self.data, position, max_rows, *how)
+            yield RowSlice(rows, RowTexts(joined, ends))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +62,33 @@ def read_slices(
     Args:
         data: as for `read_rows`.
     """
+    plain = plain_text(data, chunk, dialect)
+    if plain is not None:
+        return plain.slices(max_rows)
     allow_long_cells(max_record_bytes)
-    if is_basic(dialect) and (b"\r" not in data or data.count(b"\r") == data.count(b"\r\n")):
-        if loops is not None:
-            if is_whole(data, chunk) and (text := as_utf8(data, dialect.encoding)) is not None:
-                return _cut(text, dialect, max_rows)
-        elif can_be_read_plainly(data, chunk, dialect):
-            cutter = _Cutter(data, dialect)
-            if not cutter.has_many_quotes():
-                return cutter.slices(max_rows)
+    if loops is None and _has_plain_lines(data, dialect) and can_be_read_plainly(data, chunk, dialect):
+        cutter = _Cutter(data, dialect)
+        if not cutter.has_many_quotes():
+            return cutter.slices(max_rows)
     return sliced(read_rows(data, chunk, dialect, max_record_bytes=max_record_bytes), max_rows)
+
+
+def plain_text(data: bytes, chunk: Chunk, dialect: Dialect) -> PlainText | None:
+    """The chunk for the compiled loops; None where there are none, or it has to be looked at more closely.
+
+    Args:
+        data: as for `read_rows`.
+    """
+    if loops is None or not _has_plain_lines(data, dialect) or not is_whole(data, chunk):
+        return None
+    text = as_utf8(data, dialect.encoding)
+    if text is None:
+        return None
+    return PlainText(text, ord(dialect.delimiter), ord(dialect.quote_char) if dialect.quote_char is not None else -1)
+
+
+def _has_plain_lines(data: bytes, dialect: Dialect) -> bool:
+    return is_basic(dialect) and (b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"))
 
 
 def is_basic(dialect: Dialect) -> bool:
@@ -74,7 +111,7 @@ def is_whole(data: bytes, chunk: Chunk) -> bool:
 def as_utf8(data: bytes, encoding: str) -> bytes | None:
     """The text of a chunk in UTF-8; None where some bytes of it are not text in its encoding."""
     if encoding == "utf-8" and loops is not None:
-        return data if loops.continuation_bytes(data) >= 0 else None
+        return data if loops.continuation_bytes(data, 0, len(data)) >= 0 else None
     try:
         if data.isascii():
             return data
@@ -82,16 +119,6 @@ def as_utf8(data: bytes, encoding: str) -> bytes | None:
         return data if encoding == "utf-8" else text.encode()
     except UnicodeDecodeError:
         return None
-
-
-def _cut(text: bytes, dialect: Dialect, max_rows: int) -> Iterator[RowSlice]:
-    """See `read_slices`; by the compiled loop, from UTF-8 in which every CR is half of a CRLF."""
-    assert loops is not None
-    delimiter, quote = ord(dialect.delimiter), ord(dialect.quote_char) if dialect.quote_char is not None else -1
-    position = 0
-    while position < len(text):
-        rows, joined, ends, position = loops.cut_rows(text, position, max_rows, _PIECE_BYTES, delimiter, quote)
-        yield RowSlice(rows, RowTexts(joined, ends))  # type: ignore[arg-type]
 
 
 class _Cutter:
@@ -103,13 +130,13 @@ class _Cutter:
         self._delimiter = dialect.delimiter
         self._quote = dialect.quote_char
         self._has_returns = b"\r" in data
-        self._piece_bytes = _PIECE_BYTES
+        self._piece_bytes = PIECE_BYTES
 
     def has_many_quotes(self) -> bool:
         """Judged by the first piece."""
         if self._quote is None:
             return False
-        lines = self._data[:_PIECE_BYTES].split(b"\n")
+        lines = self._data[:PIECE_BYTES].split(b"\n")
         quote = self._quote.encode("ascii")
         return sum(quote in line for line in lines) > _MANY_QUOTES * len(lines)
 
@@ -125,7 +152,7 @@ class _Cutter:
             carry = piece.rest
             records, cut = piece.records, piece.cut
             # A record of many pieces is looked at each time it has doubled, not at each piece.
-            self._piece_bytes = _PIECE_BYTES if records else 2 * self._piece_bytes
+            self._piece_bytes = PIECE_BYTES if records else 2 * self._piece_bytes
             taken = 0
             for start in range(0, len(records), max_rows):
                 some = records[start : start + max_rows]

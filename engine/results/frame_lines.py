@@ -60,11 +60,32 @@ def accepted_lines_of_texts(
     if isinstance(results, list):
         some = [{} if result is None else result for result in compress(results, is_accepted)]
         return success_lines_of_texts(texts, refused, some)
+    lines = _lines_of_columns(texts, refused, results)
+    if lines is not None:
+        return lines
     column = accepted_json(results, is_accepted)
     # The longest text that Python has to hold for a chunk; JSON of polars' making has no NUL in it.
     joined = column.str.join("\0").item().encode() if len(column) else b""
     lines = loops.joined_lines(texts.joined, texts.ends, texts.start, refused, True, joined, 0)
     return lines if lines is not None else lines_of_texts(texts, refused, True, column.to_list())
+
+
+def _lines_of_columns(texts: RowTexts, refused: list[int], results: pl.DataFrame | pl.Series | None) -> bytes | None:
+    """By the compiled loop; None where it does not write the results' types."""
+    import polars as pl
+
+    assert loops is not None
+    is_object = not isinstance(results, pl.Series)
+    columns = [results] if isinstance(results, pl.Series) else [] if results is None else results.get_columns()
+    named = [
+        (_before_value(column.name, is_first=not number), column.__arrow_c_stream__())
+        for number, column in enumerate(columns)
+    ]
+    return loops.json_lines(texts.joined, texts.ends, texts.start, refused, named, is_object)
+
+
+def _before_value(name: str, *, is_first: bool) -> bytes:
+    return (b"{" if is_first else b",") + orjson.dumps(name).replace(b'"', b'""') + b":"
 
 
 def accepted_json(results: pl.DataFrame | pl.Series | list[Any] | None, is_accepted: pl.Series) -> pl.Series:

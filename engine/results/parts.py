@@ -6,7 +6,6 @@ what a lost attempt leaves behind is never mistaken for the part of the attempt 
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -117,11 +116,12 @@ class PartWriter:
         self._storage = storage
         self._key = key
         self._max_held_bytes = max_held_bytes
-        self._lines: list[str] = []
-        #: Large pieces as they came: to join them would be one copy more, which a folder can do without. Small ones
-        #: joined: each would be a hole in the memory for whatever a handler keeps.
-        self._held: list[bytes] = []
-        self._small = io.BytesIO()
+        self._texts: list[str] = []
+        #: Large pieces as they came: to join them would be one copy more, which a folder can do without.
+        self._held: list[bytes | bytearray] = []
+        #: Small pieces joined: each would be a hole in the memory for whatever a handler keeps.
+        self._tail = bytearray()
+        self._counted_bytes = 0  # of the tail
         self._held_bytes = 0
         self._size_bytes = 0
         self._crc32 = 0
@@ -130,8 +130,8 @@ class PartWriter:
 
     def add(self, line: str) -> None:
         """Append one record, given without its line end."""
-        self._lines.append(line)
-        if len(self._lines) >= SLICE_LINES:
+        self._texts.append(line)
+        if len(self._texts) >= SLICE_LINES:
             self._encode()
 
     def add_lines(self, lines: Sequence[str]) -> None:
@@ -149,6 +149,18 @@ class PartWriter:
         self._encode()
         if records:
             self._take(records)
+
+    def tail(self) -> bytearray:
+        """What whole records may be put at the end of, with their line ends, to be told of by `take_tail`."""
+        self._encode()
+        return self._tail
+
+    def take_tail(self) -> None:
+        """Take in what has been put at the end of the `tail`, which is another one from now on."""
+        with memoryview(self._tail) as tail:
+            self._count(tail[self._counted_bytes :])
+        self._counted_bytes = len(self._tail)
+        self._drain_if_large()
 
     def finish(self) -> Part | None:
         """Store the part; None, and no object, when nothing was added. Nothing can be added afterwards."""
@@ -175,20 +187,27 @@ class PartWriter:
         self._open.__exit__(type(error), error, traceback)
 
     def _encode(self) -> None:
-        if self._lines:
-            data = encode_lines(self._lines)
-            self._lines = []
+        if self._texts:
+            data = encode_lines(self._texts)
+            self._texts = []
             self._take(data)
 
     def _take(self, data: bytes) -> None:
         if len(data) >= _LARGE_BYTES:
-            self._join_small()
+            self._hold_tail()
             self._held.append(data)
         else:
-            self._small.write(data)
+            self._tail += data
+            self._counted_bytes = len(self._tail)
+        self._count(data)
+        self._drain_if_large()
+
+    def _count(self, data: bytes | memoryview) -> None:
         self._held_bytes += len(data)
         self._size_bytes += len(data)
         self._crc32 = crc32(data, self._crc32)
+
+    def _drain_if_large(self) -> None:
         if self._held_bytes > self._max_held_bytes:
             if self._stream is None:
                 self._stream = self._open.enter_context(self._storage.open_writer(self._key))
@@ -198,14 +217,15 @@ class PartWriter:
         for data in self._taken():
             stream.write(data)
 
-    def _join_small(self) -> None:
-        if self._small.tell():
-            self._held.append(self._small.getvalue())
-            self._small = io.BytesIO()
+    def _hold_tail(self) -> None:
+        if self._tail:
+            self._held.append(self._tail)
+            self._tail = bytearray()
+            self._counted_bytes = 0
 
-    def _taken(self) -> list[bytes]:
+    def _taken(self) -> list[bytes | bytearray]:
         """What is held, for somebody else to hold."""
-        self._join_small()
+        self._hold_tail()
         held, self._held, self._held_bytes = self._held, [], 0
         return held
 

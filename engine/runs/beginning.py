@@ -77,8 +77,7 @@ def run(
         InterruptedJobError: Ctrl-C; the job can be resumed.
     """
     handler_path, handler_mode = _handler_of(handler, batch_handler)
-    is_in_workers = bool(forked) and handler_mode == "batch"
-    load_handler = HandlerInWorkers(forked, handler_path) if is_in_workers else resolve_handler
+    in_workers = HandlerInWorkers(forked, handler_path) if forked and handler_mode == "batch" else None
     checked = ImportOptions.from_mapping(
         {**ImportOptions.defaults_for(handler_mode), **(options or {}), **more_options}
     )
@@ -91,7 +90,14 @@ def run(
     books = open_ledger(ledger_url, executor=executor)
     try:
         progress = progress_for(executor, config)
-        coordinator = Coordinator(books, progress, config, owner=this_process(), load_handler=load_handler)
+        coordinator = Coordinator(
+            books,
+            progress,
+            config,
+            owner=this_process(),
+            load_handler=in_workers or resolve_handler,
+            is_loading=in_workers.is_loading if in_workers else lambda: False,
+        )
         job = (
             _find_unfinished(books, coordinator, source_url, handler_path, handler_mode, checked, output_url, config)
             if resume

@@ -77,6 +77,10 @@ class HandlerInWorkers:
             with contextlib.suppress(OSError):  # it has died; who uses it will see that
                 each.connection.send(("load", path))
 
+    def is_loading(self) -> bool:
+        """Whether a call would have to wait."""
+        return not self._is_loaded and not self._first.poll()
+
     def __call__(self, path: str) -> None:
         """Wait until it is loaded.
 

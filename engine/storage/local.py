@@ -35,6 +35,8 @@ class LocalFolderStorage:
     exactly the bytes that were read.
     """
 
+    is_remote = False
+
     def __init__(self, root: str) -> None:
         self._root = os.path.abspath(root)
 
@@ -71,14 +73,17 @@ class LocalFolderStorage:
         step_bytes = min(block_bytes, _BLOCK_BYTES)
         with self._opened(key) as (descriptor, path):
             _read_block(descriptor, key, path, start, start, etag)
+            wanted_end = start
             while start < end:
                 block_end = min(end, start + step_bytes)
-                if hasattr(os, "posix_fadvise"):
-                    os.posix_fadvise(descriptor, block_end, block_bytes, os.POSIX_FADV_WILLNEED)
+                if hasattr(os, "posix_fadvise") and wanted_end < min(end, block_end + block_bytes // 2):
+                    # Seldom, while half of what was asked for is still to come: each call walks through its pages.
+                    os.posix_fadvise(descriptor, wanted_end, block_bytes, os.POSIX_FADV_WILLNEED)
+                    wanted_end += block_bytes
                 yield _read_block(descriptor, key, path, start, block_end, etag)
                 start = block_end
 
-    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes | bytearray]) -> ObjectInfo:
         """See `Storage.write`. Not synced: a part that a power cut takes is made again."""
         pending = PendingFile(self._path(key))
         try:

@@ -26,7 +26,7 @@ class ObjectInfo:
 class Writer(Protocol):
     """Bytes on their way to a key; the object appears only when the context ends without an error."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | bytearray, /) -> int:
         """Append; returns the number of bytes taken (all of them)."""
 
 
@@ -57,6 +57,9 @@ class Storage(Protocol):
     that is empty, absolute, or has `.` or `..` as a name.
     """
 
+    is_remote: bool
+    """Whether a request mostly waits, so that several at once pay."""
+
     @property
     def url(self) -> str:
         """The root: an absolute path or `s3://bucket/prefix`, without a trailing slash."""
@@ -84,7 +87,7 @@ class Storage(Protocol):
         Raises as `read_range` does, while it is iterated.
         """
 
-    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes | bytearray]) -> ObjectInfo:
         """Put an object whole: readers see the old one or the new one, never a piece. Repeating it is harmless.
 
         Args:

@@ -58,6 +58,8 @@ class S3Storage:
     opened anywhere; storages of one configuration share it. One storage serves several threads.
     """
 
+    is_remote = True
+
     def __init__(self, bucket: str, prefix: str = "", *, config: EngineConfig, fail_fast: bool = False) -> None:
         self._base = f"{check_key(prefix)}/" if prefix else ""
         self._config = config
@@ -100,7 +102,7 @@ class S3Storage:
         if start < end:
             yield from self._reader.blocks(self._full_key(key), start, end, block_bytes=block_bytes, etag=etag)
 
-    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes | bytearray]) -> ObjectInfo:
         """See `Storage.write`."""
         if not isinstance(data, bytes):
             data = b"".join(data)  # a body that may have to be sent again, and has one digest

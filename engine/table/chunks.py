@@ -12,10 +12,12 @@ from engine.model import Chunk, Plan
 from engine.native import loops
 from engine.readers import (
     BrokenRow,
+    PlainText,
     Row,
     RowSlice,
     TextFrame,
     bytes_to_read,
+    plain_text,
     read_frame,
     read_rows,
     read_slices,
@@ -53,8 +55,12 @@ def read_chunk(storage: Storage, key: str, plan: Plan, chunk: Chunk, config: Eng
 
 def read_chunk_slices(
     storage: Storage, key: str, plan: Plan, chunk: Chunk, config: EngineConfig, *, max_rows: int
-) -> Iterator[RowSlice]:
-    """As `read_chunk`, but slices of 1 to `max_rows` rows, with their texts where these are known."""
+) -> PlainText | Iterator[RowSlice]:
+    """As `read_chunk`, but slices of 1 to `max_rows` rows, with their texts where these are known.
+
+    Returns:
+        A PlainText, which gives such slices, where rows can be cut while they are run.
+    """
     if plan.form == "arrow" and plan.added_column is None:
         from engine.readers.arrow_rows import read_arrow_slices
 
@@ -62,6 +68,9 @@ def read_chunk_slices(
     if plan.added_column is not None:
         return sliced(read_chunk(storage, key, plan, chunk, config), max_rows)
     data = _text_bytes(storage, key, plan, chunk, config)
+    plain = plain_text(data, chunk, plan.dialect)
+    if plain is not None:
+        return plain
     return read_slices(data, chunk, plan.dialect, max_record_bytes=config.max_record_bytes, max_rows=max_rows)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from itertools import pairwise
 
+import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -39,6 +40,7 @@ def check(data: bytes, dialect: Dialect, width: int) -> TextFrame | None:
             found = frame_of(data, dialect, width)
         frames.append(found)
         if found is not None:
+            assert found.frame.schema == {f"c{number}": pl.String for number in range(width)}
             assert list(map(list, found.frame.rows())) == rows
             assert known_texts(found) in (None, list(map(minimal, rows)))
     compiled, by_arrays = frames

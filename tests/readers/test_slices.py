@@ -66,7 +66,7 @@ def check(data: bytes, dialect: Dialect, *, max_rows: int, piece_bytes: int) -> 
     expected = list(read_rows(data, chunk_of(data, dialect), dialect, max_record_bytes=LIMIT))
     for implementation in (loops, None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(engine.readers.slices, "_PIECE_BYTES", piece_bytes)
+            patch.setattr(engine.readers.slices, "PIECE_BYTES", piece_bytes)
             patch.setattr(engine.readers.slices, "_MANY_QUOTES", 1.0)
             patch.setattr(engine.readers.slices, "loops", implementation)
             found = slices_of(data, dialect, max_rows=max_rows)

@@ -14,6 +14,8 @@ from engine.storage.protocol import ObjectInfo, Writer
 class MemoryStorage:
     """Keeps objects in a dict; `written_whole` and `streamed` say which keys came how."""
 
+    is_remote = False
+
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.written_whole: list[str] = []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.native import loops
 from engine.results.csv_format import encode_lines, format_record, result_line
 from engine.results.frame_lines import accepted_lines, accepted_lines_of_texts, frame_lines, frame_records, json_column
 from engine.results.json_format import result_json
@@ -15,7 +18,14 @@ from tests.results.test_csv_format import CELLS
 from tests.results.test_lines import texts_of
 
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
-    pl.String: st.text(st.sampled_from('ab"\\\n\r\t,{}é😀\x7f\0\x1f /')) | CELLS,
+    pl.String: st.text(st.sampled_from('ab"\\\n\r\t\b\f,{}é😀\x7f\0\x1f /'), max_size=40) | CELLS,
+    pl.Categorical: st.sampled_from(["a", 'b"', "a longer one than twelve bytes"]),
+    pl.Int8: st.integers(-128, 127),
+    pl.Int16: st.integers(-(2**15), 2**15 - 1),
+    pl.Int32: st.integers(-(2**31), 2**31 - 1),
+    pl.UInt8: st.integers(0, 255),
+    pl.UInt16: st.integers(0, 2**16 - 1),
+    pl.UInt32: st.integers(0, 2**32 - 1),
     pl.Int64: st.integers(-(2**63), 2**63 - 1),
     pl.UInt64: st.integers(0, 2**64 - 1),
     pl.Boolean: st.booleans(),
@@ -31,7 +41,15 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
 def series(draw: st.DrawFn, *, size: int, name: str = "") -> pl.Series:
     dtype = draw(st.sampled_from(list(VALUES)))
     values = draw(st.lists(st.none() | VALUES[dtype], min_size=size, max_size=size))
-    return pl.Series(name, values, dtype=dtype)
+    if not draw(st.booleans()):
+        return pl.Series(name, values, dtype=dtype)
+    # Of several arrays, some of which begin in the middle of what they are a slice of.
+    edges = sorted(draw(st.lists(st.integers(0, size), max_size=3)))
+    pieces = [
+        pl.Series(name, [*values[:1], *values[start:end]], dtype=dtype)[min(size, 1) :]
+        for start, end in pairwise([0, *edges, size])
+    ]
+    return pl.concat(pieces, rechunk=False)
 
 
 @given(st.data(), st.integers(1, 5))
@@ -77,13 +95,32 @@ def test_only_accepted_rows_have_lines(rows: list[tuple[bool, Any]]) -> None:
     assert accepted_lines_of_texts(texts, None, accepted) == encode_lines(plain)
 
 
-@given(st.data(), st.integers(0, 5), st.booleans())
-def test_lines_of_texts_are_those_of_records(data: st.DataObject, size: int, is_frame: bool) -> None:
-    accepted = pl.Series(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)), dtype=pl.Boolean)
-    column = data.draw(series(size=size, name="a"))
-    results = pl.DataFrame([column, column.alias("b")]) if is_frame else column
+@given(st.data(), st.integers(0, 5), st.integers(0, 3))
+def test_lines_of_texts_are_those_of_each_row(data: st.DataObject, size: int, width: int) -> None:
+    """By columns; of no width the column stands by itself."""
+    accepted = data.draw(st.lists(st.booleans(), min_size=size, max_size=size))
+    columns = [data.draw(series(size=size, name=name)) for name in ("a", '"é,\n', "c")[: width or 1]]
+    results = pl.DataFrame(columns) if width else columns[0]
     rows = [["x", "y,z"]] * data.draw(st.integers(0, 2)) + [[str(number)] for number in range(size)]
-    records = pl.Series(list(map(format_record, rows[-size:] if size else [])), dtype=pl.String)
     texts = texts_of(rows).between(len(rows) - size, len(rows))
     assert len(texts) == size
-    assert accepted_lines_of_texts(texts, results, accepted) == accepted_lines(records, results, accepted)
+    values = results.to_dicts() if width else [{} if value is None else value for value in results.to_list()]
+    expected = [
+        result_line([str(number)], result_json(value))
+        for number, (value, is_accepted) in enumerate(zip(values, accepted, strict=True))
+        if is_accepted
+    ]
+    given_accepted = pl.Series(accepted, dtype=pl.Boolean)
+    assert accepted_lines_of_texts(texts, results, given_accepted) == encode_lines(expected)
+    records = pl.Series([format_record(row) for row in rows[len(rows) - size :]], dtype=pl.String)
+    assert accepted_lines(records, results, given_accepted) == encode_lines(expected)
+
+
+def test_results_are_as_many_as_rows() -> None:
+    assert loops is not None
+    texts = texts_of([["1"], ["2"]])
+    columns = [(b'{""a"":', pl.Series([1, 2, 3]).__arrow_c_stream__())]
+    with pytest.raises(ValueError, match="a result for each row"):
+        loops.json_lines(texts.joined, texts.ends, texts.start, [], columns, True)
+    columns = [(b'{""a"":', pl.Series([0.5, 1.5]).__arrow_c_stream__())]
+    assert loops.json_lines(texts.joined, texts.ends, texts.start, [], columns, True) is None

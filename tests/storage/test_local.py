@@ -280,3 +280,32 @@ def test_pieces_that_one_call_does_not_take_are_written_all_the_same(
     monkeypatch.setattr(os, "writev", few)
     LocalFolderStorage(str(tmp_path)).write("a", [b"one", b"", b"two", b"three"])
     assert (tmp_path / "a").read_bytes() == b"onetwothree"
+
+
+@pytest.mark.parametrize("taken", [1, 3, 64])
+def test_no_call_gets_more_than_a_portion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    """Neither in bytes nor in pieces; whatever a call takes of it."""
+
+    def few(descriptor: int, pieces: list[bytes]) -> int:
+        assert 0 < len(b"".join(pieces)) <= 7
+        assert len(pieces) <= 3
+        return os.write(descriptor, b"".join(pieces)[:taken])
+
+    def all_of(descriptor: int, data: bytes) -> int:
+        assert len(data) <= 7
+        return write(descriptor, data)
+
+    write = os.write
+    monkeypatch.setattr("engine.storage.local_write._PORTION_BYTES", 7)
+    monkeypatch.setattr("engine.storage.local_write._PIECES_AT_ONCE", 3)
+    monkeypatch.setattr(os, "writev", few)
+    monkeypatch.setattr(os, "write", all_of)
+    pieces = [b"", b"abcdefghijklmnopqrstu", b"v", b"w", b"", b"x", b"y", b"z0123456", b""]
+    storage = LocalFolderStorage(str(tmp_path))
+    storage.write("pieces", pieces)
+    storage.write("whole", b"".join(pieces))
+    with storage.open_writer("stream") as stream:
+        for piece in pieces:
+            stream.write(piece)
+    for name in ("pieces", "whole", "stream"):
+        assert (tmp_path / name).read_bytes() == b"".join(pieces)
