@@ -1,9 +1,4 @@
-"""The local executor: a pool of worker processes on this machine, and the loop that feeds them.
-
-The pool is our own because a worker may die (a handler that exits, an out-of-memory kill) and the
-run must go on: `concurrent.futures` gives up its whole pool then. Workers are fresh interpreters,
-never forks, and do not import the caller's `__main__`.
-"""
+"""The local executor: one job from its scan to its merge, by a pool of worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -14,34 +9,28 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing.connection import wait
 from typing import Any
 
 from engine.chunk_runner import Ran
 from engine.config import EngineConfig
 from engine.coordinator import Coordinator, ResultDrafts
-from engine.errors import InterruptedJobError, RowmillError, WorkerLostError, error_of
+from engine.errors import InterruptedJobError, RowmillError, error_of
 from engine.ledger import Ledger
 from engine.model import Counts, Job
 from engine.progress import MemoryProgress
 from engine.runtime.local_fork import ForkedProcess
+from engine.runtime.local_pool import WorkerPool
 from engine.runtime.local_process import WorkerProcess
 from engine.status import Status
 
 logger = logging.getLogger(__name__)
 
-#: Chunks a worker has been given at most: one to run, one to begin with at once afterwards.
-_CHUNKS_PER_WORKER = 2
 #: Seconds between two looks at the ledger for cancels, lost chunks and the end of the scan.
 _LOOK_SECONDS = 0.25
 #: Comes after every attempt that is still counted: the chunk has been committed, by whomever.
 _LAST_ATTEMPT = sys.maxsize
-#: Seconds that chunks in hand get to end after Ctrl-C before they are given back unfinished.
-_GRACE_SECONDS = 5.0
-#: Seconds after which a worker that has not begun to work is taken for stuck, however busy the machine is.
-_START_SECONDS = 120.0
-#: Workers that die before they have begun to work, while no other gets anything done, until none is started any more.
-_MAX_FAILED_STARTS = 5
+#: Seconds that a scan gets to stop when the run ends.
+_SCAN_GRACE_SECONDS = 5.0
 
 
 class LocalRun:
@@ -70,10 +59,7 @@ class LocalRun:
         self._ledger = ledger
         self._progress = progress
         self._config = config
-        self._worker_count = workers
-        self._forked = list(forked)
-        self._workers: list[WorkerProcess] = []
-        self._failed_starts = 0
+        self._pool = WorkerPool(ledger.url, config, count=workers, forked=forked)
         self._drafts: ResultDrafts | None = None
         self._on_progress = on_progress
         self._on_interrupt = on_interrupt
@@ -83,8 +69,6 @@ class LocalRun:
         self._is_ending = threading.Event()
         self._wants_finish = False
         self._others_have_chunks = False
-        self._queue: list[int] = []
-        self._job_id = ""
         self._looked_at = time.time()
         self._trusts_silence_after = 0.0
 
@@ -126,13 +110,8 @@ class LocalRun:
     def send_chunks(self, job_id: str, chunk_indexes: Sequence[int]) -> None:
         """Queue chunks for the workers of this run, but those that a living worker has already."""
         del job_id
-        for worker in self._workers:
-            patience = self._config.lease_seconds if worker.is_ready else _START_SECONDS
-            if worker.busy_seconds >= patience and worker.chunks[0] in chunk_indexes:
-                # Taken back although a worker has had it all the time: that one is stopped, or stuck.
-                logger.warning("worker is silent", extra={"pid": worker.pid})
-                worker.kill()
-        self._enqueue(chunk_indexes)
+        self._pool.kill_silent(chunk_indexes)
+        self._pool.enqueue(chunk_indexes)
 
     def send_plan(self, job_id: str) -> None:
         """Scan in a thread, so that chunks can run and counts be shown meanwhile."""
@@ -154,10 +133,8 @@ class LocalRun:
         self._wants_finish = True
 
     def send_help(self, job_id: str, position: int, step: int) -> None:
-        """Give it to a worker, which goes on by itself; one is spared, as this process works in its place."""
-        helpers = self._workers[1:]
-        if helpers:
-            helpers[position % len(helpers)].help_merge(job_id, position, step)
+        """Give it to a worker, which goes on by itself."""
+        self._pool.help_merge(job_id, position, step)
 
     # The loop
 
@@ -165,16 +142,17 @@ class LocalRun:
         job = self._ledger.job(job_id)
         if job.status.is_final:
             return self._ended(job)
-        self._job_id = job_id
         done = self._ledger.counts_by_chunk(job_id)
         self._progress.begin(job_id, total_rows=job.total_rows, done=done)
         self._drafts = ResultDrafts(job_id, self._ledger, self._config, done=done, name=os.urandom(8).hex())
         # The scan takes longer than a worker's start, so both begin together.
         if job.phase is None:
             self.send_plan(job_id)
-        self._staff()
+        self._pool.staff(job_id)
         # Chunks that an earlier run had sent and nobody has begun are waited for by nobody but this run.
-        self._enqueue(self._ledger.take_back(job_id, lease_seconds=self._config.lease_seconds, resend_after_seconds=0))
+        self._pool.enqueue(
+            self._ledger.take_back(job_id, lease_seconds=self._config.lease_seconds, resend_after_seconds=0)
+        )
         next_look = 0.0
         while True:
             now = time.monotonic()
@@ -184,7 +162,7 @@ class LocalRun:
                 if job.status.is_final:
                     return self._ended(job)
             self._fill(job_id)
-            if self._wants_finish or (not self._has_work() and self._coordinator.is_ready_to_finish(job_id)):
+            if self._wants_finish or (not self._pool.has_work and self._coordinator.is_ready_to_finish(job_id)):
                 self._wants_finish = False
                 next_look = 0.0
                 if self._finish(job_id):
@@ -199,18 +177,15 @@ class LocalRun:
                 raise self._plan_error
             self._error, self._plan_error = self._error or self._plan_error, None
         if job.cancel_requested:
-            for worker in self._workers:
-                worker.cancel(job_id)
+            self._pool.cancel(job_id)
         if job.cancel_requested or job.error_code or job.paused:
-            self._queue.clear()  # nobody would be given any of it
-        for worker in list(self._workers):
-            if worker.exit_code is not None and not worker.connection.poll():
-                # A child of its own keeps the socket open, so that its end would never be heard.
-                self._bury(job_id, worker)
-        self._staff()
+            self._pool.forget_waiting()  # nobody would be given any of it
+        for worker in self._pool.dead_in_silence():
+            self._bury(job_id, worker)
+        self._pool.staff(job_id)
         if self._was_awake():
             self._coordinator.recover(job_id, self)
-        if self._others_have_chunks or not self._has_work():
+        if self._others_have_chunks or not self._pool.has_work:
             self._take_over_counts(job_id)
         self._on_progress(job, self._coordinator.counts(job))
         return self._ledger.job(job_id)
@@ -234,37 +209,28 @@ class LocalRun:
         return now >= self._trusts_silence_after
 
     def _fill(self, job_id: str) -> None:
-        room = sum(_CHUNKS_PER_WORKER - len(worker.chunks) for worker in self._workers)
-        if room > len(self._queue):
-            window = self._worker_count * _CHUNKS_PER_WORKER
-            self._enqueue(self._coordinator.chunks_to_send(job_id, window=window))
-            if not self._queue and self._drafts is not None and not self._is_planning():
+        if self._pool.is_short_of_chunks:
+            self._pool.enqueue(self._coordinator.chunks_to_send(job_id, window=self._pool.window))
+            if not self._pool.has_waiting and self._drafts is not None and not self._is_planning():
                 self._drafts.end_is_near()
-        while self._queue:
-            worker = min(self._workers, key=lambda worker: len(worker.chunks))
-            if len(worker.chunks) >= _CHUNKS_PER_WORKER:
-                return
-            worker.run_chunk(job_id, self._queue.pop(0))
+        self._pool.hand_out(job_id)
 
     def _hear(self, job_id: str, *, timeout: float) -> None:
         """Wait for messages and deaths, and take in all there are."""
-        by_connection = {worker.connection: worker for worker in self._workers}
-        for ready in wait(list(by_connection), timeout):
-            worker = by_connection[ready]  # type: ignore[index]
-            try:
-                while worker.connection.poll():
-                    self._take(job_id, worker, worker.connection.recv())
-            except (EOFError, OSError):
+        for worker, message in self._pool.heard(timeout):
+            if message is None:
                 self._bury(job_id, worker)
+            else:
+                self._take(job_id, worker, message)
 
     def _take(self, job_id: str, worker: WorkerProcess, message: Any) -> None:
         match message:
             case ("counts", _, chunk_index, attempt, counts, done):
                 self._progress.record(job_id, chunk_index, attempt, counts, done=done)
             case ("ready",):
-                worker.is_ready, self._failed_starts = True, 0
+                self._pool.got_something_done(worker)
             case ("ran", chunk_index, ran):
-                self._failed_starts = 0
+                self._pool.got_something_done()
                 worker.chunk_ended(chunk_index)
                 if ran is Ran.DONE and self._drafts is not None:
                     self._drafts.chunk_done(chunk_index)
@@ -272,7 +238,7 @@ class LocalRun:
                 self._coordinator.check_budget(job_id)
                 if ran is Ran.LOST:
                     # Taken back and not sent again, since this worker had it.
-                    self._enqueue([chunk_index])
+                    self._pool.enqueue([chunk_index])
             case ("error", chunk_index, error):
                 worker.chunk_ended(chunk_index)
                 # The chunks in hand are the last ones; then what was done is merged.
@@ -280,39 +246,14 @@ class LocalRun:
                 self._coordinator.fail(job_id, error)
 
     def _bury(self, job_id: str, worker: WorkerProcess) -> None:
-        """A worker died: have its chunks run by another; the ledger sees that it is dead."""
-        worker.end()
-        logger.warning("worker died", extra={"pid": worker.pid, "exit_code": worker.exit_code})
-        self._failed_starts = 0 if worker.is_ready else self._failed_starts + 1
-        self._workers.remove(worker)
-        # Not begun by the dead worker, or leased by it: either way to be run by another one.
-        self._enqueue(worker.chunks, first=True)
+        """A worker died: have its chunks run by another, and its counts put right."""
+        self._pool.bury(worker)
         # What it had counted and not committed falls back; what it had committed and not told is counted.
         total = self._ledger.job(job_id).total_rows
         self._progress.begin(job_id, total_rows=total, done=self._ledger.counts_by_chunk(job_id))
-        self._staff(f"Worker processes end as soon as they start (exit code {worker.exit_code}); see above.")
-
-    def _staff(self, trouble: str = "") -> None:
-        """Start the workers that are missing; while new ones keep dying, those that there are go on alone.
-
-        Raises:
-            WorkerLostError: there are none; says the trouble.
-        """
-        while len(self._workers) < self._worker_count:
-            if self._failed_starts >= _MAX_FAILED_STARTS:
-                if any(worker.is_ready for worker in self._workers):
-                    return
-                raise WorkerLostError(trouble)
-            try:
-                forked = self._forked.pop() if self._forked else None
-                self._workers.append(WorkerProcess(self._ledger.url, self._config, self._job_id, forked=forked))
-            except WorkerLostError as error:
-                self._failed_starts, trouble = _MAX_FAILED_STARTS, error.message
-
-    def _enqueue(self, chunk_indexes: Sequence[int], *, first: bool = False) -> None:
-        held = {index for worker in self._workers for index in worker.chunks}.union(self._queue)
-        new = [index for index in chunk_indexes if index not in held]
-        self._queue[:] = [*new, *self._queue] if first else [*self._queue, *new]
+        self._pool.staff(
+            job_id, f"Worker processes end as soon as they start (exit code {worker.exit_code}); see above."
+        )
 
     def _finish(self, job_id: str) -> bool:
         """Merge; False where that is another process's affair."""
@@ -333,39 +274,18 @@ class LocalRun:
     def _drain(self) -> None:
         """After Ctrl-C: let the chunks in hand end for a short while; a second Ctrl-C ends the wait."""
         self._on_interrupt()
-        for worker in self._workers:
-            worker.drain()
-        with suppress(KeyboardInterrupt):
-            self._await_ends(_GRACE_SECONDS)
+        self._pool.drain()
 
     def _end(self) -> None:
         """Have every worker give back what it holds and end; kill those that do not. A repeat does nothing."""
         self._is_ending.set()
-        for worker in self._workers:
-            worker.stop()
         try:
             with suppress(KeyboardInterrupt):  # somebody is in a hurry
-                self._await_ends(_GRACE_SECONDS)
+                self._pool.stop()
                 if self._planner is not None:
-                    self._planner.join(_GRACE_SECONDS)
+                    self._planner.join(_SCAN_GRACE_SECONDS)
         finally:
-            for worker in self._workers:
-                worker.end()
-            self._workers = []
-
-    def _await_ends(self, seconds: float) -> None:
-        """Read what the workers still have to say until they have ended, so that none blocks on a full socket."""
-        deadline = time.monotonic() + seconds
-        living = {worker.connection: worker for worker in self._workers if not worker.connection.closed}
-        while living and time.monotonic() < deadline:
-            for ready in wait(list(living), 0.05):
-                try:
-                    living[ready].connection.recv()  # type: ignore[index]
-                except (EOFError, OSError):
-                    del living[ready]  # type: ignore[arg-type]
-
-    def _has_work(self) -> bool:
-        return bool(self._queue) or any(worker.chunks for worker in self._workers)
+            self._pool.end()
 
     def _is_planning(self) -> bool:
         return self._planner is not None and self._planner.is_alive()

@@ -7,6 +7,7 @@ the child's process id at once, and tells by a further line how each child ended
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -128,6 +129,9 @@ def _serve() -> None:
     django.setup()
     for name in _LOADED_ONCE:
         import_module(name)
+    # Else the first collection of each child would look at all of it, and so copy it.
+    gc.collect()
+    gc.freeze()
 
     for line in sys.stdin:
         request = json.loads(line)

@@ -8,12 +8,12 @@ import sys
 import engine
 from engine.config import EngineConfig
 from engine.errors import RowmillError
-from engine.runtime import local
+from engine.runtime import local_pool
 
 
 def main() -> None:
     arguments = json.loads(sys.argv[1])
-    local._GRACE_SECONDS = arguments.pop("grace_seconds", local._GRACE_SECONDS)
+    local_pool._GRACE_SECONDS = arguments.pop("grace_seconds", local_pool._GRACE_SECONDS)
     config = EngineConfig(**arguments.pop("config"))
     try:
         report = engine.run(arguments.pop("source"), arguments.pop("handler"), config=config, **arguments)

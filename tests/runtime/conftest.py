@@ -50,6 +50,8 @@ class Child:
             stderr=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
+            # A test run in the background of a shell ignores Ctrl-C, and its children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         self.pid = self._process.pid
 
