@@ -81,6 +81,9 @@ def celery_worker(
                 "INFO",
                 "--hostname",
                 f"{log.stem}@localhost",
+                # Workers listen for each other for a second before they begin, and do not need to.
+                "--without-mingle",
+                "--without-gossip",
             ],
             cwd=_ROOT,
             env={**os.environ, "REDIS_URL": redis_url, **(environment or {})},

@@ -13,9 +13,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
-from django_integration.files import services
 from django_integration.files.arrival import verified
 from django_integration.files.models import FileModel
+from django_integration.files.services import confirming
 from django_integration.files.storage import SourceChangedError, file_storage, file_url
 from engine.config import EngineConfig
 from engine.storage import open_location
@@ -197,7 +197,7 @@ def test_a_confirmed_file_is_never_read_in_another_version(place: Place) -> None
 def test_confirming_twice_is_harmless_and_reads_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     file = place.confirmed(CSV)
     confirmed_at = file.confirmed_at
-    monkeypatch.setattr("django_integration.files.services.verified", None)
+    monkeypatch.setattr("django_integration.files.services.confirming.verified", None)
     answer = place.confirm(file.pk, CSV, checksum=hashlib.sha256(CSV).hexdigest().upper())
     assert (answer["status"], answer["is_confirmed"], answer["error"]) == ("confirmed", True, None)
     file.refresh_from_db()
@@ -283,7 +283,7 @@ def test_a_replacement_during_the_check_is_noticed(place: Place, monkeypatch: py
         file_storage().write(presigned["file_path"], OTHER_CSV)
         return found
 
-    monkeypatch.setattr(services, "verified", verified_then_replaced)
+    monkeypatch.setattr(confirming, "verified", verified_then_replaced)
     assert place.confirm(presigned["file_id"], CSV)["error"]["code"] == "changed"
     assert not FileModel.objects.get().is_confirmed
 
