@@ -103,10 +103,7 @@ buffer_add_cell(Buffer *buffer, const char *cell, Py_ssize_t length)
         return -1;
     }
     if (!needs_quotes) {
-        /* A buffer of which nothing was wanted yet has no place to copy to, not even nothing. */
-        if (length > 0) {
-            buffer_put(buffer, cell, length);
-        }
+        buffer_put(buffer, cell, length);
         return 0;
     }
     buffer_put_byte(buffer, '"');
