@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import engine
 from engine.config import EngineConfig
 from engine.results import added_column_of, escape_row, original_row
+from tests.in_process import InProcess, read_csv
 from tests.readers.strategies import cells, examples
 from tests.reading import read
 
@@ -176,3 +177,43 @@ def test_a_column_of_the_users_own_is_kept_and_the_user_told(tmp_path: Path) -> 
     assert read(tmp_path / "t.csv", data, added_columns="keep").plan.detection.advice == ()
     ours = engine.inspect(tmp_path / "t.csv", added_columns="ignore")
     assert (ours.added_column, ours.header, ours.column_count, ours.rows) == ("import_error", ["id"], 1, [["1"]])
+
+
+ONE_FOR_ALL: dict[str, Any] = {}
+
+
+def reuse(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """One dict for all rows, as a handler may have that spares itself a new one."""
+    result = ONE_FOR_ALL
+    result["row"] = row_index
+    return {"ok": True, "result": result}
+
+
+SOURCES = {
+    "plain.csv": b"a,b\n1,x\n2,y\n3,z\n",
+    "broken.csv": b'a,b\n1,x\n2,y\n3,z\n4,"open\n',
+    "returns.csv": b"a,b\r1,x\r2,y\r3,z\r",
+    "lines.ndjson": b'{"a": 1}\n{"a": 2}\n{"a": 3}\n',
+}
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "python"])
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_result_is_what_it_was_when_its_row_was_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, compiled: bool
+) -> None:
+    if not compiled:
+        for module in (
+            *("handlers.row_adapter", "readers.slices", "readers.arrow_text", "readers.arrow_rows"),
+            *("chunk_runner.outcome_writer", "results.parts"),
+        ):
+            monkeypatch.setattr(f"engine.{module}.loops", None, raising=False)
+    here = InProcess(tmp_path)
+    try:
+        here.plan(SOURCES[name], f"{__name__}.reuse", header_rows=0 if name.endswith("ndjson") else 1)
+        here.run_all()
+        here.coordinator().finish(here.job_id)
+        rows = read_csv(here.job().result_files.success_url)
+    finally:
+        here.close()
+    assert [row[-1] for row in rows[1:]] == ['{"row":1}', '{"row":2}', '{"row":3}']

@@ -161,10 +161,11 @@ class Attempt:
         """As `_run_rows`, with each row cut, run and written before the next one."""
         adapter = self._row_adapter(work)
         limits, marks = (self._at_hand.options.batch_size, PIECE_BYTES), (text.delimiter, text.quote)
+        expected_bytes = len(text.data) + len(text.data) // 2
         row_index, position = self._claim.chunk.first_row_index, 0
         while position < len(text.data):
             count, position, messages = adapter.run_text(
-                row_index, text.data, position, limits=limits, marks=marks, result_json=result_json, **writer.lines()
+                row_index, text.data, position, limits=limits, marks=marks, **writer.lines(expected_bytes)
             )
             writer.take_lines(count, messages)
             row_index += count
@@ -216,7 +217,13 @@ class Attempt:
 
     def _row_adapter(self, work: ChunkWork) -> RowAdapter:
         at_hand = self._at_hand
-        return RowAdapter(at_hand.handler, self._claim.job_id, at_hand.options.for_handler(), guard=work.row_guard)
+        return RowAdapter(
+            at_hand.handler,
+            self._claim.job_id,
+            at_hand.options.for_handler(),
+            guard=work.row_guard,
+            result_json=result_json,
+        )
 
     def _batch_adapter(self, work: ChunkWork) -> BatchAdapter:
         at_hand = self._at_hand
@@ -237,8 +244,12 @@ class Attempt:
         is_known = isinstance(records, RowTexts)
         has_blank = not is_known and not all(piece.rows)
         has_broken = not is_known and BrokenRow in set(map(type, piece.rows))
+        if isinstance(adapter, RowAdapter) and isinstance(records, RowTexts) and not self._guilty:
+            rows: list[list[str]] = piece.rows  # type: ignore[assignment]
+            writer.take_lines(len(rows), adapter.run_to_lines(first_row_index, rows, records, **writer.lines(0)))
+            return
         outcomes = self._outcomes(adapter, first_row_index, piece.rows, has_broken=has_broken)
-        writer.add_rows(records, outcomes, has_blank=has_blank)
+        writer.add_rows(records, outcomes, has_blank=has_blank, are_json=isinstance(adapter, RowAdapter))
 
     def _outcomes(
         self, adapter: RowAdapter | BatchAdapter, first_row_index: int, batch: list[Row], *, has_broken: bool

@@ -19,6 +19,7 @@ from engine.results import (
     format_record,
     frame_lines,
     frame_records,
+    lines_of_texts,
     quote_cell,
     refused_lines_of_texts,
     result_json,
@@ -28,6 +29,7 @@ from engine.results import (
 
 if TYPE_CHECKING:
     from engine.handlers.frame_outcome import FrameOutcome
+    from engine.native._loops import Lines
 
 
 #: Messages up to which polars takes longer to begin than Python to count them.
@@ -101,12 +103,13 @@ class OutcomeWriter:
             return records
         return [record + "," if row else "" for record, row in zip(records, rows, strict=True)]
 
-    def add_rows(self, records: RowTexts | list[str], outcomes: list[Any], *, has_blank: bool) -> None:
+    def add_rows(self, records: RowTexts | list[str], outcomes: list[Any], *, has_blank: bool, are_json: bool) -> None:
         """Take rows with their outcomes; both lists are used up.
 
         Args:
             records: as `records` gave them.
             has_blank: whether there are rows without cells, which have no comma in their line.
+            are_json: whether JSON has been made of the results.
         """
         refused = _positions_of_failures(outcomes)
         self._success_count += len(outcomes) - len(refused)
@@ -120,30 +123,38 @@ class OutcomeWriter:
         for position in reversed(refused):
             del outcomes[position]
         if isinstance(records, RowTexts):
-            self._success.add_bytes(success_lines_of_texts(records, refused, outcomes))
+            accepted = (
+                lines_of_texts(records, refused, True, outcomes)
+                if are_json
+                else success_lines_of_texts(records, refused, outcomes)
+            )
+            self._success.add_bytes(accepted)
             self._failed.add_bytes(refused_lines_of_texts(records, refused, messages))
             return
         refused_records = [records[position] for position in refused]
         for position in reversed(refused):
             del records[position]
         if not has_blank:
-            self._success.add_text(success_lines(records, outcomes))
+            self._success.add_text(extra_lines(records, outcomes) if are_json else success_lines(records, outcomes))
             self._failed.add_text(extra_lines(refused_records, messages))
         else:
-            self._add_with_blank(records, outcomes, refused_records, messages)
+            texts = outcomes if are_json else [result_json(outcome) for outcome in outcomes]
+            self._add_with_blank(records, texts, refused_records, messages)
 
     def _add_with_blank(
-        self, records: Sequence[str], outcomes: Sequence[Any], refused_records: Sequence[str], messages: Sequence[str]
+        self, records: Sequence[str], texts: Sequence[str], refused_records: Sequence[str], messages: Sequence[str]
     ) -> None:
-        self._success.add_lines(
-            [start + quote_cell(result_json(outcome)) for start, outcome in zip(records, outcomes, strict=True)]
-        )
+        self._success.add_lines([start + quote_cell(text) for start, text in zip(records, texts, strict=True)])
         lines = [start + quote_cell(text) for start, text in zip(refused_records, messages, strict=True)]
         self._failed.add_lines([line or '""' for line in lines])
 
-    def lines(self) -> dict[str, bytearray]:
-        """Where lines of accepted and of refused rows are to be put, to be told of by `take_lines`."""
-        return {"success": self._success.tail(), "failed": self._failed.tail()}
+    def lines(self, expected_bytes: int) -> dict[str, Lines]:
+        """Where lines of accepted and of refused rows are to be put, to be told of by `take_lines`.
+
+        Args:
+            expected_bytes: of all lines of the chunk.
+        """
+        return {"success": self._success.lines(expected_bytes), "failed": self._failed.lines(0)}
 
     def take_lines(self, row_count: int, messages: list[str]) -> None:
         """Take rows whose lines stand where `lines` said.
@@ -153,10 +164,10 @@ class OutcomeWriter:
         """
         self._success_count += row_count - len(messages)
         self._failure_count += len(messages)
-        self._success.take_tail()
+        self._success.took_lines()
         if messages:
             self._messages.add(messages)
-            self._failed.take_tail()
+            self._failed.took_lines()
 
     def add_frame(self, chunk: TextFrame, begin: int, outcome: FrameOutcome) -> None:
         """Take the outcomes of consecutive rows of the frame, without a Python object for any row.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.guard import RowGuard
 from engine.handlers.contract import RowFailure, RowHandler
-from engine.native import loops
+from engine.native import RowTexts, loops
+
+if TYPE_CHECKING:
+    from engine.native._loops import Lines
 
 #: Characters of an error message that are kept; a cell of a spreadsheet holds no more.
 MAX_ERROR_CHARACTERS = 32_000
@@ -21,17 +24,27 @@ class RowAdapter:
     """
 
     def __init__(
-        self, handler: RowHandler, job_id: str, options: dict[str, Any], *, guard: RowGuard | None = None
+        self,
+        handler: RowHandler,
+        job_id: str,
+        options: dict[str, Any],
+        *,
+        guard: RowGuard | None = None,
+        result_json: Callable[[Any], str] | None = None,
     ) -> None:
         """
         Args:
             options: what the handler sees; it may change it, for this chunk only.
             guard: savepoints around the rows, where the ledger has transactions.
+            result_json: makes text of a result as soon as its row was run, before the savepoint of the row is gone: a
+                handler may use one dict for all rows. None leaves results as they are. Never raises.
         """
         self._handler = handler
         self._job_id = job_id
         self._options = options
         self._guard = guard
+        self._result_json = result_json
+        self._rules = (NO_RESULT, _judge, failure_of_crash, _settled, RowFailure, result_json)
 
     def run(self, first_row_index: int, rows: Sequence[list[str]]) -> list[Any]:
         """Outcomes of the rows in order: the `result` of an accepted row, a RowFailure for a refused one.
@@ -42,31 +55,58 @@ class RowAdapter:
         with self._guard or nullcontext():
             if loops is None:
                 return self._outcomes(first_row_index, rows)
-            return loops.call_rows(
-                self._handler, first_row_index, list(rows), self._job_id, self._options, self._guard,
-                NO_RESULT, _judge, failure_of_crash, _settled,
-            )  # fmt: skip
+            return loops.call_rows(list(rows), *self._call(first_row_index))
 
-    def run_text(
-        self, first_row_index: int, text: bytes, start: int, *, limits: tuple[int, int], marks: tuple[int, int],
-        result_json: Callable[[Any], str], success: bytearray, failed: bytearray,
-    ) -> tuple[int, int, list[str]]:  # fmt: skip
-        """Cut rows, run and write each at once, by the compiled loop; `loops.run_rows` says what it takes and gives.
+    def run_to_lines(
+        self, first_row_index: int, rows: list[list[str]], texts: RowTexts, *, success: Lines, failed: Lines
+    ) -> list[str]:
+        """As `run`, by the compiled loop and with the JSON of results: to lines; returns the messages of refused rows.
 
         Args:
-            limits: rows, and bytes, after which no further row is begun.
-            marks: delimiter and quote.
+            texts: of the rows.
+            success, failed: get the lines.
         """
         assert loops is not None
         with self._guard or nullcontext():
             return loops.run_rows(
-                text, start, *limits, *marks, self._handler, first_row_index, self._job_id, self._options, self._guard,
-                NO_RESULT, _judge, failure_of_crash, _settled, RowFailure, result_json, success, failed,
-            )  # fmt: skip
+                rows, texts.joined, texts.ends, texts.start, *self._call(first_row_index), success, failed
+            )
+
+    def run_text(
+        self,
+        first_row_index: int,
+        text: bytes,
+        start: int,
+        *,
+        limits: tuple[int, int],
+        marks: tuple[int, int],
+        success: Lines,
+        failed: Lines,
+    ) -> tuple[int, int, list[str]]:
+        """As `run_to_lines`, of rows that are cut from a text as they are run.
+
+        Args:
+            limits: rows, and bytes, after which no further row is begun.
+            marks: delimiter and quote.
+
+        Returns:
+            How many rows were run; where the next one starts; the messages of the refused ones.
+        """
+        assert loops is not None
+        (max_rows, max_bytes), (delimiter, quote) = limits, marks
+        with self._guard or nullcontext():
+            return loops.run_text(
+                text, start, max_rows, max_bytes, delimiter, quote, *self._call(first_row_index), success, failed
+            )
+
+    def _call(self, first_row_index: int) -> tuple[RowHandler, int, str, dict[str, Any], RowGuard | None, Any]:
+        """What each of the compiled loops is told about the handler."""
+        return (self._handler, first_row_index, self._job_id, self._options, self._guard, self._rules)
 
     def _outcomes(self, first_row_index: int, rows: Sequence[list[str]]) -> list[Any]:
         """What `loops.call_rows` does, in Python."""
         handler, job_id, options, guard = self._handler, self._job_id, self._options, self._guard
+        result_json = self._result_json
         outcomes: list[Any] = []
         append = outcomes.append
         for row_index, row in enumerate(rows, first_row_index):
@@ -80,6 +120,8 @@ class RowAdapter:
                 raise
             except BaseException as error:  # noqa: BLE001 - SystemExit, a cancelled asyncio task: the team's code
                 outcome = failure_of_crash(error)
+            if result_json is not None and outcome.__class__ is not RowFailure:
+                outcome = result_json(outcome)
             append(_settled(guard, outcome) if guard is not None and guard.is_set else outcome)
         return outcomes
 

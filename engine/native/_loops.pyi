@@ -5,7 +5,35 @@ from typing import Any
 
 from typing_extensions import Buffer
 
-def run_rows(
+class Lines:
+    """Lines of a result file while they grow, in memory that nothing else reaches: an opaque object of `new_lines`.
+
+    Whatever is asked of them while they are being written raises RuntimeError.
+    """
+
+def new_lines(expected_bytes: int, /) -> Lines:
+    """None yet; what is expected is set aside."""
+
+def size_of_lines(lines: Lines, /) -> int:
+    """Bytes."""
+
+def take_lines(lines: Lines, /) -> bytes:
+    """All of them, in UTF-8 with their line ends; there are none afterwards."""
+
+#: What the loops that call a row handler need to know. In this order: the outcome of an exact dict whose "ok" is True,
+#: and that has no "result"; what gives the outcome of whatever else is returned; what gives that of whatever a handler,
+#: or the former, raises, but for KeyboardInterrupt; what gives the last outcome of a row after which a guard `is_set`;
+#: the type of a refused row's outcome, which has a `message`; what gives the JSON of a result.
+_Rules = tuple[
+    Any,
+    Callable[[Any], Any],
+    Callable[[BaseException], Any],
+    Callable[[Any, Any], Any],
+    type,
+    Callable[[Any], str] | None,
+]
+
+def run_text(
     data: bytes,
     start: int,
     max_rows: int,
@@ -17,57 +45,65 @@ def run_rows(
     job_id: str,
     options: Any,
     guard: Any,
-    no_result: Any,
-    judge: Callable[[Any], Any],
-    crash: Callable[[BaseException], Any],
-    settle: Callable[[Any, Any], Any],
-    failure: type,
-    result_json: Callable[[Any], str],
-    success: bytearray,
-    failed: bytearray,
+    rules: _Rules,
+    success: Lines,
+    failed: Lines,
     /,
 ) -> tuple[int, int, list[str]]:
-    """What `cut_rows`, `call_rows` and `result_lines` do together, one row after the other.
+    """What `cut_rows` and `run_rows` do together, one row after the other.
 
     Args:
         data, start, max_rows, max_bytes, delimiter, quote: as `cut_rows` takes them.
-        handler, first_row_index, job_id, options, guard, no_result, judge, crash, settle: as `call_rows` takes them.
-        failure: the type of a refused row's outcome, which has a `message`.
-        result_json: gives what stands in the extra cell of an accepted row, and is asked where the result is no plain
-            object; within the savepoint of the row.
-        success, failed: get the lines of the accepted rows and of the refused ones at their end. To be touched by
-            nobody else meanwhile; what they hold after an error is not to be used.
+        handler and the rest: as `run_rows` takes them.
 
     Returns:
         How many rows were run; the offset of the next record; the messages of the refused ones.
-
-    Raises:
-        KeyboardInterrupt: as well as what `crash`, `settle`, `guard.is_set` and `result_json` raise.
     """
 
-def call_rows(
+def run_rows(
+    rows: list[Any],
+    texts: bytes,
+    ends: bytes,
+    start: int,
     handler: Callable[..., Any],
     first_row_index: int,
-    rows: list[Any],
     job_id: str,
     options: Any,
     guard: Any,
-    no_result: Any,
-    judge: Callable[[Any], Any],
-    crash: Callable[[BaseException], Any],
-    settle: Callable[[Any, Any], Any],
+    rules: _Rules,
+    success: Lines,
+    failed: Lines,
     /,
-) -> list[Any]:
-    """The outcomes of rows: what `handler(row_index, row, job_id, options)` comes to for each of them.
+) -> list[str]:
+    """What `handler(row_index, row, job_id, options)` comes to for each row, as lines; the refused ones' messages.
+
+    The JSON of a result is made as soon as its row was run, within the savepoint of the row.
 
     Args:
-        guard: None, or what has `is_set` after a row that `settle(guard, outcome)` gives the last outcome of.
-        no_result: the outcome of an exact dict whose "ok" is True and that has no "result".
-        judge: gives the outcome of whatever else is returned.
-        crash: gives the outcome of whatever a handler, or `judge`, raises, but for KeyboardInterrupt.
+        texts, ends, start: those of a `RowTexts`, as many as there are rows.
+        guard: None, or what has `is_set` after a row that the rules settle.
+        rules: see there; where the result is a plain object, its JSON is made here.
+        success, failed: get the lines at their end; what they hold after an error is not to be used.
 
     Raises:
-        KeyboardInterrupt: as well as what `crash`, `settle` and `guard.is_set` raise.
+        KeyboardInterrupt: as well as what the rules and `guard.is_set` raise.
+        ValueError: the arguments do not belong together.
+    """
+
+def call_rows(
+    rows: list[Any],
+    handler: Callable[..., Any],
+    first_row_index: int,
+    job_id: str,
+    options: Any,
+    guard: Any,
+    rules: _Rules,
+    /,
+) -> list[Any]:
+    """As `run_rows`, without texts: the outcomes of the rows, in place of a result its JSON.
+
+    Args:
+        rules: see there; where they give no JSON, the results are left as they are.
     """
 
 def positions_of(items: list[Any], kind: type, /) -> list[int]:

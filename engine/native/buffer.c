@@ -15,31 +15,6 @@ buffer_open(Buffer *buffer, Py_ssize_t size)
     return 0;
 }
 
-/* Take in where the array's memory is, all of which may be used until it is told how much was. */
-static void
-look_at_array(Buffer *buffer)
-{
-    const PyByteArrayObject *array = (const PyByteArrayObject *)(const void *)buffer->object;
-    buffer->start = array->ob_start;
-    /* The last byte is for a NUL. An array that was never written to has no memory. */
-    buffer->size = array->ob_alloc > 0 ? array->ob_alloc - (array->ob_start - array->ob_bytes) - 1 : 0;
-}
-
-int
-buffer_open_array(Buffer *buffer, PyObject *array)
-{
-    buffer->object = Py_NewRef(array);
-    buffer->used = PyByteArray_GET_SIZE(array);
-    look_at_array(buffer);
-    return 0;
-}
-
-int
-buffer_end_array(Buffer *buffer)
-{
-    return PyByteArray_Resize(buffer->object, buffer->used);
-}
-
 int
 buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -49,14 +24,6 @@ buffer_grow(Buffer *buffer, Py_ssize_t more)
     }
     Py_ssize_t needed = buffer->used + more;
     Py_ssize_t size = needed + needed / 2;
-    if (PyByteArray_Check(buffer->object)) {
-        /* It keeps no more than its size when it moves. */
-        if (PyByteArray_Resize(buffer->object, buffer->used) < 0 || PyByteArray_Resize(buffer->object, size) < 0) {
-            return -1;
-        }
-        look_at_array(buffer);
-        return 0;
-    }
     /* Sets `object` to NULL, and an exception, when memory is short. */
     if (_PyBytes_Resize(&buffer->object, size) < 0) {
         return -1;

@@ -4,8 +4,12 @@
 #include "calls.h"
 
 int
-rules_open(Rules *rules)
+rules_open(Rules *rules, PyObject *tuple)
 {
+    if (!PyArg_ParseTuple(tuple, "OOOOOO", &rules->no_result, &rules->judge, &rules->crash, &rules->settle,
+                          &rules->failure, &rules->result_json)) {
+        return -1;
+    }
     rules->ok = PyUnicode_InternFromString("ok");
     rules->result = PyUnicode_InternFromString("result");
     rules->is_set = PyUnicode_InternFromString("is_set");
@@ -103,21 +107,34 @@ rules_settle(const Rules *rules, PyObject *guard, PyObject *outcome)
     return last;
 }
 
+/* The outcome with the JSON of its result, where that is wanted; takes over the reference. */
+static PyObject *
+with_json(const Rules *rules, PyObject *outcome)
+{
+    if (rules->result_json == Py_None || is_failure(rules, outcome)) {
+        return outcome;
+    }
+    PyObject *text = PyObject_CallOneArg(rules->result_json, outcome);
+    Py_DECREF(outcome);
+    return text;
+}
+
 PyObject *
 loops_call_rows(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    PyObject *handler, *rows, *job_id, *options, *guard;
+    PyObject *rows, *handler, *job_id, *options, *guard, *tuple;
     Py_ssize_t first;
     Rules rules = {0};
-    if (!PyArg_ParseTuple(arguments, "OnO!OOOOOOO", &handler, &first, &PyList_Type, &rows, &job_id, &options, &guard,
-                          &rules.no_result, &rules.judge, &rules.crash, &rules.settle)) {
+    if (!PyArg_ParseTuple(arguments, "O!OnOOOO!", &PyList_Type, &rows, &handler, &first, &job_id, &options, &guard,
+                          &PyTuple_Type, &tuple)) {
         return NULL;
     }
-    PyObject *outcomes = rules_open(&rules) < 0 ? NULL : PyList_New(0);
+    PyObject *outcomes = rules_open(&rules, tuple) < 0 ? NULL : PyList_New(0);
     /* A handler that reaches the list may change it: its size is asked for each time, as a Python loop would. */
     for (Py_ssize_t index = 0; outcomes != NULL && index < PyList_GET_SIZE(rows); index++) {
         PyObject *row = Py_NewRef(PyList_GET_ITEM(rows, index));
         PyObject *outcome = rules_call(&rules, handler, first + index, row, job_id, options);
+        outcome = outcome == NULL ? NULL : with_json(&rules, outcome);
         if (outcome != NULL && guard != Py_None) {
             outcome = rules_settle(&rules, guard, outcome);
         }

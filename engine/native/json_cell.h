@@ -6,7 +6,7 @@
 #include "loops.h"
 
 /* Append the cell, byte for byte what `engine.results.result_json` gives, quoted: 1, or 0 where the value is for that to
-   write, and nothing was appended, or -1 with an exception set. Runs no Python code. */
+   write, and nothing was appended, or -1 with an exception set. Calls nothing of the value's. */
 int json_cell_add(Buffer *buffer, PyObject *value);
 
 #endif

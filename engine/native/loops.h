@@ -7,8 +7,7 @@
 #include <Python.h>
 #include <string.h>
 
-/* Bytes of a growing result, held in a bytes object so that it is handed over without a copy; or the end of a bytearray
-   of the caller's. */
+/* Bytes of a growing result, held in a bytes object so that it is handed over without a copy. */
 typedef struct {
     PyObject *object;
     char *start;
@@ -18,14 +17,10 @@ typedef struct {
 
 /* Each returns 0, or -1 with a Python exception set. */
 int buffer_open(Buffer *buffer, Py_ssize_t size);
-int buffer_open_array(Buffer *buffer, PyObject *array);
 int buffer_grow(Buffer *buffer, Py_ssize_t more);
 
 /* Hand over the bytes; NULL with an exception set when memory is short. The buffer is closed either way. */
 PyObject *buffer_take(Buffer *buffer);
-
-/* Let the array that the buffer was opened on end with what has been put; 0, or -1 with an exception set. */
-int buffer_end_array(Buffer *buffer);
 void buffer_close(Buffer *buffer);
 
 static inline int
@@ -107,6 +102,10 @@ check_span(PyObject *bytes, Py_ssize_t start, Py_ssize_t stop)
 
 /* The methods of the module, each described where it stands. */
 PyObject *loops_call_rows(PyObject *module, PyObject *arguments);
+PyObject *loops_new_lines(PyObject *module, PyObject *arguments);
+PyObject *loops_size_of_lines(PyObject *module, PyObject *argument);
+PyObject *loops_take_lines(PyObject *module, PyObject *argument);
+PyObject *loops_run_text(PyObject *module, PyObject *arguments);
 PyObject *loops_run_rows(PyObject *module, PyObject *arguments);
 PyObject *loops_positions_of(PyObject *module, PyObject *arguments);
 PyObject *loops_cut_rows(PyObject *module, PyObject *arguments);

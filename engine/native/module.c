@@ -3,6 +3,10 @@
 #include "loops.h"
 
 static PyMethodDef methods[] = {
+    {"new_lines", loops_new_lines, METH_VARARGS, NULL},
+    {"size_of_lines", loops_size_of_lines, METH_O, NULL},
+    {"take_lines", loops_take_lines, METH_O, NULL},
+    {"run_text", loops_run_text, METH_VARARGS, NULL},
     {"run_rows", loops_run_rows, METH_VARARGS, NULL},
     {"call_rows", loops_call_rows, METH_VARARGS, NULL},
     {"positions_of", loops_positions_of, METH_VARARGS, NULL},

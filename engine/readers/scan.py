@@ -96,7 +96,7 @@ class RecordScanner:
         block = self._by_loops(window, offset) if window.size <= 2 * SLICE_BYTES else None
         if block is not None:
             return block
-        data, is_last = window.bytes(), window.is_last
+        data, is_last = window.content(), window.is_last
         spans = list(self._splitter.split(data, is_last=is_last))
         lines = [count_lines(data, span.start, span.end) for span in spans]
         if lines and is_last and not data.endswith((b"\n", b"\r")):
@@ -123,7 +123,7 @@ class RecordScanner:
         if self._escape and window.data.find(self._escape, window.start, window.end) >= 0:
             return None
         if loops is None:
-            return record_ends(window.bytes(), offset, self._delimiter, self._quote, window.is_last)
+            return record_ends(window.content(), offset, self._delimiter, self._quote, window.is_last)
         where = (window.data, window.start, window.end, offset)
         return _unpacked(loops.record_ends(*where, self._delimiter, self._quote, window.is_last))
 
@@ -139,7 +139,7 @@ class _Window:
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
         self._blocks = filter(None, blocks)
-        self._next = next(self._blocks, None)
+        self._next: bytes | None = b""  # asked for when it is needed; None at the end of the stream
         self._rest: tuple[bytes, int] | None = None  # the block that the end of `data` was copied from, and up to where
         self.data = b""
         self.start = 0
@@ -153,9 +153,9 @@ class _Window:
     @property
     def is_last(self) -> bool:
         """Whether the stream ends with it."""
-        return self.end == len(self.data) and self._rest is None and self._next is None
+        return self.end == len(self.data) and self._rest is None and self._following() is None
 
-    def bytes(self) -> bytes:
+    def content(self) -> bytes:
         """What is looked at."""
         return self.data[self.start : self.end]
 
@@ -191,10 +191,10 @@ class _Window:
     def _join(self, count: int) -> None:
         """Put so many of the bytes that follow behind what is held."""
         pieces = [self.data[self.start :]] if self.start < len(self.data) else []
-        while count > 0 and (self._rest is not None or self._next is not None):
+        while count > 0 and (self._rest is not None or self._following() is not None):
             block, at = self._rest or (self._next or b"", 0)
             if self._rest is None:
-                self._next = next(self._blocks, None)
+                self._next = b""
             self._rest = None
             if at == 0 and not pieces:
                 pieces.append(block)
@@ -206,6 +206,12 @@ class _Window:
             count -= len(piece)
         self.data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.start = self.end = 0
+
+    def _following(self) -> bytes | None:
+        """The block behind what is held."""
+        if self._next == b"":
+            self._next = next(self._blocks, None)
+        return self._next
 
     def first_line_end(self) -> int | None:
         """As many bytes as go up to the first LF, CRLF or lone CR; at the end of the stream also a line without one."""

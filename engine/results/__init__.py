@@ -19,7 +19,13 @@ from engine.results.csv_format import (
 )
 from engine.results.frame_lines import accepted_lines, accepted_lines_of_texts, frame_lines, frame_records
 from engine.results.json_format import result_json
-from engine.results.lines import extra_lines, refused_lines_of_texts, success_lines, success_lines_of_texts
+from engine.results.lines import (
+    extra_lines,
+    lines_of_texts,
+    refused_lines_of_texts,
+    success_lines,
+    success_lines_of_texts,
+)
 from engine.results.merge import merge_csv
 from engine.results.parts import PartKeys, PartWriter
 
@@ -43,6 +49,7 @@ __all__ = [
     "header_cells",
     "header_line",
     "is_named_as_added",
+    "lines_of_texts",
     "merge_csv",
     "original_row",
     "plain_line",

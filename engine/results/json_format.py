@@ -30,7 +30,9 @@ def result_json(result: Any) -> str:
     """
     try:
         return orjson.dumps(result, _plain, _OPTIONS).decode()
-    except Exception:  # noqa: BLE001, S110 - the value is the handler's, and so is what its methods raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001, S110 - the value is the team's, and so is what its methods raise: SystemExit
         pass
     # Huge integers, odd keys, lone surrogates, cycles: rare, so this way may be slow.
     try:
@@ -38,7 +40,9 @@ def result_json(result: Any) -> str:
     except RecursionError:
         # Python's versions differ in how deep a str() goes; the same value must give the same text.
         return _dump_text(f"<{type(result).__qualname__}>")
-    except Exception:  # noqa: BLE001
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001
         return _dump_text(_text(result))
 
 
@@ -63,7 +67,9 @@ def json_array(results: list[Any]) -> bytes:
     separated[::2] = results
     try:
         return orjson.dumps(separated, _plain, _OPTIONS)
-    except Exception:  # noqa: BLE001 - as in result_json
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - as in result_json
         return b""
 
 
@@ -94,7 +100,9 @@ def _text(value: Any) -> str:
         return f"<{kind.__qualname__}>"
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - as in result_json
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - as in result_json
         return f"<{kind.__qualname__}>"
 
 

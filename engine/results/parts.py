@@ -6,25 +6,32 @@ what a lost attempt leaves behind is never mistaken for the part of the attempt 
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, get_args
+from typing import TYPE_CHECKING, Self, get_args
 
 from zlib_ng.zlib_ng import crc32
 
 from engine import failpoints
 from engine.model import Claim, Part
+from engine.native import loops
 from engine.results.csv_format import ResultKind, encode_lines, encode_text
 from engine.storage.protocol import Storage, Writer
+
+if TYPE_CHECKING:
+    from engine.native._loops import Lines
 
 MIB = 1024 * 1024
 #: Bytes; a part up to this size is put whole, a larger one is streamed.
 MAX_HELD_BYTES = 16 * MIB
 #: Bytes from which a piece of a part is held as it came.
 _LARGE_BYTES = MIB
+#: Bytes of lines that a compiled loop lets grow, about.
+_MOST_GROWN_BYTES = 8 * MIB
 #: Lines held as Python texts before they become bytes: few enough to stay in the processor's cache.
 SLICE_LINES = 2_000
 
@@ -116,12 +123,12 @@ class PartWriter:
         self._storage = storage
         self._key = key
         self._max_held_bytes = max_held_bytes
-        self._texts: list[str] = []
-        #: Large pieces as they came: to join them would be one copy more, which a folder can do without.
-        self._held: list[bytes | bytearray] = []
-        #: Small pieces joined: each would be a hole in the memory for whatever a handler keeps.
-        self._tail = bytearray()
-        self._counted_bytes = 0  # of the tail
+        self._lines: list[str] = []
+        self._grown: Lines | None = None
+        #: Large pieces as they came: to join them would be one copy more, which a folder can do without. Small ones
+        #: joined: each would be a hole in the memory for whatever a handler keeps.
+        self._held: list[bytes] = []
+        self._small = io.BytesIO()
         self._held_bytes = 0
         self._size_bytes = 0
         self._crc32 = 0
@@ -130,8 +137,10 @@ class PartWriter:
 
     def add(self, line: str) -> None:
         """Append one record, given without its line end."""
-        self._texts.append(line)
-        if len(self._texts) >= SLICE_LINES:
+        if self._grown is not None:
+            self._encode()
+        self._lines.append(line)
+        if len(self._lines) >= SLICE_LINES:
             self._encode()
 
     def add_lines(self, lines: Sequence[str]) -> None:
@@ -150,17 +159,24 @@ class PartWriter:
         if records:
             self._take(records)
 
-    def tail(self) -> bytearray:
-        """What whole records may be put at the end of, with their line ends, to be told of by `take_tail`."""
-        self._encode()
-        return self._tail
+    def lines(self, expected_bytes: int) -> Lines:
+        """Where a compiled loop puts whole records, behind all that was added; `took_lines` is to be called then.
 
-    def take_tail(self) -> None:
-        """Take in what has been put at the end of the `tail`, which is another one from now on."""
-        with memoryview(self._tail) as tail:
-            self._count(tail[self._counted_bytes :])
-        self._counted_bytes = len(self._tail)
-        self._drain_if_large()
+        Args:
+            expected_bytes: of the whole part.
+        """
+        assert loops is not None
+        if self._lines:
+            self._encode()
+        if self._grown is None:
+            self._grown = loops.new_lines(min(expected_bytes, _MOST_GROWN_BYTES))
+        return self._grown
+
+    def took_lines(self) -> None:
+        """Keep the memory of lines bounded."""
+        assert loops is not None
+        if self._grown is not None and loops.size_of_lines(self._grown) >= _MOST_GROWN_BYTES:
+            self._encode()
 
     def finish(self) -> Part | None:
         """Store the part; None, and no object, when nothing was added. Nothing can be added afterwards."""
@@ -187,27 +203,23 @@ class PartWriter:
         self._open.__exit__(type(error), error, traceback)
 
     def _encode(self) -> None:
-        if self._texts:
-            data = encode_lines(self._texts)
-            self._texts = []
+        """Take in what has been put somewhere for the time being."""
+        if self._grown is not None and loops is not None and loops.size_of_lines(self._grown):
+            self._take(loops.take_lines(self._grown))
+        if self._lines:
+            data = encode_lines(self._lines)
+            self._lines = []
             self._take(data)
 
     def _take(self, data: bytes) -> None:
         if len(data) >= _LARGE_BYTES:
-            self._hold_tail()
+            self._join_small()
             self._held.append(data)
         else:
-            self._tail += data
-            self._counted_bytes = len(self._tail)
-        self._count(data)
-        self._drain_if_large()
-
-    def _count(self, data: bytes | memoryview) -> None:
+            self._small.write(data)
         self._held_bytes += len(data)
         self._size_bytes += len(data)
         self._crc32 = crc32(data, self._crc32)
-
-    def _drain_if_large(self) -> None:
         if self._held_bytes > self._max_held_bytes:
             if self._stream is None:
                 self._stream = self._open.enter_context(self._storage.open_writer(self._key))
@@ -217,15 +229,14 @@ class PartWriter:
         for data in self._taken():
             stream.write(data)
 
-    def _hold_tail(self) -> None:
-        if self._tail:
-            self._held.append(self._tail)
-            self._tail = bytearray()
-            self._counted_bytes = 0
+    def _join_small(self) -> None:
+        if self._small.tell():
+            self._held.append(self._small.getvalue())
+            self._small = io.BytesIO()
 
-    def _taken(self) -> list[bytes | bytearray]:
+    def _taken(self) -> list[bytes]:
         """What is held, for somebody else to hold."""
-        self._hold_tail()
+        self._join_small()
         held, self._held, self._held_bytes = self._held, [], 0
         return held
 

@@ -76,14 +76,16 @@ class LocalFolderStorage:
             wanted_end = start
             while start < end:
                 block_end = min(end, start + step_bytes)
-                if hasattr(os, "posix_fadvise") and wanted_end < min(end, block_end + block_bytes // 2):
+                if hasattr(os, "posix_fadvise") and wanted_end < min(
+                    end, block_end + max(block_bytes // 2, step_bytes)
+                ):
                     # Seldom, while half of what was asked for is still to come: each call walks through its pages.
                     os.posix_fadvise(descriptor, wanted_end, block_bytes, os.POSIX_FADV_WILLNEED)
                     wanted_end += block_bytes
                 yield _read_block(descriptor, key, path, start, block_end, etag)
                 start = block_end
 
-    def write(self, key: str, data: bytes | Sequence[bytes | bytearray]) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         """See `Storage.write`. Not synced: a part that a power cut takes is made again."""
         pending = PendingFile(self._path(key))
         try:

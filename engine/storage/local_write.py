@@ -72,7 +72,7 @@ class PendingFile:
             while written < len(view):
                 written += os.write(self._descriptor, view[written : written + _PORTION_BYTES])
 
-    def write_pieces(self, pieces: Sequence[bytes | bytearray]) -> None:
+    def write_pieces(self, pieces: Sequence[bytes]) -> None:
         """Append one behind the other, several with each call of the kernel."""
         for some in _portions(pieces):
             with _as_write_error(self._path):
@@ -165,7 +165,7 @@ class FileWriter(io.RawIOBase):
             self._pending.write_all(buffer)
 
 
-def _portions(pieces: Sequence[bytes | bytearray]) -> Iterator[list[memoryview]]:
+def _portions(pieces: Sequence[bytes]) -> Iterator[list[memoryview]]:
     """The same bytes, as much at a time as one call of the kernel gets."""
     portion: list[memoryview] = []
     room = _PORTION_BYTES

@@ -26,7 +26,7 @@ class ObjectInfo:
 class Writer(Protocol):
     """Bytes on their way to a key; the object appears only when the context ends without an error."""
 
-    def write(self, data: bytes | bytearray, /) -> int:
+    def write(self, data: bytes, /) -> int:
         """Append; returns the number of bytes taken (all of them)."""
 
 
@@ -87,7 +87,7 @@ class Storage(Protocol):
         Raises as `read_range` does, while it is iterated.
         """
 
-    def write(self, key: str, data: bytes | Sequence[bytes | bytearray]) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         """Put an object whole: readers see the old one or the new one, never a piece. Repeating it is harmless.
 
         Args:

@@ -102,7 +102,7 @@ class S3Storage:
         if start < end:
             yield from self._reader.blocks(self._full_key(key), start, end, block_bytes=block_bytes, etag=etag)
 
-    def write(self, key: str, data: bytes | Sequence[bytes | bytearray]) -> ObjectInfo:
+    def write(self, key: str, data: bytes | Sequence[bytes]) -> ObjectInfo:
         """See `Storage.write`."""
         if not isinstance(data, bytes):
             data = b"".join(data)  # a body that may have to be sent again, and has one digest

@@ -130,7 +130,7 @@ class TextPlanner:
         scanner = RecordScanner(plan.dialect, max_record_bytes=config.max_record_bytes)
         sums = ChunkSums(
             plan.data_start,
-            max_held_bytes=config.max_chunk_bytes + config.max_record_bytes + config.scan_block_bytes,
+            max_held_bytes=config.max_chunk_bytes + config.max_record_bytes + 3 * config.scan_block_bytes,
             max_record_bytes=config.max_record_bytes,
         )
         ready: list[Chunk] = []

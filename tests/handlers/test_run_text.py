@@ -5,6 +5,7 @@ The oracles: `csv.reader` by way of `read_rows`, the adapter's loop in Python, `
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 import engine.handlers.row_adapter
 from engine.handlers import RowAdapter, RowFailure
 from engine.model import Chunk, Dialect
-from engine.native import loops
+from engine.native import RowTexts, loops
 from engine.readers import plain_text, read_rows
 from engine.readers.records import RecordSplitter
 from engine.results import result_json
@@ -98,19 +99,38 @@ def by_text(
 ) -> tuple[bytes, bytes, list[str]]:
     plain = plain_text(data, chunk_of(data, dialect), dialect)
     assert plain is not None
-    adapter = RowAdapter(handler, "job", {"a": 1}, guard=guard)
-    success, failed, messages = bytearray(b"before"), bytearray(), []
+    adapter = RowAdapter(handler, "job", {"a": 1}, guard=guard, result_json=result_json)
+    lines = {"success": loops.new_lines(0), "failed": loops.new_lines(1000)}
+    success, messages = b"", []
     row_index, at = 1, 0
     while at < len(plain.data):
         count, at, refused = adapter.run_text(
-            row_index, plain.data, at, limits=(max_rows, max_bytes), marks=(plain.delimiter, plain.quote),
-            result_json=result_json, success=success, failed=failed,
-        )  # fmt: skip
+            row_index, plain.data, at, limits=(max_rows, max_bytes), marks=(plain.delimiter, plain.quote), **lines
+        )
         assert 1 <= count <= max_rows
         row_index += count
         messages += refused
-    assert success.startswith(b"before")
-    return bytes(success[6:]), bytes(failed), messages
+        if row_index % 3 == 0:
+            size = loops.size_of_lines(lines["success"])
+            taken = loops.take_lines(lines["success"])
+            assert len(taken) == size
+            success += taken
+    return success + loops.take_lines(lines["success"]), loops.take_lines(lines["failed"]), messages
+
+
+def by_known_texts(
+    data: bytes, dialect: Dialect, handler: Callable[..., Any], *, max_rows: int, guard: Any = None
+) -> tuple[bytes, bytes, list[str]]:
+    plain = plain_text(data, chunk_of(data, dialect), dialect)
+    assert plain is not None
+    adapter = RowAdapter(handler, "job", {"a": 1}, guard=guard, result_json=result_json)
+    lines = {"success": loops.new_lines(0), "failed": loops.new_lines(0)}
+    row_index, messages = 1, []
+    for piece in plain.slices(max_rows):
+        assert isinstance(piece.records, RowTexts)
+        messages += adapter.run_to_lines(row_index, piece.rows, piece.records, **lines)  # type: ignore[arg-type]
+        row_index += len(piece.rows)
+    return loops.take_lines(lines["success"]), loops.take_lines(lines["failed"]), messages
 
 
 def by_steps(
@@ -120,9 +140,9 @@ def by_steps(
     kept = [row[:] for row in rows]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine.handlers.row_adapter, "loops", None)
-        outcomes = RowAdapter(handler, "job", {"a": 1}, guard=guard).run(1, rows)
+        outcomes = RowAdapter(handler, "job", {"a": 1}, guard=guard, result_json=result_json).run(1, rows)
     pairs = list(zip(kept, outcomes, strict=True))
-    success = [result_line(row, result_json(outcome)) for row, outcome in pairs if not isinstance(outcome, RowFailure)]
+    success = [result_line(row, outcome) for row, outcome in pairs if not isinstance(outcome, RowFailure)]
     refused = [(row, outcome.message) for row, outcome in pairs if isinstance(outcome, RowFailure)]
     return (
         encode_lines(success),
@@ -134,14 +154,15 @@ def by_steps(
 def check(data: bytes, dialect: Dialect, answers: list[Any], *, max_rows: int, max_bytes: int, guarded: bool) -> None:
     if plain_text(data, chunk_of(data, dialect), dialect) is None:
         return
-    seen: tuple[list[Any], list[Any]] = ([], [])
-    guards = (Guard(), Guard()) if guarded else (None, None)
+    seen: list[list[Any]] = [[], [], []]
+    guards = [Guard() if guarded else None for _ in seen]
     handlers = [handler_of(answers, each) for each in seen]
-    ours = by_text(data, dialect, handlers[0], max_rows=max_rows, max_bytes=max_bytes, guard=guards[0])
-    assert ours == by_steps(data, dialect, handlers[1], guard=guards[1])
-    assert seen[0] == seen[1]
-    if guarded:
-        assert vars(guards[0]) == vars(guards[1])
+    expected = by_steps(data, dialect, handlers[0], guard=guards[0])
+    assert by_text(data, dialect, handlers[1], max_rows=max_rows, max_bytes=max_bytes, guard=guards[1]) == expected
+    assert by_known_texts(data, dialect, handlers[2], max_rows=max_rows, guard=guards[2]) == expected
+    assert seen[0] == seen[1] == seen[2]
+    for guard in guards[1:]:
+        assert guard is None or vars(guard) == vars(guards[0])
 
 
 @examples(300)
@@ -220,32 +241,58 @@ def test_a_ctrl_c_passes_through() -> None:
 @pytest.mark.parametrize(
     ("start", "max_rows", "max_bytes", "delimiter", "quote"),
     [
-        (-1, 1, 1, 44, 34),
-        (3, 1, 1, 44, 34),
-        (0, 0, 1, 44, 34),
-        (0, 1, 0, 44, 34),
-        (0, 1, 1, 200, 34),
+        (-1, 1, 1, 44, 34), (3, 1, 1, 44, 34), (0, 0, 1, 44, 34), (0, 1, 0, 44, 34), (0, 1, 1, 200, 34),
         (0, 1, 1, 44, 200),
     ],
-)
+)  # fmt: skip
 def test_arguments_out_of_range_are_refused(
     start: int, max_rows: int, max_bytes: int, delimiter: int, quote: int
 ) -> None:
-    adapter = RowAdapter(lambda *_: {"ok": True}, "job", {})
+    adapter = RowAdapter(lambda *_: {"ok": True}, "job", {}, result_json=result_json)
+    success, failed = loops.new_lines(0), loops.new_lines(0)
+    how: Any = {"limits": (max_rows, max_bytes), "marks": (delimiter, quote), "success": success, "failed": failed}
     with pytest.raises(ValueError, match="out of range"):
-        adapter.run_text(
-            1, b"a\n", start, limits=(max_rows, max_bytes), marks=(delimiter, quote),
-            result_json=result_json, success=bytearray(), failed=bytearray(),
-        )  # fmt: skip
+        adapter.run_text(1, b"a\n", start, **how)
 
 
 def test_a_result_json_that_gives_no_text_is_told() -> None:
-    adapter = RowAdapter(lambda *_: {"ok": True, "result": 5}, "job", {})
     nothing: Any = lambda _: None  # noqa: E731
+    adapter = RowAdapter(lambda *_: {"ok": True, "result": 5}, "job", {}, result_json=nothing)
     with pytest.raises(TypeError, match="str"):
         adapter.run_text(
-            1, b"a\n", 0, limits=(1, 1), marks=(44, 34), result_json=nothing, success=bytearray(), failed=bytearray()
+            1, b"a\n", 0, limits=(1, 1), marks=(44, 34), success=loops.new_lines(0), failed=loops.new_lines(0)
         )
+
+
+def test_texts_that_are_not_as_many_as_the_rows_are_refused() -> None:
+    adapter = RowAdapter(lambda *_: {"ok": True}, "job", {}, result_json=result_json)
+    for ends in (b"", struct.pack("2n", 1, 1)):
+        with pytest.raises(ValueError, match="as many texts as rows"):
+            adapter.run_to_lines(
+                1, [["a"]], RowTexts(b"a", ends), success=loops.new_lines(0), failed=loops.new_lines(0)
+            )
+
+
+def test_lines_that_are_being_written_are_nobody_elses() -> None:
+    lines = {"success": loops.new_lines(0), "failed": loops.new_lines(0)}
+    touched = 0
+
+    def handler(*_: Any) -> dict[str, Any]:
+        nonlocal touched
+        for touch in (loops.take_lines, loops.size_of_lines, lambda _: adapter.run_text(1, b"b\n", 0, **how)):
+            with pytest.raises(RuntimeError, match="being written"):
+                touch(lines["success"])
+            touched += 1
+        return {"ok": True}
+
+    adapter = RowAdapter(handler, "job", {}, result_json=result_json)
+    how: Any = {"limits": (5, 100), "marks": (44, 34), **lines}
+    assert adapter.run_text(1, b"a\n", 0, **how) == (1, 2, [])
+    assert touched == 3
+    assert loops.take_lines(lines["success"]) == b"a,{}\r\n"
+    assert loops.take_lines(lines["success"]) == b""
+    with pytest.raises(ValueError, match="PyCapsule"):
+        loops.take_lines("no lines")  # type: ignore[arg-type]
 
 
 assert loops is not None, "the tests need a C compiler"

@@ -98,8 +98,29 @@ def test_any_bytes_fall_into_the_same_records_however_they_are_cut(
     skip = draw.draw(st.sampled_from(["never", "quoted"]))
     delimiter = "a" if quote_char == "," else ","
     dialect = Dialect(delimiter=delimiter, quote_char=quote_char, escape_char=escape_char, skip_initial_space=skip)
-    check(data, draw.draw(blocks_of(data)), dialect, max_record_bytes)
-    check(data, [data[i : i + 1] for i in range(len(data))], dialect, max_record_bytes)
+    with pytest.MonkeyPatch.context() as patch:
+        # As small as the data: else a window holds it all.
+        patch.setattr(engine.readers.scan, "SLICE_BYTES", draw.draw(st.sampled_from([1, 2, 5, 16, 256 * 1024])))
+        patch.setattr(engine.readers.scan, "_JOINED_BYTES", draw.draw(st.sampled_from([1, 3, 8, 4096])))
+        check(data, draw.draw(blocks_of(data)), dialect, max_record_bytes)
+        check(data, [data[i : i + 1] for i in range(len(data))], dialect, max_record_bytes)
+
+
+def test_records_are_given_before_another_block_is_asked_for() -> None:
+    asked = 0
+
+    def blocks() -> Iterator[bytes]:
+        nonlocal asked
+        for _ in range(3):
+            asked += 1
+            yield b"a,b\n" * 100_000
+
+    scan = RecordScanner(Dialect(), max_record_bytes=MIB).scan(blocks(), 0)
+    next(scan)
+    assert asked == 1
+    for _ in scan:
+        pass
+    assert asked == 3
 
 
 @examples(150)

@@ -1,3 +1,4 @@
+import asyncio
 import dataclasses
 import datetime
 import decimal
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.results import json_format
-from engine.results.json_format import result_json
+from engine.results.json_format import result_json, results_json
 
 SCALARS = st.one_of(
     st.none(),
@@ -119,3 +120,23 @@ def test_values_that_contain_themselves_or_are_too_large_end_as_text() -> None:
         deep = [deep]
     assert json.loads(result_json(deep)) == "<list>"
     assert json.loads(result_json(10**5_000)) == hex(10**5_000)
+
+
+@pytest.mark.parametrize("error", [SystemExit(4), asyncio.CancelledError(), ValueError()])
+def test_a_value_that_ends_more_than_itself_when_it_is_written_does_not(error: BaseException) -> None:
+    class Ending:
+        def __str__(self) -> str:
+            raise error
+
+    name = Ending.__qualname__
+    assert result_json({"a": Ending()}) == f'{{"a":"<{name}>"}}'
+    assert results_json([{"a": Ending()}, 1]) == [f'{{"a":"<{name}>"}}', "1"]
+
+
+def test_a_ctrl_c_while_a_value_is_written_passes_through() -> None:
+    class Interrupted:
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        result_json({"a": Interrupted()})

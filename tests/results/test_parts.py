@@ -1,3 +1,4 @@
+import struct
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -7,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import engine.results.parts
+from engine.handlers import RowAdapter
 from engine.model import Part
+from engine.native import RowTexts, loops
 from engine.results.merge import merge_csv
 from engine.results.parts import SLICE_LINES, PartKeys, PartWriter
 from engine.storage.protocol import Writer
@@ -104,6 +108,43 @@ def test_the_bytes_do_not_depend_on_how_lines_were_added(
     assert storage.objects.get("k", b"") == expected
     assert (part.size_bytes if part else 0) == len(expected)
     assert len(storage.written_whole) + len(storage.streamed) == bool(expected)
+
+
+@given(
+    pieces=st.lists(
+        st.tuples(st.sampled_from(["add", "lines", "bytes", "loop"]), st.text("ab,é", max_size=6)), max_size=9
+    ),
+    max_held_bytes=st.integers(0, 30),
+    most_grown_bytes=st.integers(1, 40),
+)
+def test_what_a_compiled_loop_puts_stands_where_it_was_put(
+    pieces: list[tuple[str, str]], max_held_bytes: int, most_grown_bytes: int
+) -> None:
+    assert loops is not None
+    storage = MemoryStorage()
+    adapter = RowAdapter(lambda *_: {"ok": True}, "job", {}, result_json=lambda _: "{}")
+    other = loops.new_lines(0)
+    expected = b""
+    with pytest.MonkeyPatch.context() as patch, PartWriter(storage, "k", max_held_bytes=max_held_bytes) as writer:
+        patch.setattr(engine.results.parts, "_MOST_GROWN_BYTES", most_grown_bytes)
+        for how, text in pieces:
+            line = f"<{text}>".replace(",", ";")
+            if how == "add":
+                writer.add(line)
+            elif how == "lines":
+                writer.add_lines([line, line])
+                expected += f"{line}\r\n".encode()
+            elif how == "bytes":
+                writer.add_bytes(f"{line}\r\n".encode())
+            else:
+                texts = RowTexts(line.encode(), struct.pack("n", len(line.encode())))
+                adapter.run_to_lines(1, [[line]], texts, success=writer.lines(5), failed=other)
+                writer.took_lines()
+                line += ",{}"
+            expected += f"{line}\r\n".encode()
+        part = writer.finish()
+    assert storage.objects.get("k", b"") == expected
+    assert part == (Part(key="k", size_bytes=len(expected), crc32=zlib.crc32(expected)) if expected else None)
 
 
 class _Nowhere:
