@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import threading
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.chunk_runner import MAX_UNEXPLAINED_DEATHS, Ran, outcome_writer, rebuild_progress
+from engine.chunk_runner.collector import resting_collector
 from engine.config import EngineConfig
 from engine.errors import (
     HandlerError,
@@ -552,3 +554,23 @@ def test_refused_rows_are_found_alike_with_and_without_the_compiled_loop(outcome
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outcome_writer, "loops", None)
         assert outcome_writer._positions_of_failures(outcomes) == expected
+
+
+def test_the_collector_never_looks_at_what_is_loaded_while_it_rests() -> None:
+    looks: list[str] = []
+
+    def note(phase: str, _info: dict[str, int]) -> None:
+        looks.append(phase)
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        with resting_collector():
+            made = [[number] for number in range(10_000)]
+            assert not looks
+        assert gc.isenabled()
+        assert not any(each is made or each is made[-1] for each in gc.get_objects()), "frozen objects are not listed"
+        assert not looks, "not when it is on again, either"
+    finally:
+        gc.callbacks.remove(note)
+        gc.unfreeze()

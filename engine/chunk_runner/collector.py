@@ -24,11 +24,16 @@ def relaxed_collector() -> Iterator[None]:
 
 @contextmanager
 def resting_collector() -> Iterator[None]:
-    """Keep the garbage collector from looking at all while modules are loaded: what they make stays."""
+    """Keep the garbage collector from looking at what is loaded meanwhile, now and later: modules stay.
+
+    For a process of the engine's own, as whatever is garbage by then stays as well.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        # Before it is on again: its first look would be at all of that.
+        gc.freeze()
         if was_on:
             gc.enable()

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from engine.native._loops import Lines
 
 
+#: Messages up to which polars takes longer to begin than Python to count them.
+_FEW_MESSAGES = 1_000
+
+
 class OutcomeWriter:
     """Writes each row into the part that its outcome says, in order, and counts."""
 
@@ -176,15 +180,18 @@ class OutcomeWriter:
         self._success_count += accepted
         self._failure_count += end - begin - accepted
         messages = outcome.errors.drop_nulls()
-        # By the frame, in the order in which they come first: refused rows may be many.
-        self._messages.add_counts(messages.to_frame("m").group_by("m", maintain_order=True).len().iter_rows())
+        if len(messages) <= _FEW_MESSAGES:
+            self._messages.add(messages.to_list())
+        else:
+            # By the frame, in the order in which they come first.
+            self._messages.add_counts(messages.to_frame("m").group_by("m", maintain_order=True).len().iter_rows())
         if not self._has_files:
             return
         known, is_accepted = chunk.records, outcome.errors.is_null()
         if isinstance(known, RowTexts):
             texts, refused = known.between(begin, end), (~is_accepted).arg_true().to_list()
-            self._success.add_bytes(accepted_lines_of_texts(texts, outcome.results, is_accepted))
-            self._failed.add_bytes(refused_lines_of_texts(texts, refused, outcome.errors.drop_nulls().to_list()))
+            self._success.add_bytes(accepted_lines_of_texts(texts, outcome.results, is_accepted, refused))
+            self._failed.add_bytes(refused_lines_of_texts(texts, refused, messages.to_list()))
             return
         records = known[begin:end] if known is not None else frame_records(chunk.frame[begin:end])
         self._success.add_bytes(accepted_lines(records, outcome.results, is_accepted))

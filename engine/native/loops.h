@@ -33,8 +33,11 @@ buffer_reserve(Buffer *buffer, Py_ssize_t more)
 static inline void
 buffer_put(Buffer *buffer, const char *bytes, Py_ssize_t length)
 {
-    memcpy(buffer->start + buffer->used, bytes, (size_t)length);
-    buffer->used += length;
+    /* A buffer of which nothing was wanted yet has no place to copy to, not even nothing. */
+    if (length > 0) {
+        memcpy(buffer->start + buffer->used, bytes, (size_t)length);
+        buffer->used += length;
+    }
 }
 
 static inline void

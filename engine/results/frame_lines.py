@@ -52,11 +52,14 @@ def accepted_lines(
 
 
 def accepted_lines_of_texts(
-    texts: RowTexts, results: pl.DataFrame | pl.Series | list[Any] | None, is_accepted: pl.Series
+    texts: RowTexts, results: pl.DataFrame | pl.Series | list[Any] | None, is_accepted: pl.Series, refused: list[int]
 ) -> bytes:
-    """As `accepted_lines`, for rows all of which have cells."""
+    """As `accepted_lines`, for rows all of which have cells.
+
+    Args:
+        refused: ascending positions of all other rows.
+    """
     assert loops is not None
-    refused = (~is_accepted).arg_true().to_list()
     if isinstance(results, list):
         some = [{} if result is None else result for result in compress(results, is_accepted)]
         return success_lines_of_texts(texts, refused, some)

@@ -88,11 +88,12 @@ def test_only_accepted_rows_have_lines(rows: list[tuple[bool, Any]]) -> None:
         if is_accepted
     ]
     texts = texts_of([[str(number)] for number in range(len(rows))])
+    refused = [number for number, (is_accepted, _) in enumerate(rows) if not is_accepted]
     assert accepted_lines(records, results, accepted) == encode_lines(lines)
-    assert accepted_lines_of_texts(texts, results, accepted) == encode_lines(lines)
+    assert accepted_lines_of_texts(texts, results, accepted, refused) == encode_lines(lines)
     plain = [result_line([str(number)], "{}") for number, (is_accepted, _) in enumerate(rows) if is_accepted]
     assert accepted_lines(records, None, accepted) == encode_lines(plain)
-    assert accepted_lines_of_texts(texts, None, accepted) == encode_lines(plain)
+    assert accepted_lines_of_texts(texts, None, accepted, refused) == encode_lines(plain)
 
 
 @given(st.data(), st.integers(0, 5), st.integers(0, 3))
@@ -110,8 +111,9 @@ def test_lines_of_texts_are_those_of_each_row(data: st.DataObject, size: int, wi
         for number, (value, is_accepted) in enumerate(zip(values, accepted, strict=True))
         if is_accepted
     ]
+    refused = [number for number, is_accepted in enumerate(accepted) if not is_accepted]
     given_accepted = pl.Series(accepted, dtype=pl.Boolean)
-    assert accepted_lines_of_texts(texts, results, given_accepted) == encode_lines(expected)
+    assert accepted_lines_of_texts(texts, results, given_accepted, refused) == encode_lines(expected)
     records = pl.Series([format_record(row) for row in rows[len(rows) - size :]], dtype=pl.String)
     assert accepted_lines(records, results, given_accepted) == encode_lines(expected)
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import engine
+from engine.chunk_runner import outcome_writer
 from engine.errors import OptionError
 from engine.model import Counts
 from engine.status import Status
@@ -74,6 +75,29 @@ def test_both_modes_give_the_same_files(
     expected = results_of(data, "by_cell_or_crash", "row", chunk_size=row_chunk_size, **dialect)
     given = results_of(data, handler, "batch", chunk_size=chunk_size, batch_size=batch_size, **dialect)
     assert given == expected
+
+
+@pytest.mark.parametrize("few", [0, 1_000], ids=["by polars", "by Python"])
+def test_messages_are_counted_as_in_row_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr(outcome_writer, "_FEW_MESSAGES", few)
+    rows = [["name", "value"], *([f"{number}", "bad" + number % 30 * "!"] for number in range(90))]
+    counted = []
+    for handler, mode in (("by_cell_or_crash", "row"), ("by_cell_in_columns", "batch")):
+        (folder := tmp_path / mode).mkdir()
+        here = InProcess(folder)
+        here.source.write_bytes(csv_bytes(rows))
+        options = engine.ImportOptions.from_mapping({"batch_size": 40})
+        here.job_id = (
+            here.coordinator()
+            .create(str(here.source), f"{HANDLERS}.{handler}", options, str(here.output), handler_mode=mode)  # type: ignore[arg-type]
+            .job_id
+        )
+        here.coordinator().plan(here.job_id)
+        here.run_all()
+        counted.append(here.ledger.messages(here.job_id))
+        here.close()
+    assert counted[0] == counted[1]
+    assert counted[0]
 
 
 def test_rows_that_cannot_be_read_or_do_not_fit_fail_alone() -> None:
