@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 try:
     from engine.native import _loops as loops
 except ImportError:
     loops = None  # type: ignore[assignment]
 
-__all__ = ["RowTexts", "loops"]
+if TYPE_CHECKING:
+    from engine.native import _loops
+
+    Lines = _loops.Lines
+else:
+    Lines = object
+
+__all__ = ["Lines", "RowTexts", "loops"]
 
 _NUMBER_BYTES = struct.calcsize("n")
 
