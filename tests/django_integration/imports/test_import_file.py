@@ -6,8 +6,10 @@ import csv
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,6 +91,12 @@ def test_options_go_to_the_engine_and_to_the_handler(people: Path) -> None:
     assert list(rows) == [1, *range(4, 12)]
 
 
+def patch_pause(monkeypatch: pytest.MonkeyPatch, pause: Callable[[float], Any]) -> None:
+    """The command's own clock: a library that is first imported meanwhile would keep another `time.sleep` for ever."""
+    clock = SimpleNamespace(**{name: getattr(time, name) for name in dir(time) if name != "sleep"}, sleep=pause)
+    monkeypatch.setattr("django_integration.imports.management.commands.import_file.time", clock)
+
+
 def test_without_local_the_workers_get_it(
     people: Path,
     messages: list[Any],
@@ -97,7 +105,7 @@ def test_without_local_the_workers_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The first look finds the job queued; before the second one a worker has done it.
-    monkeypatch.setattr("time.sleep", lambda _: run_to_end(ImportJob.objects.get()))
+    patch_pause(monkeypatch, lambda _: run_to_end(ImportJob.objects.get()))
     assert run(people) == 0
     assert ImportJob.objects.get().status == "succeeded"
     assert "succeeded     5" in capsys.readouterr().out
@@ -118,7 +126,7 @@ def test_ctrl_c_leaves_the_job_to_the_workers(people: Path, monkeypatch: pytest.
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("time.sleep", interrupt)
+    patch_pause(monkeypatch, interrupt)
     with pytest.raises(CommandError, match="goes on without this command") as caught:
         run(people)
     assert caught.value.returncode == 130
