@@ -29,7 +29,7 @@ from engine.results import (
 
 if TYPE_CHECKING:
     from engine.handlers.frame_outcome import FrameOutcome
-    from engine.native._loops import Lines
+    from engine.native import Lines
 
 
 #: Messages up to which polars takes longer to begin than Python to count them.

@@ -11,7 +11,7 @@ from engine.handlers.contract import RowFailure, RowHandler
 from engine.native import RowTexts, loops
 
 if TYPE_CHECKING:
-    from engine.native._loops import Lines
+    from engine.native import Lines
 
 #: Characters of an error message that are kept; a cell of a spreadsheet holds no more.
 MAX_ERROR_CHARACTERS = 32_000

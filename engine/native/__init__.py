@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 try:
     from engine.native import _loops as loops
 except ImportError:
     loops = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from engine.native import _loops
+
+    #: For annotations: from here, as the layers' check does not see a module that is no Python.
+    Lines = _loops.Lines
 
 __all__ = ["RowTexts", "loops"]
 

@@ -23,7 +23,7 @@ from engine.results.csv_format import ResultKind, encode_lines, encode_text
 from engine.storage.protocol import Storage, Writer
 
 if TYPE_CHECKING:
-    from engine.native._loops import Lines
+    from engine.native import Lines
 
 MIB = 1024 * 1024
 #: Bytes; a part up to this size is put whole, a larger one is streamed.
