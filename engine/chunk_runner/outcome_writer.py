@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.failure_messages import FailureMessages
 from engine.handlers import RowFailure
 from engine.model import ChunkOutcome, Counts
-from engine.native import RowTexts, loops
+from engine.native import Lines, RowTexts, loops
 from engine.readers import BrokenRow, RowSlice, TextFrame
 from engine.results import (
     PartWriter,
@@ -29,7 +29,6 @@ from engine.results import (
 
 if TYPE_CHECKING:
     from engine.handlers.frame_outcome import FrameOutcome
-    from engine.native import Lines
 
 
 #: Messages up to which polars takes longer to begin than Python to count them.

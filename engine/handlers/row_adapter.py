@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.guard import RowGuard
 from engine.handlers.contract import RowFailure, RowHandler
-from engine.native import RowTexts, loops
-
-if TYPE_CHECKING:
-    from engine.native import Lines
+from engine.native import Lines, RowTexts, loops
 
 #: Characters of an error message that are kept; a cell of a spreadsheet holds no more.
 MAX_ERROR_CHARACTERS = 32_000

@@ -18,10 +18,11 @@ except ImportError:
 if TYPE_CHECKING:
     from engine.native import _loops
 
-    #: For annotations: from here, as the layers' check does not see a module that is no Python.
     Lines = _loops.Lines
+else:
+    Lines = object
 
-__all__ = ["RowTexts", "loops"]
+__all__ = ["Lines", "RowTexts", "loops"]
 
 _NUMBER_BYTES = struct.calcsize("n")
 

@@ -12,18 +12,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, get_args
+from typing import Self, get_args
 
 from zlib_ng.zlib_ng import crc32
 
 from engine import failpoints
 from engine.model import Claim, Part
-from engine.native import loops
+from engine.native import Lines, loops
 from engine.results.csv_format import ResultKind, encode_lines, encode_text
 from engine.storage.protocol import Storage, Writer
-
-if TYPE_CHECKING:
-    from engine.native import Lines
 
 MIB = 1024 * 1024
 #: Bytes; a part up to this size is put whole, a larger one is streamed.
