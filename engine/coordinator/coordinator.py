@@ -6,11 +6,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine import failpoints
 from engine.config import EngineConfig
-from engine.coordinator.bundling import Bundling
 from engine.coordinator.cancelling import Cancelling
 from engine.coordinator.desk import JobDesk
 from engine.coordinator.drafts import ResultDrafts
@@ -31,6 +30,9 @@ from engine.status import Phase, Status
 from engine.storage import join_url, open_storage
 from engine.table import pin_source
 from engine.tracing import span
+
+if TYPE_CHECKING:
+    from engine.coordinator.bundling import Bundling
 
 #: Folder below the output that holds parts and staged copies while a job runs.
 WORKSPACE = ".rowmill"
@@ -82,7 +84,7 @@ class Coordinator:
         self._finishing = Finishing(self._desk)
         self._recovery = Recovery(self._desk, self._cancelling, self._failing, self._finishing, self.chunks_to_send)
         self._helper = MergeHelper(ledger, config)
-        self._bundling = Bundling(ledger, config)
+        self._bundling: Bundling | None = None
 
     def create(
         self,
@@ -235,6 +237,11 @@ class Coordinator:
 
     def bundle(self, job_id: str, chunk_index: int) -> None:
         """See `Bundling.bundle`."""
+        if self._bundling is None:
+            # Only where parts are on S3; others need not load it.
+            from engine.coordinator.bundling import Bundling
+
+            self._bundling = Bundling(self._desk.ledger, self._desk.config)
         self._bundling.bundle(job_id, chunk_index)
 
     def help_merge(self, job_id: str, position: int, step: int) -> int | None:

@@ -6,7 +6,6 @@ import logging
 
 from engine import failpoints
 from engine.config import EngineConfig
-from engine.coordinator.bundling import in_fewer_pieces
 from engine.coordinator.drafts import ResultDrafts
 from engine.coordinator.parts import parts_by_chunk, result_header, result_key
 from engine.coordinator.protocols import Executor
@@ -42,7 +41,11 @@ def make_result_files(
         key, header = result_key(job, kind, "csv"), result_header(job, kind, config)
         numbered = [(index, part) for index, part, _ in parts_by_chunk(job, ledger, kind)]
         parts = [part for _, part in numbered]
-        pieces = in_fewer_pieces(job, kind, output, numbered)
+        pieces = parts
+        if output.is_remote:
+            from engine.coordinator.bundling import in_fewer_pieces
+
+            pieces = in_fewer_pieces(job, kind, output, numbered)
         try:
             merge_csv(output, key, header, pieces, draft=begun.get(kind))
         except StorageError as error:

@@ -8,7 +8,6 @@ where the asker shares boot and namespace with the owner.
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 
 #: States of a process that has ended, though its parent has not asked for its exit code yet.
@@ -54,8 +53,8 @@ def _place() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:  # no /proc: one machine is told from another by its name
-        return platform.node()
-    return f"{platform.node()}/{boot}/{namespace}"
+        return os.uname().nodename
+    return f"{os.uname().nodename}/{boot}/{namespace}"
 
 
 def _state(pid: int) -> tuple[str, str] | None:

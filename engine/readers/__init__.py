@@ -10,7 +10,6 @@ from engine.readers.records import count_lines
 from engine.readers.rows import BrokenRow, Row, bytes_to_read, read_rows
 from engine.readers.scan import RecordScanner
 from engine.readers.slices import PIECE_BYTES, PlainText, RowSlice, plain_text, read_slices, sliced
-from engine.readers.workbook_check import check_workbook
 
 __all__ = [
     "HEAD_BYTES",
@@ -27,7 +26,6 @@ __all__ = [
     "SourceKind",
     "TextFrame",
     "bytes_to_read",
-    "check_workbook",
     "count_lines",
     "encoding_advice",
     "find_data_start",

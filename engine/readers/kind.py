@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from enum import StrEnum
-from typing import BinaryIO
-from zipfile import ZipInfo
+from typing import TYPE_CHECKING, BinaryIO
 
 from engine.compound_file import SIGNATURE, CompoundFile
 from engine.errors import (
@@ -18,7 +17,9 @@ from engine.errors import (
     SourceProtectedError,
 )
 from engine.readers.encoding import byte_order_mark, wide_without_mark
-from engine.readers.zip_entries import MAX_ENTRIES, inflate_entry, list_entries
+
+if TYPE_CHECKING:
+    from zipfile import ZipInfo
 
 
 class SourceKind(StrEnum):
@@ -122,7 +123,7 @@ _JSON_DOCUMENT = re.compile(rb"\s*(?:\[\s*\{\s*(?:\}|" + _KEY + rb")|\{[ \t]*+[\
 
 
 def tell_kind(
-    file: BinaryIO, head: bytes, *, size_bytes: int, source: str, is_csv: bool = False, max_entries: int = MAX_ENTRIES
+    file: BinaryIO, head: bytes, *, size_bytes: int, source: str, is_csv: bool = False, max_entries: int | None = None
 ) -> SourceKind:
     """The kind of a source.
 
@@ -132,7 +133,7 @@ def tell_kind(
         size_bytes: of the source.
         source: its name for messages.
         is_csv: the user says so by naming a delimiter: text is then neither NDJSON nor a document.
-        max_entries: of an archive.
+        max_entries: of an archive; None for the usual limit.
 
     Raises:
         SourceEmptyError: there is nothing in it.
@@ -250,8 +251,12 @@ def _is_parquet(file: BinaryIO, head: bytes, size_bytes: int, source: str) -> bo
     return False
 
 
-def _kind_of_archive(file: BinaryIO, source: str, max_entries: int) -> SourceKind:
-    entries = {entry.filename: entry for entry in list_entries(file, source=source, max_entries=max_entries)}
+def _kind_of_archive(file: BinaryIO, source: str, max_entries: int | None) -> SourceKind:
+    # What only archives need takes a while to load.
+    from engine.readers.zip_entries import MAX_ENTRIES, list_entries
+
+    found = list_entries(file, source=source, max_entries=MAX_ENTRIES if max_entries is None else max_entries)
+    entries = {entry.filename: entry for entry in found}
     types = next((entry for name, entry in entries.items() if name.lower() == _CONTENT_TYPES_NAME.lower()), None)
     if types is not None:
         return _kind_of_package(_start_of(file, types, source), set(entries), source)
@@ -306,6 +311,8 @@ def _kind_of_compound(file: BinaryIO, source: str) -> SourceKind:
 
 
 def _start_of(file: BinaryIO, entry: ZipInfo, source: str) -> bytes:
+    from engine.readers.zip_entries import inflate_entry
+
     found = b""
     for piece in inflate_entry(file, entry, source=source):
         found += piece

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from engine.config import EngineConfig
 from engine.model import Chunk, Plan, Source
@@ -12,9 +13,11 @@ from engine.readers import SourceKind
 from engine.storage import Storage
 from engine.table.checkpoints import Checkpoint, no_checkpoint
 from engine.table.look import Look
-from engine.table.packed import START_BYTES, PackedPlanner, Planner
 from engine.table.staged import StagedPlanner, source_kind, stager_of
 from engine.table.text import TextPlanner
+
+if TYPE_CHECKING:
+    from engine.table.packed import Planner
 
 
 class TablePlanner:
@@ -81,11 +84,15 @@ class TablePlanner:
     def _planner_of(self, kind: SourceKind, source: Source, options: ImportOptions) -> Planner:
         workspace, job_id = self._workspace, self._job_id
         if kind.is_packed:
+            from engine.table.packed import PackedPlanner
+
             return PackedPlanner(
                 source, options, self._config, workspace=workspace, job_id=job_id, kind=kind,
                 planner_of=self._planner_of, start_only=self._start_only, checkpoint=self._checkpoint,
             )  # fmt: skip
         if self._start_only and kind is SourceKind.NDJSON:
+            from engine.table.packed import START_BYTES
+
             source = replace(source, size_bytes=min(source.size_bytes, START_BYTES))
         stager = stager_of(kind, source, start_only=self._start_only)
         if stager is None:

@@ -13,7 +13,7 @@ from engine.errors import SourceBinaryError
 from engine.model import Chunk, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE
-from engine.readers import HEAD_BYTES, SourceKind, check_workbook, tell_kind
+from engine.readers import HEAD_BYTES, SourceKind, tell_kind
 from engine.results import added_column_of
 from engine.staging import staged_key
 from engine.storage import Storage, open_location, open_object
@@ -174,6 +174,7 @@ def _stage_workbook(
     chunk_size: int,
     checkpoint: Checkpoint,
 ) -> StagedTable:
+    from engine.readers.workbook_check import check_workbook
     from engine.staging.excel.stage import stage_workbook
 
     if kind not in config.excel_formats.split(","):
