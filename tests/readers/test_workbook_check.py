@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from engine.config import EngineConfig
 from engine.errors import SourceDamagedError, SourceError, SourceFormatError, SourceProtectedError, SourceTooLargeError
-from engine.readers import check_workbook
+from engine.readers.workbook_check import check_workbook
 from engine.readers.zip_entries import inflate_entry, list_entries
 from tests.readers.strategies import examples
 from tests.sources import compound_file, zipped
