@@ -184,14 +184,14 @@ class _Window:
         enough_bytes = max(enough_bytes, self.size + 1)
         missing = self.start + enough_bytes - len(self.data)
         if missing > 0:
-            self._join(max(missing, _JOINED_BYTES))
+            self._join(missing)
         self.end = min(len(self.data), self.start + max(enough_bytes, SLICE_BYTES))
         return True
 
-    def _join(self, count: int) -> None:
-        """Put so many of the bytes that follow behind what is held."""
+    def _join(self, missing: int) -> None:
+        """Put as many of the bytes that follow behind what is held, and of the last of their blocks some more."""
         pieces = [self.data[self.start :]] if self.start < len(self.data) else []
-        while count > 0 and (self._rest is not None or self._following() is not None):
+        while missing > 0 and (self._rest is not None or self._following() is not None):
             block, at = self._rest or (self._next or b"", 0)
             if self._rest is None:
                 self._next = b""
@@ -199,11 +199,11 @@ class _Window:
             if at == 0 and not pieces:
                 pieces.append(block)
                 break
-            piece = block[at : at + count]
-            if at + count < len(block):
-                self._rest = (block, at + count)
-            pieces.append(piece)
-            count -= len(piece)
+            stop = at + max(missing, _JOINED_BYTES)
+            pieces.append(block[at:stop])
+            missing -= len(pieces[-1])
+            if stop < len(block):
+                self._rest = (block, stop)
         self.data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.start = self.end = 0
 
