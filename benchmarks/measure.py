@@ -17,9 +17,10 @@ from typing import Any
 import psutil
 
 MIB = 1024 * 1024
-#: Seconds between two looks at the processes, and for how many looks the shorter time holds: a small run's workers live
-#: for some hundredths of a second. The kernel keeps the peaks, so that few looks miss little of a longer one.
-_FIRST_LOOK_SECONDS, _LOOK_SECONDS, _FIRST_LOOKS = 0.005, 0.1, 100
+#: Seconds between two looks at the processes, the first and the longest, and by how much they grow. A small run's
+#: workers live for some hundredths of a second, and looking takes processor time from a run that uses all of it. The
+#: kernel keeps the peaks, so that few looks miss little.
+_FIRST_LOOK_SECONDS, _LOOK_SECONDS, _GROWTH = 0.01, 0.1, 1.1
 _LOG_TAIL_CHARACTERS = 2000
 
 
@@ -81,23 +82,22 @@ class _Watch:
 
     def _look_at(self, pid: int) -> None:
         with suppress(psutil.Error, OSError):
-            process = psutil.Process(pid)
-            peak_bytes, times = _peak_bytes(process), process.cpu_times()
+            peak_bytes, cpu_seconds, started_at = _facts(pid)
             if not peak_bytes:
                 return  # it has ended a moment ago; what was seen of it stays
-            seen = self.seen.setdefault((pid, process.create_time()), _Seen())
-            seen.cpu_seconds = times.user + times.system
+            seen = self.seen.setdefault((pid, started_at), _Seen())
+            seen.cpu_seconds = cpu_seconds
             if self._is_first:
-                seen.cpu_before = seen.cpu_seconds
+                seen.cpu_before = cpu_seconds
                 _forget_peak(pid)
-                peak_bytes = _peak_bytes(process)
+                peak_bytes = _facts(pid)[0]
             seen.peak_bytes = max(seen.peak_bytes, peak_bytes)
 
     def _run(self) -> None:
-        looks = 0
-        while not self._ended.wait(_FIRST_LOOK_SECONDS if looks < _FIRST_LOOKS else _LOOK_SECONDS):
+        pause = _FIRST_LOOK_SECONDS
+        while not self._ended.wait(pause):
             self.look()
-            looks += 1
+            pause = min(pause * _GROWTH, _LOOK_SECONDS)
 
     @property
     def cpu_seconds(self) -> float:
@@ -171,12 +171,23 @@ def _tree(root: int) -> list[int]:
     return pids
 
 
-def _peak_bytes(process: psutil.Process) -> int:
-    """The most that it has had resident, since it was started or since `_forget_peak`; 0 once it has ended."""
-    with suppress(OSError, IndexError):
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-    return int(process.memory_info().rss)
+def _facts(pid: int) -> tuple[int, float, float]:
+    """Of a process: the most bytes that it has had resident, since it was started or since `_forget_peak`, and 0 once it
+    has ended; its processor seconds; what tells it from another of the same number.
+
+    Raises:
+        OSError, psutil.Error: there is none.
+    """
+    try:
+        status, stat = Path(f"/proc/{pid}/status").read_text(), Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        process = psutil.Process(pid)  # there is no /proc; else this raises
+        times = process.cpu_times()
+        return int(process.memory_info().rss), times.user + times.system, process.create_time()
+    peak = status.partition("VmHWM:")[2].split(maxsplit=1)
+    fields = stat.rpartition(")")[2].split()  # from the state on, which is the third
+    ticks = os.sysconf("SC_CLK_TCK")
+    return int(peak[0]) * 1024 if peak else 0, (int(fields[11]) + int(fields[12])) / ticks, float(fields[19])
 
 
 def _forget_peak(pid: int) -> None:
