@@ -172,7 +172,7 @@ def _tree(root: int) -> list[int]:
 
 
 def _facts(pid: int) -> tuple[int, float, float]:
-    """Of a process: the most bytes it has had resident, since it was started or since `_forget_peak`, 0 if it has ended;
+    """Of a process: the most bytes it has had resident, since its start or since `_forget_peak`, 0 if it has ended;
     its processor seconds; what tells it from another of the same number.
 
     Raises:
