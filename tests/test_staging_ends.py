@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,6 +23,7 @@ from engine.staging.excel import stage
 from engine.status import Phase, Status
 from engine.storage import open_storage
 from engine.table import TablePlanner, pin_source
+from tests import own_children
 from tests.in_process import InProcess
 
 ROWS = [[f"row {number}", "some text, ü, " * 4] for number in range(20_000)]
@@ -73,9 +73,8 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture(autouse=True)
 def no_child_is_left() -> Iterator[None]:
-    others = set(psutil.Process().children(recursive=True))  # servers of other tests of this run
-    yield
-    assert not set(psutil.Process().children(recursive=True)) - others
+    with own_children.none_is_left():
+        yield
 
 
 class Cancelled(Exception):

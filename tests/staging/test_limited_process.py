@@ -7,20 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psutil
 import pytest
 
 from engine.errors import SourceDamagedError, SourceEmptyError, SourceError
 from engine.staging.limited_process import Death, Limits, table_of_process
+from tests import own_children
 
 MIB = 1024 * 1024
 
 
 @pytest.fixture(autouse=True)
 def no_child_is_left() -> Iterator[None]:
-    others = set(psutil.Process().children(recursive=True))  # servers of other tests of this run
-    yield
-    assert not set(psutil.Process().children(recursive=True)) - others
+    with own_children.none_is_left():
+        yield
 
 
 def told(death: Death) -> SourceError:

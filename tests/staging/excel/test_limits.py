@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +26,7 @@ from engine.errors import (
     SourceTooLargeError,
 )
 from engine.staging.excel import sheet, stage
+from tests import own_children
 from tests.readers.strategies import examples
 from tests.staging.excel.workbooks import write_openpyxl
 
@@ -36,9 +36,8 @@ FIXTURES = Path(__file__).with_name("fixtures")
 
 @pytest.fixture(autouse=True)
 def no_child_is_left() -> Any:
-    others = set(psutil.Process().children(recursive=True))  # servers of other tests of this run
-    yield
-    assert not set(psutil.Process().children(recursive=True)) - others
+    with own_children.none_is_left():
+        yield
 
 
 @pytest.fixture
