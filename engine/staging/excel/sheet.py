@@ -100,19 +100,30 @@ class SheetReader:
     def table(self) -> SheetTable:
         """The table; what is fed, is fed by now.
 
+        The libraries hold a sheet as the rectangle around its cells, so that two cells far apart may take all memory:
+        this is for a process whose memory is limited.
+
         Raises:
             SourceError: the workbook or the sheet cannot be read, or is empty.
             OptionError: there is no such sheet.
         """
-        if self._parts is not None:
-            try:
-                columns = self._parts.columns()
-                return _table(self._request, str(self._request.sheet), columns, first_column=0)
-            except IrregularSheetError:
-                pass
-            finally:
-                self.close()
-        return _table(self._request, *_read_whole(self._request))
+        return self.table_of_parts() or _table(self._request, *_read_whole(self._request))
+
+    def table_of_parts(self) -> SheetTable | None:
+        """The table from what was fed, in memory of its size; None where the libraries have to read the file.
+
+        Raises:
+            SourceError: the sheet is empty.
+        """
+        if self._parts is None:
+            return None
+        try:
+            columns = self._parts.columns()
+        except IrregularSheetError:
+            return None
+        finally:
+            self.close()
+        return _table(self._request, str(self._request.sheet), columns, first_column=0)
 
     def close(self) -> None:
         """End what is running."""
