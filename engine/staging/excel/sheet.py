@@ -15,7 +15,7 @@ import pyarrow as pa
 import python_calamine
 
 from engine.arrow_form import batch_of
-from engine.errors import SourceDamagedError, SourceEmptyError, SourceProtectedError
+from engine.errors import SourceDamagedError, SourceEmptyError, SourceFormatError, SourceProtectedError
 from engine.staging.excel.biff8 import XlsBook
 from engine.staging.excel.biff12 import marked_workbook, sheet_has_cells
 from engine.staging.excel.cells import read_cells
@@ -150,6 +150,12 @@ def _table(request: Request, name: str, columns: list[pa.Array], first_column: i
     if not layout.header_records and layout.first_row == layout.end_row:
         raise SourceEmptyError(
             f'The sheet "{name}" of {request.source} holds no cell below the rows that are skipped.',
+            source=request.source,
+        )
+    if len(layout.header_records) < request.header_rows:
+        raise SourceFormatError(
+            f'The sheet "{name}" of {request.source} has {len(layout.header_records):,} row(s), fewer than the '
+            f"{request.header_rows:,} of the header. Say header_rows.",
             source=request.source,
         )
     return SheetTable(sheet=name, columns=columns, layout=layout, first_row=first_row)
