@@ -234,3 +234,10 @@ def test_reading_starts_no_process_and_loads_no_client(folder: Path) -> None:
         capture_output=True, text=True, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": os.getcwd()},
     )  # fmt: skip
     assert done.stdout == "[]\n"
+
+
+def test_a_name_that_is_no_text_is_told(folder: Path) -> None:
+    path = os.fsdecode(bytes(folder) + b"/latin\xfc.csv")
+    Path(path).write_text("a\n1\n")
+    with pytest.raises(OptionError, match=r"latin\\udcfc.csv' is not UTF-8. Rename the file"):
+        engine.inspect(path, config=config_of(folder))

@@ -24,7 +24,7 @@ def open_storage(root_url: str, config: EngineConfig, *, fail_fast: bool = False
             unreachable S3 is told within seconds. Not for the work itself.
 
     Raises:
-        OptionError: the address has no bucket, or a scheme that is not known.
+        OptionError: the address has no bucket, a scheme that is not known, or is not text.
         StorageError: the address is on S3 and boto3 is not installed.
     """
     if not _is_s3(root_url):
@@ -65,6 +65,9 @@ def join_url(root_url: str, *names: str) -> str:
 
 
 def _is_s3(url: str) -> bool:
+    if any("\ud800" <= character <= "\udfff" for character in url):
+        # How Python holds bytes of a name that are no UTF-8; neither ledger nor messages can.
+        raise OptionError(f"The name {url!a} is not UTF-8. Rename the file.", option="url", value=ascii(url))
     scheme = _SCHEME.match(url)
     if scheme is None:
         return False
