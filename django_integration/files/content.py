@@ -49,8 +49,9 @@ _CONTROLS = bytes([*range(0x01, 0x09), *range(0x0E, 0x1A), *range(0x1C, 0x20)])
 _KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson"), (TEXT,)),
     # A workbook with a password is no archive, and one in the older format may have the newer ending: the engine
-    # reads it, or says what is wrong with it.
-    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls"), ("zip", "ole")),
+    # reads it, or says what is wrong with it. Many programs export text with tabs for Excel, and call it .xls.
+    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb"), ("zip", "ole")),
+    ".xls": ("zip", "ole", TEXT),
     **dict.fromkeys((".ods", ".docx", ".zip"), ("zip",)),
     ".gz": ("gzip",),
     ".zst": ("zstd",),
@@ -116,7 +117,8 @@ def why_refused(head: bytes, file_name: str) -> str | None:
     if fits:
         return None
     # Translators: the placeholders are "a PNG picture" and ".csv".
-    return str(_("The content is %(kind)s, not a %(extension)s file.") % {"kind": _NAMES[kind], "extension": extension})
+    message = _("The content is %(kind)s, not a %(extension)s file. Save it anew as one, or give it its own ending.")
+    return str(message % {"kind": _NAMES[kind], "extension": extension})
 
 
 def _visible(head: bytes) -> bytes:

@@ -72,7 +72,7 @@ def test_other_kinds_are_told_and_are_no_csv(content: bytes, kind: str) -> None:
     assert kind_of(content) == kind
     refusal = why_refused(content, "Some.CSV")
     assert refusal is not None
-    assert refusal.endswith("not a .csv file.")
+    assert "not a .csv file. Save it anew as one" in refusal
 
 
 def test_a_name_and_its_content_belong_together() -> None:
@@ -82,6 +82,8 @@ def test_a_name_and_its_content_belong_together() -> None:
     assert why_refused(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "x.xlsx") is None
     assert why_refused(zipped(), "x.parquet") is not None
     assert why_refused(b"a,b\n", "x.xlsx") is not None
+    assert why_refused(b"a\tb\n", "x.xls") is None
+    assert why_refused(b"<html><table>", "x.xls") is not None
     assert why_refused(gzip.compress(b""), "x.csv.gz") is None
     assert why_refused(zstd.compress(b"a"), "x.csv.zst") is None
     assert why_refused(b"\x50\x2a\x4d\x18\x01\0\0\0x" + zstd.compress(b"a"), "x.csv.zst") is None
