@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from engine.readers.latin import PAGES, LatinVerdict, guess_latin
+from engine.readers.latin import WINDOWS_PAGES, LatinVerdict, guess_latin
 
 #: What files are in, as Python names it. chardet knows more, of which short texts look like many.
 _CODE_PAGES = (
@@ -27,15 +27,18 @@ _JUDGED_BYTES = 16 * 1024
 #: Characters beyond ASCII of an own alphabet come one after the other.
 _OWN_ALPHABET = re.compile(rb"([\x80-\xff])(?!\1)[\x80-\xff]{2}")
 _LINE_WITH_OTHERS = re.compile(rb"(?<![^\r\n])[^\r\n\x80-\xff]*+[\x80-\xff][^\r\n]*+[\r\n]*+")
-#: The bytes that all Latin code pages read alike.
+#: The bytes that all Latin code pages of Windows read alike; below A0 MS-DOS and Macintosh have letters where they have
+#: quotes and dashes.
 _ALIKE = bytes(
-    byte for byte in range(0x80, 0x100)
-    if {bytes([byte]).decode(page, "replace") for page in PAGES} == {bytes([byte]).decode("cp1252", "replace")}
+    byte for byte in range(0xA0, 0x100)
+    if {bytes([byte]).decode(page, "replace") for page in WINDOWS_PAGES} == {bytes([byte]).decode("cp1252", "replace")}
 )  # fmt: skip
 #: Shift JIS of kana and everyday kanji; bytes of its half-width kana, and those of others, are not among them.
 _SHIFT_JIS = re.compile(
     rb"(?:[\x81-\x84\x88-\x97][\x40-\x7e\x80-\xfc]|\x98[\x40-\x72]|[\xe0-\xe2][\x40-\x7e\x80-\xfc]|[\x00-\x7f])*+"
 )
+#: A character by itself that is rather an umlaut of DOS, and the letter behind it.
+_AMID_A_WORD = re.compile(r"(?<=[A-Za-z])[^\x00-\x7f](?![^\x00-\x7f])|(?<![^\x00-\x7f])[^\x00-\x7f](?=[A-Za-z])")
 #: What a letter costs at most in a text that is surely Latin.
 _FLUENT = 6.5
 #: Characters of two bytes that are enough to tell it, where so many of their first ones are below A0.
@@ -91,8 +94,11 @@ def _is_shift_jis(sample: bytes) -> bool:
     if _SHIFT_JIS.fullmatch(sample) is None:
         return False
     try:
-        characters = [c for c in sample.decode("cp932") if not c.isascii()]
+        text = sample.decode("cp932")
     except UnicodeDecodeError:
+        return False
+    characters = [c for c in text if not c.isascii()]
+    if 2 * len(_AMID_A_WORD.findall(text)) > len(characters):
         return False
     low = sum(0x81 <= c.encode("cp932")[0] <= 0x9F for c in characters)
     return len(characters) >= _FEW_CHARACTERS and low >= _LOW_SHARE * len(characters)

@@ -15,6 +15,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from unicodedata import category
 
+#: Those of Windows, and what is like them: they agree in many letters.
+WINDOWS_PAGES = ("cp1252", "cp1250", "iso8859-2", "cp1254", "cp1257")
 #: Code page → the one whose languages it shares, and how much rarer it is, as a logarithm.
 PAGES: Mapping[str, tuple[str, float]] = {
     "cp1252": ("cp1252", 0.0),
@@ -22,6 +24,9 @@ PAGES: Mapping[str, tuple[str, float]] = {
     "iso8859-2": ("cp1250", 2.0),
     "cp1254": ("cp1254", 1.5),
     "cp1257": ("cp1257", 1.5),
+    # What Excel saves as "CSV (MS-DOS)" and "CSV (Macintosh)" in western countries.
+    "cp850": ("cp1252", 7.0),
+    "mac_roman": ("cp1252", 7.0),
 }
 _NEIGHBOURS = {letter: index for index, letter in enumerate("abcdefghijklmnopqrstuvwxyz*_")}
 #: What a letter costs that the language has not, or not there; a sign; one where it does not stand; a control, and an

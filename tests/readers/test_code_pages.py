@@ -64,6 +64,21 @@ def test_a_few_words_of_another_latin_page_are_read_as_they_were_written(encodin
     assert text.encode(encoding).decode(found) == text
 
 
+NAMES = {
+    "German": "Müller,Köln\nJürgen Groß,Düsseldorf\nSchäfer,Österreich\n",
+    "French": "Hélène,Besançon\nFrançois,Orléans\nNoël,Sète\n",
+    "Danish": "Søren,Århus\nJørgen,København\nBjørn,Næstved\n",
+    "Portuguese": "João,São Paulo\nConceição,Évora\nAntónio,Setúbal\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["cp850", "mac_roman"])
+@pytest.mark.parametrize("language", NAMES)
+def test_what_excel_saves_for_ms_dos_and_macintosh_is_read_as_it_was_written(language: str, encoding: str) -> None:
+    text = "name,city\n" + NAMES[language] * 3
+    assert text.encode(encoding).decode(detect_encoding(text.encode(encoding))[0]) == text
+
+
 def test_words_of_several_languages_of_one_page_are_of_that_page() -> None:
     text = "Größe,prénom,São,señor,naïve,Håkan,Łukasz\n"
     western = text.replace("Łukasz", "Zoë")
