@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,20 @@ def test_another_version_is_refused_also_where_some_of_it_is_known(tmp_path: Pat
     assert known.read(10, 20) == head[10:20]
     with pytest.raises(SourceChangedError):
         known.read(HEAD_BYTES, HEAD_BYTES + 10)
+
+
+def test_what_is_kept_does_not_grow_with_the_source(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with path.open("wb") as file:
+        file.truncate(64 * 1024 * 1024)
+    known = KnownRanges(pin_source(str(path), EngineConfig()), EngineConfig())
+    tracemalloc.start()
+    try:
+        for start in range(0, 64 * 1024 * 1024, HEAD_BYTES):
+            known.read(start, start + HEAD_BYTES)
+        assert tracemalloc.get_traced_memory()[0] < 5 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,12 @@ from engine.storage import open_location
 
 #: Requests under way at once.
 _READ_THREADS = 8
+#: Ranges kept, the first ones: of a source that begins with a million blank lines all would be.
+_MOST_KEPT = 16
 
 
 class KnownRanges:
-    """Reads ranges of the pinned version of one source, and keeps those of `HEAD_BYTES` and less.
+    """Reads ranges of the pinned version of one source, and keeps a few of `HEAD_BYTES` and less: 4 MiB at most.
 
     Raises (all methods):
         SourceChangedError: the source is no longer the pinned one.
@@ -41,7 +43,7 @@ class KnownRanges:
             if kept_start <= start and end <= kept_start + len(data):
                 return data[start - kept_start : end - kept_start]
         data = self._storage.read_range(self._key, start, end, etag=self.source.etag)
-        if len(data) <= HEAD_BYTES:
+        if len(data) <= HEAD_BYTES and len(self._kept) < _MOST_KEPT:
             self._kept.append((start, data))
         return data
 
