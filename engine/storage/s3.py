@@ -31,6 +31,7 @@ from engine.storage.s3_errors import (
     S3Place,
     error_code,
     http_status,
+    named_in,
     shown_endpoint,
     translate,
     translated,
@@ -124,7 +125,8 @@ class S3Storage:
                 with suppress(StorageError):  # the first error is the one to tell
                     self._delete_one(full_key)  # what is there is not what was sent
                 raise
-        return ObjectInfo(key=key, size_bytes=len(data), etag=plain_etag(answer["ETag"]))
+        etag = named_in(answer, "ETag", self._place, full_key)
+        return ObjectInfo(key=key, size_bytes=len(data), etag=plain_etag(etag))
 
     @contextmanager
     def open_writer(self, key: str) -> Iterator[Writer]:
