@@ -201,7 +201,9 @@ def find_data_start(
             break
         if span == longest_span:
             raise SourceFormatError(
-                f"The first {wanted:,} record(s) take more than {span:,} bytes. Is the delimiter or the quote wrong?"
+                f"The first {wanted:,} record(s) take more than {span:,} bytes, which is too long for a header. "
+                "If the delimiter or the quote was found wrongly, say delimiter or quote_char; if rows have none of "
+                "these, header_rows=0 reads them without a header."
             )
         span = min(4 * span, longest_span)
     columns = records[-1][0] if records else ()

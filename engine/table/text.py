@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from engine.config import EngineConfig
-from engine.errors import SourceEmptyError
+from engine.errors import SourceEmptyError, SourceFormatError
 from engine.model import Chunk, Detection, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE, ChunkCutter
@@ -88,8 +88,7 @@ class TextPlanner:
             readable = stage_blocks(watched(blocks, self._checkpoint), workspace, staged, encoding=source_encoding)
             mark_bytes, dialect = 0, replace(dialect, encoding="utf-8")
         start = self._data_start(readable, dialect, mark_bytes)
-        if self._options.header_rows and not start.header_records and not self._skip_lines:
-            raise SourceEmptyError(f"{source.url} is empty: it holds nothing but line ends.", source=source.url)
+        self._check_header(start, readable.size_bytes)
         return Look(
             plan=self._plan(dialect, start, readable, head.detection),
             confidence=head.confidence,
@@ -97,6 +96,20 @@ class TextPlanner:
             mark_bytes=head.mark_bytes,
             header_records=start.header_records,
         )
+
+    def _check_header(self, start: DataStart, size_bytes: int) -> None:
+        """Rows that a wrong number took for the header, or skipped, would stand in no result file."""
+        name, wanted, found = self._source.url, self._options.header_rows, len(start.header_records)
+        if not found and (wanted or self._skip_lines) and start.data_start == size_bytes:
+            lines = "nothing but line ends"
+            if self._skip_lines:
+                lines = f"no line below the {self._skip_lines:,} that skip_rows leaves out"
+            raise SourceEmptyError(f"{name} is empty: it holds {lines}.", source=name)
+        if found < wanted:
+            raise SourceFormatError(
+                f"{name} has {found:,} record(s), fewer than the {wanted:,} of the header. Say header_rows.",
+                source=name,
+            )
 
     def chunks(self, plan: Plan) -> Iterator[list[Chunk]]:
         """Scan the source and yield its chunks in order, those of some megabytes at a time.
