@@ -65,7 +65,8 @@ def test_blocks_that_are_given_back_leave_nothing_behind() -> None:
 
 
 def test_memory_that_is_kept_is_there_for_the_next_block() -> None:
-    _, faults = _grown_and_faults("keep_freed_memory(8 << 20)+keep_freed_memory(8 << 20)")
+    # Something small may lie in what the first step has left behind (Python 3.13): the second then grows by a block.
+    _, faults = _grown_and_faults("+".join(["keep_freed_memory(8 << 20)"] * 3))
     _, faults_without = _grown_and_faults("give_back_freed_memory()")
     assert faults < _ONE_ROUND_OF_FAULTS / 4
     assert faults_without > 2.5 * _ONE_ROUND_OF_FAULTS
