@@ -6,6 +6,8 @@ import ast
 import inspect
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,17 @@ def test_every_module_says_what_it_is(module: Path) -> None:
     tree = ast.parse(module.read_text(encoding="utf-8"))
     if tree.body:
         assert ast.get_docstring(tree)
+
+
+def test_whatever_stands_beside_the_modules_is_installed_with_them() -> None:
+    """`pip install .` copies only what these patterns name; an editable installation finds all of it."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    patterns = settings["package-data"]["*"]
+    compiled = {"*.py", "*.pyc", "*.c", "*.so"}  # modules, and what becomes one
+    beside = [path for package in ("engine", "django_integration") for path in (ROOT / package).rglob("*.*")]
+    assert any(path.suffix == ".json" for path in beside)
+    left_out = [path for path in beside if not any(fnmatch(path.name, pattern) for pattern in {*patterns, *compiled})]
+    assert left_out == []
 
 
 def test_rooms_are_named_for_what_they_are() -> None:

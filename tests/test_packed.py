@@ -32,6 +32,10 @@ from tests.reading import read
 from tests.sources import zipped
 
 
+def workbook(kind: str) -> bytes:
+    return (Path(__file__).parent / "staging" / "excel" / "fixtures" / f"cells.{kind}").read_bytes()
+
+
 def pack_zip(data: bytes) -> bytes:
     return zipped({"folder/": b"", "folder/table.csv": data, "__MACOSX/folder/._table.csv": b"x", ".DS_Store": b"y"})
 
@@ -147,6 +151,10 @@ def test_names_of_entries_are_never_paths(tmp_path: Path) -> None:
         (zipped({"a.zip": zipped({"b.csv": b"a\n"})}), SourceFormatError, "another packed file"),
         (gzip.compress(gzip.compress(b"a,b\n", mtime=0), mtime=0), SourceFormatError, "another packed file"),
         (zstd.compress(gzip.compress(b"a,b\n", mtime=0)), SourceFormatError, "another packed file"),
+        pytest.param(zipped({"a": workbook("xlsx")}), SourceFormatError, "holds a workbook", id="xlsx in zip"),
+        pytest.param(zipped({"a": workbook("xls")}), SourceFormatError, "holds a workbook", id="xls in zip"),
+        pytest.param(gzip.compress(workbook("ods")), SourceFormatError, "holds a workbook", id="ods in gzip"),
+        (zipped({"a.parquet": b"PAR1\x15\x04" + bytes(99)}), SourceFormatError, "holds Parquet"),
         (zipped({"a.csv": b"\x89PNG\r\n\x1a\n" + bytes(100)}), SourceBinaryError, r"\(a\.csv\) is a PNG picture"),
         (gzip.compress(b"<!doctype html><html>", mtime=0), SourceBinaryError, "web page"),
         (gzip.compress(b"x".ljust(257, b"\0") + b"ustar\0" + bytes(300), mtime=0), SourceBinaryError, "tar archive"),

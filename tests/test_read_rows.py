@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,10 +128,25 @@ def test_header_rows_are_left_out(folder: Path, header_rows: int) -> None:
     assert inspection.header == ([[], ["a", "b"], [], ["c", "d"]][header_rows])
 
 
-def test_more_header_rows_than_rows_leave_none(folder: Path) -> None:
+def test_rows_that_a_wrong_number_takes_for_the_header_are_not_lost(folder: Path) -> None:
+    path, config = folder / "t.csv", config_of(folder)
+    path.write_text("a,b\n1,2\n")
+    assert engine.inspect(path, header_rows=2, config=config).total_rows == 0
+    with pytest.raises(SourceFormatError, match=r"has 2 record\(s\), fewer than the 5 of the header"):
+        engine.inspect(path, header_rows=5, config=config)
+    book = openpyxl.Workbook()
+    for row in (["a", "b"], [1, 2]):
+        book.active.append(row)
+    book.save(folder / "t.xlsx")
+    with pytest.raises(SourceFormatError, match=r"has 2 row\(s\), fewer than the 3 of the header"):
+        engine.inspect(folder / "t.xlsx", header_rows=3, config=config)
+
+
+@pytest.mark.parametrize("header_rows", [0, 1])
+def test_a_source_whose_lines_are_all_skipped_is_empty(folder: Path, header_rows: int) -> None:
     (folder / "t.csv").write_text("a,b\n1,2\n")
-    assert list(engine.read_rows(folder / "t.csv", header_rows=5, config=config_of(folder))) == []
-    assert engine.inspect(folder / "t.csv", header_rows=5, config=config_of(folder)).total_rows == 0
+    with pytest.raises(SourceEmptyError, match="no line below the 9 that skip_rows leaves out"):
+        engine.inspect(folder / "t.csv", skip_rows=9, header_rows=header_rows, config=config_of(folder))
 
 
 def test_broken_rows_reach_no_handler_and_inspect_shows_them(folder: Path) -> None:

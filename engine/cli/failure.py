@@ -18,8 +18,6 @@ REMEDIES: dict[str, str] = {
     "source_missing": "Check the path; a relative one begins at the current folder.",
     "source_object_missing": "Check S3_ENDPOINT_URL or --s3-endpoint-url as well.",
     "source_empty": "Export the file again; a file with nothing but a header would do.",
-    "source_format": "`rowmill inspect` shows what was found; --delimiter, --quote-char, --encoding and --header-rows "
-    "overrule it.",
     "output_not_writable": "Name another place with --output-dir, or have this one opened for writing.",
     "storage_access_denied": "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do with the bucket.",
     "storage_unavailable": "Check S3_ENDPOINT_URL or --s3-endpoint-url, and that the server runs.",

@@ -49,4 +49,4 @@ class _FactsFormatter(logging.Formatter):
 
 def _is_not_told_anyway(record: logging.LogRecord) -> bool:
     """The end of a failed job is the command's own last word; said twice it would look like two failures."""
-    return not (record.name == "engine.coordinator" and record.msg == "job failed")
+    return not (record.name.startswith("engine.coordinator.") and record.msg in ("job is failing", "job failed"))

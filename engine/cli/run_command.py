@@ -31,6 +31,7 @@ from engine.report import JobReport
 from engine.runtime.local_fork import ForkedProcess, can_fork, fork_workers
 from engine.runtime.process_memory import ROWS_BYTES, keep_freed_memory
 from engine.status import Status
+from engine.storage import load_for
 
 #: Workers that are forked, at most; a machine may start so many in a moment, and refuse thousands.
 _MOST_FORKS = 64
@@ -110,6 +111,7 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 def _fork_workers(given: _Given) -> list[ForkedProcess]:
     """The workers of a local run, forked before anything else is loaded or begun, where that is possible."""
     count = os.cpu_count() or 1 if given.workers is None else given.workers
+    load_for([given.source_url, given.output_dir], given.config)
     if given.executor != "local" or not 0 < count <= _MOST_FORKS or not can_fork():
         return []
     return fork_workers(count, import_path=[os.getcwd(), *sys.path])

@@ -33,6 +33,11 @@ class Enlarging:
         self._desk = desk
         self._costs = costs
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether what rows cost is known at any time."""
+        return self._costs is not None
+
     def enlarge(self, job: Job) -> None:
         """Make the chunks of a job larger that are still to be begun, if they were a guess and the costs are known.
 

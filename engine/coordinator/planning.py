@@ -133,12 +133,16 @@ class Planning:
 
         Raises:
             _Unwanted: its rows are not wanted any more, and none of them has been run.
-            Stopped: this process is to end.
+            Stopped: this process is to end, or another one has taken the scan over.
         """
         job_id = job.job_id
 
+        owner = self._desk.owner
+
         def look_up() -> None:
-            if self._is_ending(job_id) and not self._desk.ledger.begun_chunks(job_id):
+            known = self._desk.ledger.job(job_id)
+            _check(known.phase is Phase.SCANNING and known.owner == owner)
+            if (known.cancel_requested or known.error_code) and not self._desk.ledger.begun_chunks(job_id):
                 raise _Unwanted
             if should_stop():
                 raise Stopped
@@ -149,7 +153,8 @@ class Planning:
         if not job.source.etag:
             if job.retry_of is not None:
                 self._write_source_of_retry(job)
-            self._desk.ledger.save_source(job_id, pin_source(job.source.url, self._desk.config))
+            source = pin_source(job.source.url, self._desk.config)
+            _check(self._desk.ledger.save_source(job_id, source, scanner=owner))
             job = self._desk.ledger.job(job_id)
         mode: HandlerMode = "batch" if job.handler_mode == "batch" else mode_of(handler)
         sizes = self._chosen_sizes(job, mode) if options.chunk_size is None else None
@@ -158,17 +163,18 @@ class Planning:
         plan = _with_sizes(planner.look().plan, sizes)
         if sizes is not None or not options.count_total_first:
             # Before the first chunk: a scan that is done again must cut as this one did.
-            self._desk.ledger.save_plan(job_id, plan)
+            _check(self._desk.ledger.save_plan(job_id, plan, scanner=owner))
         self._desk.quietly(lambda: rebuild_progress(self._desk.ledger, self._desk.progress, job_id))
         found = self._within_limit(planner.chunks(plan), job.source.url)
         for chunks in _gathered(found) if options.count_total_first else found:
-            self._desk.ledger.add_chunks(job_id, chunks)
+            _check(self._desk.ledger.add_chunks(job_id, chunks, scanner=owner))
             failpoints.hit("plan.chunks_added")
             if not options.count_total_first:
                 on_chunks()
             look_up()
         if options.count_total_first:
-            self._desk.ledger.save_plan(job_id, _with_sizes(planner.settle_encoding(plan), sizes))
+            plan = _with_sizes(planner.settle_encoding(plan), sizes)
+            _check(self._desk.ledger.save_plan(job_id, plan, scanner=owner))
         total = planner.total_rows
         self._desk.quietly(partial(self._desk.progress.set_total, job_id, total))
         self._desk.ledger.move_job(
@@ -233,13 +239,15 @@ class Planning:
             max_chunk_bytes=self._desk.config.max_chunk_bytes,
         )
 
-    def _is_ending(self, job_id: str) -> bool:
-        job = self._desk.ledger.job(job_id)
-        return job.cancel_requested or job.error_code is not None
-
 
 class _Unwanted(Exception):
     """Nobody wants the rows of the source any more."""
+
+
+def _check(scans_still: bool) -> None:
+    """Raises Stopped where another process has taken the scan over, as this one was silent for too long."""
+    if not scans_still:
+        raise Stopped
 
 
 def _now_and_then(action: Callable[[], None]) -> Callable[[], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 from engine import failpoints
 from engine.config import EngineConfig
@@ -13,11 +14,14 @@ from engine.errors import StorageError
 from engine.ledger import Ledger
 from engine.model import Job, ResultFiles
 from engine.options import ImportOptions
-from engine.results import PartKeys, ResultKind, merge_csv
+from engine.results import KINDS, PartKeys, ResultKind, merge_csv
 from engine.staging import staged_prefix
 from engine.storage import open_storage
 
 logger = logging.getLogger(__name__)
+
+#: A failed file up to this size is made while the success file is: both together hold little more than the one.
+_MOST_BYTES_BESIDE = 8 * 1024 * 1024
 
 
 def make_result_files(
@@ -36,16 +40,16 @@ def make_result_files(
 
         return make_excel_files(job, ledger, config, executor)
     output, begun = open_storage(job.output_url, config), drafts.take() if drafts is not None else {}
+    numbered = {kind: [(index, part) for index, part, _ in parts_by_chunk(job, ledger, kind)] for kind in KINDS}
 
     def make(kind: ResultKind) -> str:
         key, header = result_key(job, kind, "csv"), result_header(job, kind, config)
-        numbered = [(index, part) for index, part, _ in parts_by_chunk(job, ledger, kind)]
-        parts = [part for _, part in numbered]
+        parts = [part for _, part in numbered[kind]]
         pieces = parts
         if output.is_remote:
             from engine.coordinator.bundling import in_fewer_pieces
 
-            pieces = in_fewer_pieces(job, kind, output, numbered)
+            pieces = in_fewer_pieces(job, kind, output, numbered[kind])
         try:
             merge_csv(output, key, header, pieces, draft=begun.get(kind))
         except StorageError as error:
@@ -55,9 +59,13 @@ def make_result_files(
             merge_csv(output, key, header, parts)
         return output.url_of(key)
 
-    success = make("success")
-    failpoints.hit("finish.success_file")
-    return ResultFiles(success_url=success, failed_url=make("failed"))
+    with ThreadPoolExecutor(1, thread_name_prefix="failed-file") as beside:
+        # What S3 takes for the one is mostly the wait for its answers.
+        is_small = sum(part.size_bytes for _, part in numbered["failed"]) <= _MOST_BYTES_BESIDE
+        failed = beside.submit(make, "failed") if output.is_remote and is_small else None
+        success = make("success")
+        failpoints.hit("finish.success_file")
+        return ResultFiles(success_url=success, failed_url=failed.result() if failed is not None else make("failed"))
 
 
 def sweep(job: Job, ledger: Ledger, config: EngineConfig) -> None:

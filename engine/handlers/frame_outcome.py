@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.handlers.contract import RowFailure
 from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS, NO_RESULT, kind_of
+from engine.returned_values import column_values, frame_values, plain_text
 
 if TYPE_CHECKING:
     import polars
@@ -46,9 +47,17 @@ class FrameOutcome:
 
     def result_list(self) -> list[Any]:
         """One result per row."""
+        import polars as pl
+
         if self.results is None:
             return [NO_RESULT] * len(self.errors)
-        values = self.results if isinstance(self.results, list) else _column(self.results, "result", len(self.errors))
+        values: list[Any]
+        if isinstance(self.results, list):
+            values = self.results
+        elif isinstance(self.results, pl.DataFrame):
+            values = [*frame_values(self.results)]
+        else:
+            values = column_values(self.results)
         return [NO_RESULT if value is None else value for value in values]
 
 
@@ -56,7 +65,7 @@ def refused(message: str, height: int) -> FrameOutcome:
     """The same failure for every row."""
     import polars as pl
 
-    return FrameOutcome(pl.Series([message], dtype=pl.String).new_from_index(0, height), None)
+    return FrameOutcome(pl.Series([_storable(message)], dtype=pl.String).new_from_index(0, height), None)
 
 
 def outcome_of(returned: Any, height: int) -> FrameOutcome:
@@ -99,9 +108,12 @@ def _errors(value: Any, height: int) -> polars.Series:
 
 
 def _text(error: Any) -> str:
-    text = error if isinstance(error, str) else str(error)
+    return _storable(plain_text(error)[:MAX_ERROR_CHARACTERS])
+
+
+def _storable(text: str) -> str:
     # Half of a surrogate pair cannot stand in a column; `encode_lines` writes it like this, too.
-    return text[:MAX_ERROR_CHARACTERS].encode(errors="backslashreplace").decode()
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _column(value: Any, name: str, height: int) -> list[Any]:

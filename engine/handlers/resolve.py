@@ -15,7 +15,7 @@ def resolve_handler(path: str) -> RowHandler:
 
     Raises:
         HandlerError: the path has another form, its module is missing or fails while it is
-            imported, it has no such name, or what stands there cannot be called.
+            imported, it has no such name, or what stands there cannot be called, or not with four arguments.
     """
     module_name, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
     if not module_name or not attribute or not all(part.isidentifier() for part in module_name.split(".")):
@@ -41,8 +41,28 @@ def resolve_handler(path: str) -> RowHandler:
         raise _error(path, f"is of type {type(handler).__name__}, which cannot be called")
     if inspect.iscoroutinefunction(handler):
         raise _error(path, "is an async function; a handler must be a plain one")
+    if (takes := _signature_of_others(handler)) is not None:
+        raise _error(
+            path,
+            f"takes {takes}, and is called with four arguments: (row_index, row, import_job_id, options), "
+            "or (first_row_index, batch, import_job_id, options) for batches",
+        )
     result: RowHandler = handler
     return result
+
+
+def _signature_of_others(handler: Any) -> str | None:
+    """The arguments of what would fail with those of a handler on every row; None where it would not, or who knows."""
+    try:
+        # As it is called, whatever a decorator has put inside.
+        signature = inspect.signature(handler, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return None  # compiled, as a rule
+    try:
+        signature.bind(1, [], "", {})
+    except TypeError:
+        return str(signature)[:200]
+    return None
 
 
 def _attribute(owner: Any, name: str, path: str, missing: str) -> Any:

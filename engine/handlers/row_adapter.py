@@ -9,6 +9,7 @@ from typing import Any
 from engine.guard import RowGuard
 from engine.handlers.contract import RowFailure, RowHandler
 from engine.native import Lines, RowTexts, loops
+from engine.returned_values import plain_text, type_name, without_addresses
 
 #: Characters of an error message that are kept; a cell of a spreadsheet holds no more.
 MAX_ERROR_CHARACTERS = 32_000
@@ -155,7 +156,7 @@ def _judge(returned: Any) -> Any:
         error = returned.get("error")
         if error is None or error == "":
             return RowFailure("The handler refused the row without saying why.")
-        return RowFailure((error if isinstance(error, str) else str(error))[:MAX_ERROR_CHARACTERS])
+        return RowFailure(plain_text(error)[:MAX_ERROR_CHARACTERS])
     if "ok" not in returned:
         return RowFailure('The handler returned a dict without "ok": it must say True or False.')
     return RowFailure(f'The handler returned "ok" as {kind_of(ok)}: it must be True or False.')
@@ -163,9 +164,9 @@ def _judge(returned: Any) -> Any:
 
 def failure_of_crash(error: BaseException) -> RowFailure:
     """What stands in the failed file for a row whose handler raised."""
-    name = type(error).__name__
+    name = type_name(error)
     try:
-        text = str(error).strip()
+        text = plain_text(error).strip()
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - the exception's class is the team's code, too
@@ -175,4 +176,4 @@ def failure_of_crash(error: BaseException) -> RowFailure:
 
 def kind_of(value: Any) -> str:
     """A value as a message names it."""
-    return "None" if value is None else f"{type(value).__name__} {value!r}"[:80]
+    return "None" if value is None else without_addresses(f"{type_name(value)} {value!r}")[:80]

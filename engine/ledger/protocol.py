@@ -77,11 +77,18 @@ class Ledger(Protocol):
     def job_heartbeat(self, job_id: str, owner: str) -> None:
         """Say that the owner still scans or merges."""
 
-    def save_source(self, job_id: str, source: Source) -> None:
-        """Pin the source of a job that was created without a look at it."""
+    def save_source(self, job_id: str, source: Source, *, scanner: str | None = None) -> bool:
+        """Pin the source of a job that was created without a look at it.
 
-    def save_plan(self, job_id: str, plan: Plan) -> None:
-        """Write what the first look found; a repeat overwrites."""
+        Args:
+            scanner: the owner that must be scanning the job still; None for anyone, at any time.
+
+        Returns:
+            Whether it was written: False where the scan is another's by now, or over.
+        """
+
+    def save_plan(self, job_id: str, plan: Plan, *, scanner: str | None = None) -> bool:
+        """Write what the first look found; a repeat overwrites. `scanner` and the answer are those of `save_source`."""
 
     def request_cancel(self, job_id: str) -> bool:
         """Raise the flag; False when the job has ended already. Repeating it is harmless."""
@@ -95,8 +102,12 @@ class Ledger(Protocol):
 
     # Chunks
 
-    def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
-        """Append planned chunks; those that are there already stay as they are."""
+    def add_chunks(self, job_id: str, chunks: Sequence[Chunk], *, scanner: str | None = None) -> bool:
+        """Append planned chunks; those that are there already stay as they are.
+
+        `scanner` and the answer are those of `save_source`: a scan that was taken over while it slept may have begun
+        to cut otherwise than the other one, and what it would add are rows that have their chunks.
+        """
 
     def enlarge_chunks(self, job_id: str, enlarge: Callable[[Sequence[Chunk]], Sequence[Chunk]]) -> int:
         """Let chunks that nobody has ever begun take in those behind them.

@@ -26,13 +26,14 @@ class _JobCounters:
 
 
 class MemoryProgress:
-    """A ProgressStore for the threads of one process; it never is unavailable."""
+    """A ProgressStore and RowCosts for the threads of one process; it never is unavailable."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._jobs: dict[str, _JobCounters] = {}
         #: Apart from the counters, which it must outlive.
         self._cancelled: set[str] = set()
+        self._costs: dict[str, tuple[int, float]] = {}
 
     def begin(
         self,
@@ -93,3 +94,15 @@ class MemoryProgress:
         with self._lock:
             self._jobs.pop(job_id, None)
             self._cancelled.discard(job_id)
+
+    def note_cost(self, handler: str, *, rows: int, seconds: float) -> None:
+        """As `RowCosts` has it; all counts alike, as this process's memory is no older than its run."""
+        with self._lock:
+            rows_before, seconds_before = self._costs.get(handler, (0, 0.0))
+            self._costs[handler] = (rows_before + rows, seconds_before + seconds)
+
+    def seconds_per_row(self, handler: str) -> float | None:
+        """As `RowCosts` has it."""
+        with self._lock:
+            rows, seconds = self._costs.get(handler, (0, 0.0))
+        return seconds / rows if rows else None

@@ -184,6 +184,8 @@ def find_data_start(
     span, longest_span = HEAD_BYTES, max(HEAD_BYTES, 2 * max_record_bytes)
     start = _behind_lines(read, size_bytes, mark_bytes, skip_lines)
     filled = _behind_blank_lines(read, size_bytes, start)
+    if filled < HEAD_BYTES // 2:
+        span = HEAD_BYTES - filled  # no more than the head, which is known
     while True:
         end = min(size_bytes, filled + span)
         data = read(filled, end)
@@ -199,7 +201,9 @@ def find_data_start(
             break
         if span == longest_span:
             raise SourceFormatError(
-                f"The first {wanted:,} record(s) take more than {span:,} bytes. Is the delimiter or the quote wrong?"
+                f"The first {wanted:,} record(s) take more than {span:,} bytes, which is too long for a header. "
+                "If the delimiter or the quote was found wrongly, say delimiter or quote_char; if rows have none of "
+                "these, header_rows=0 reads them without a header."
             )
         span = min(4 * span, longest_span)
     columns = records[-1][0] if records else ()
@@ -214,7 +218,7 @@ def find_data_start(
 def _behind_lines(read: Callable[[int, int], bytes], size_bytes: int, start: int, lines: int) -> int:
     """The offset behind so many physical lines from `start` on; the end of the source where there are fewer."""
     while lines > 0 and start < size_bytes:
-        data = read(start, min(size_bytes, start + HEAD_BYTES))
+        data = read(start, min(size_bytes, _window_end(start)))
         if data.endswith(b"\r") and start + len(data) < size_bytes:
             data = data[:-1] or data + read(start + 1, start + 2)  # half a line end, perhaps
         position = 0
@@ -227,10 +231,15 @@ def _behind_lines(read: Callable[[int, int], bytes], size_bytes: int, start: int
     return start
 
 
+def _window_end(start: int) -> int:
+    """So that the first bytes asked for are those of the head, which are known."""
+    return (start // HEAD_BYTES + 1) * HEAD_BYTES
+
+
 def _behind_blank_lines(read: Callable[[int, int], bytes], size_bytes: int, start: int) -> int:
     """The offset of the first byte from `start` on that ends no blank line; the end of the source if there is none."""
     while start < size_bytes:
-        data = read(start, min(size_bytes, start + HEAD_BYTES))
+        data = read(start, min(size_bytes, _window_end(start)))
         blank = len(data) - len(data.lstrip(b"\r\n"))
         start += blank
         if blank < len(data):

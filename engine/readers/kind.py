@@ -85,6 +85,8 @@ _REFUSED_PATTERNS = tuple(
     )
 )
 
+_SAVE_ANEW = "Open it in a spreadsheet program, save it as XLSX or CSV, and import that."
+_LOOK_INTO_IT = "Open it to see what it says (often it is an error or a login page), and export the table as CSV."
 #: How documents begin whose tags a table does not begin with, behind white space, comments and in any case.
 _MARKUP: tuple[tuple[bytes, str], ...] = (
     (b"<!doctype html", "a web page (HTML)"),
@@ -92,10 +94,35 @@ _MARKUP: tuple[tuple[bytes, str], ...] = (
     (b"<head>", "a web page (HTML)"),
     (b"<script", "a web page (HTML)"),
     (b"<meta ", "a web page (HTML)"),
+    (b"<style", "a web page (HTML)"),
     (b"<table", "a web page (HTML)"),
     (b"<svg", "an SVG picture"),
     (b"<?xml", "an XML document"),
+    (b"<workbook", "an XML document"),
 )
+#: What programs write whose "export to Excel" is no workbook: somewhere in the start of such a document → its name.
+_EXPORTS: tuple[tuple[bytes, str], ...] = (
+    (b"urn:schemas-microsoft-com:office:spreadsheet", "an XML spreadsheet of Excel 2003"),
+    (b"urn:schemas-microsoft-com:office:excel", "a web page (HTML) that was exported for Excel"),
+    (b"<table", "a web page (HTML) with a table in it"),
+)
+#: How other texts begin that are no table → what to call them, and what to do.
+_OTHER_TEXTS = tuple(
+    (re.compile(pattern, re.IGNORECASE | re.DOTALL), name, remedy)
+    for pattern, name, remedy in (
+        (
+            rb"(?=.{0,2000}multipart/related)\s*(?:[a-z-]+:[^\n]*\n[ \t]*)*?MIME-Version:",
+            "a web archive (MHTML)",
+            _SAVE_ANEW,
+        ),
+        (
+            rb"\s*(?:--\s+)?--[^\n]*(?:sql|mariadb|database) dump"
+            rb"|/\*M?!\d|PGDMP[\0-\x08]|PRAGMA foreign_keys=OFF;\s+BEGIN",
+            "a dump of a database",
+            "Export its table as CSV and import that.",
+        ),
+    )
+)  # fmt: skip
 _XML_COMMENT = re.compile(rb"\s*(?:<!--.*?-->\s*)*", re.DOTALL)
 
 #: The content type of a workbook's main part → its kind; templates and both dialects of OOXML included.
@@ -112,6 +139,7 @@ _OTHER_DOCUMENTS = (
     (b"wordprocessingml", "a Word document"),
     (b"presentationml", "a PowerPoint presentation"),
 )
+_IWORK_PART = re.compile(r"Index/[\w/-]+\.iwa$")
 #: Of [Content_Types].xml, mimetype and the manifest that are looked at.
 _PART_BYTES = 1024 * 1024
 
@@ -164,6 +192,10 @@ def kind_of_start(head: bytes, *, is_whole: bool, source: str, is_csv: bool = Fa
         return SourceKind.ZSTD  # the latter: a frame that is to be skipped stands first
     if head.startswith(b"PK\x03\x04"):
         return SourceKind.ZIP
+    if head.startswith(SIGNATURE):
+        return SourceKind.XLS
+    if head.startswith(b"PAR1") and any(byte < 9 for byte in head[4:64]):
+        return SourceKind.PARQUET
     for offset, signature, name, remedy in _REFUSED:
         if head.startswith(signature, offset):
             raise _refused(source, name, remedy)
@@ -180,17 +212,20 @@ def _kind_of_text(head: bytes, is_whole: bool, source: str) -> SourceKind:
     start = text[_end_of_comments(text) :][:64].lower()
     for tag, name in _MARKUP:
         if start.startswith(tag):
-            raise _refused(
-                source,
-                name,
-                "Open it to see what it says (often it is an error or a login page), and export the table as CSV.",
+            lower = text.lower()
+            raise next(
+                (_refused(source, export, _SAVE_ANEW) for mark, export in _EXPORTS if mark in lower),
+                _refused(source, name, _LOOK_INTO_IT),
             )
+    for pattern, name, remedy in _OTHER_TEXTS:
+        if pattern.match(text):
+            raise _refused(source, name, remedy)
     if _is_ndjson(text, is_whole):
         return SourceKind.NDJSON
     if _JSON_DOCUMENT.match(text):
         raise SourceFormatError(
-            f"{source} is a JSON document. Write one JSON object per line (NDJSON), or name the delimiter "
-            "if it is a CSV that only begins so.",
+            f"{source} is a JSON document. Write one JSON object per line (NDJSON; `jq -c '.[]'` makes it of a list), "
+            "or name the delimiter if it is a CSV that only begins so.",
             source=source,
         )
     return SourceKind.TEXT
@@ -262,6 +297,8 @@ def _kind_of_archive(file: BinaryIO, source: str, max_entries: int | None) -> So
         return _kind_of_package(_start_of(file, types, source), set(entries), source)
     if "mimetype" in entries:
         return _kind_of_open_document(file, entries, source)
+    if "Index.zip" in entries or any(_IWORK_PART.match(name) for name in entries):
+        raise _refused(source, "a document of Numbers", "In Numbers choose File, Export To, CSV or Excel.")
     return SourceKind.ZIP
 
 

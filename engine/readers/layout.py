@@ -106,9 +106,12 @@ def _header_place(records: Sequence[SampleRecord], width: int) -> tuple[int, flo
 
     They are above it only if each has one filled cell at most, is a label with a colon and a value,
     or a sentence, or begins with #; if a record of the usual width follows; and if either a blank line sets them
-    apart, or that record cannot be data: a header with a delimiter too few is none of this.
+    apart, or that record cannot be data: a header with a delimiter too few is none of this. What a spreadsheet
+    program saves has as many delimiters in its titles as everywhere: then both is asked for.
     """
-    first = next((number for number, record in enumerate(records) if len(record.cells) == width), 0)
+    first = next(
+        (number for number, record in enumerate(records) if len(record.cells) == width and not _is_padded(record)), 0
+    )
     above = records[:first]
     if width < 2 or not any(record.text for record in above) or sum(r.lines for r in above) > _MAX_PREAMBLE_LINES:
         return 0, 1.0
@@ -122,7 +125,7 @@ def _header_place(records: Sequence[SampleRecord], width: int) -> tuple[int, flo
     if not above[-1].text:
         return first, 0.95
     is_header = all(cells) and len(set(cells)) == width and not any(map(_is_typed, cells))
-    return (first, 0.8) if is_header and width > 2 else (0, 0.5)
+    return (first, 0.8) if is_header and (width > 2 or all(map(_is_comment, above))) else (0, 0.5)
 
 
 def _are_names(records: Sequence[SampleRecord], header_rows: int, width: int) -> bool:
@@ -142,11 +145,21 @@ def _are_names(records: Sequence[SampleRecord], header_rows: int, width: int) ->
 
 def _is_title(record: SampleRecord, width: int) -> bool:
     filled = [cell for cell in record.cells if cell.strip(" \"'")]
-    if record.text.lstrip(" \"'").startswith("#"):
-        return len(record.cells) != width
+    if _is_comment(record):
+        return len(record.cells) != width or len(filled) < 2
     is_labelled = len(filled) == 2 < width and filled[0].strip(" \"'").endswith(":")
     is_sentence = len(record.cells) < width and all(cell.startswith(" ") for cell in record.cells[1:])
     return len(filled) < 2 or is_labelled or is_sentence
+
+
+def _is_comment(record: SampleRecord) -> bool:
+    return record.text.lstrip(" \"'").startswith("#")
+
+
+def _is_padded(record: SampleRecord) -> bool:
+    """Whether at most its first cell is filled, or a label and its value."""
+    first, *others = [cell.strip(" \"'") for cell in record.cells]
+    return not any(others[first.endswith(":") :])
 
 
 def _is_typed(cell: str) -> bool:

@@ -12,6 +12,7 @@ from engine.native import RowTexts, loops
 from engine.results.csv_format import LINE_END
 from engine.results.json_format import results_json
 from engine.results.lines import lines_of_texts, success_lines_of_texts
+from engine.returned_values import column_values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -80,8 +81,12 @@ def _lines_of_columns(texts: RowTexts, refused: list[int], results: pl.DataFrame
     assert loops is not None
     is_object = not isinstance(results, pl.Series)
     columns = [results] if isinstance(results, pl.Series) else [] if results is None else results.get_columns()
+    # Others are not handed over at all: what they are made of has names as well.
+    if not all(column.dtype.is_integer() or column.dtype in (pl.Boolean, pl.String) for column in columns):
+        return None
     named = [
-        (_before_value(column.name, is_first=not number), column.__arrow_c_stream__())
+        # Under no name: polars ends the process at one that holds a NUL, as the source's own header may.
+        (_before_value(column.name, is_first=not number), column.alias("").__arrow_c_stream__())
         for number, column in enumerate(columns)
     ]
     return loops.json_lines(texts.joined, texts.ends, texts.start, refused, named, is_object)
@@ -163,5 +168,5 @@ def _json(column: pl.Series) -> pl.Series:
         texts = pl.select(pl.concat_str(pl.lit('"'), column, pl.lit('"'))).to_series()
     else:
         # Floats, dates, lists: polars writes some of them otherwise.
-        return pl.Series(results_json(column.to_list()), dtype=pl.String)
+        return pl.Series(results_json(column_values(column)), dtype=pl.String)
     return texts.fill_null("null")

@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from engine.returned_values import plain_text
+
 #: Dates go through `_plain`, so that both ways below write them alike.
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
 #: The integers that orjson writes itself.
@@ -66,7 +68,10 @@ def json_array(results: list[Any]) -> bytes:
     separated = [_NUL] * (2 * len(results) - 1)
     separated[::2] = results
     try:
-        return orjson.dumps(separated, _plain, _OPTIONS)
+        array = orjson.dumps(separated, _plain, _OPTIONS)
+        if not array.isascii():
+            array.decode()  # a result may have brought bytes of its own (orjson.Fragment)
+        return array
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - as in result_json
@@ -99,7 +104,7 @@ def _text(value: Any) -> str:
     if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]
         return f"<{kind.__qualname__}>"
     try:
-        return str(value)
+        return plain_text(value)
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - as in result_json

@@ -20,6 +20,7 @@ from engine.runs.working import (
     ENDED_WELL,
     OnProgress,
     check_executor,
+    costs_for,
     opened_for,
     progress_for,
     resumed,
@@ -83,10 +84,12 @@ def run(
     )
     check_executor(executor, workers)
     config = config or EngineConfig.from_env()
-    source_url, output_url = absolute_url(source), open_storage(absolute_url(output_dir), config).url
+    output = open_storage(absolute_url(output_dir), config, fail_fast=True)
+    source_url, output_url = absolute_url(source), output.url
     ledger_url = ledger_url_for(ledger, output_url, config)
-    # Before the ledger makes its folder, so that an unwritable place is told as such.
-    open_storage(output_url, config, fail_fast=True).check_writable()
+    if not output.is_remote:
+        # Before the ledger makes its folder, so that an unwritable place is told as such.
+        output.check_writable()
     books = open_ledger(ledger_url, executor=executor)
     try:
         progress = progress_for(executor, config)
@@ -95,6 +98,7 @@ def run(
             progress,
             config,
             owner=this_process(),
+            costs=costs_for(progress, output_url, config),
             load_handler=in_workers or resolve_handler,
             is_loading=in_workers.is_loading if in_workers else lambda: False,
         )
@@ -151,7 +155,8 @@ def retry(
     check_executor(executor or "local", workers)
     with opened_for(executor, job_id, output_dir, ledger, config) as (books, first, executor, config):
         progress = progress_for(executor, config)
-        coordinator = Coordinator(books, progress, config, owner=this_process())
+        costs = costs_for(progress, first.output_url, config)
+        coordinator = Coordinator(books, progress, config, owner=this_process(), costs=costs)
         workspace = open_storage(first.workspace_url, config)
         key = f"retries/{first.job_id}/{retry_name(first.source.url)}"
         left = _unfinished_retry(books, first)

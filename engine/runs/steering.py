@@ -17,6 +17,7 @@ from engine.runs.working import (
     EndHere,
     OnProgress,
     check_executor,
+    costs_for,
     opened_for,
     progress_for,
     resumed,
@@ -122,7 +123,8 @@ def resume(
     check_executor(executor or "local", workers)
     with opened_for(executor, job_id, output_dir, ledger, config) as (books, job, executor, config):
         progress = progress_for(executor, config)
-        coordinator = Coordinator(books, progress, config, owner=this_process())
+        costs = costs_for(progress, job.output_url, config)
+        coordinator = Coordinator(books, progress, config, owner=this_process(), costs=costs)
         goes_on = job.executor == executor and not job.status.is_final and (job.paused or _is_run(books, job, config))
         if goes_on or job.status in ENDED_WELL:
             return report_of(books, coordinator.resume(job.job_id))

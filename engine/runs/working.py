@@ -12,12 +12,13 @@ from engine.coordinator import Coordinator
 from engine.errors import OptionError, SourceChangedError, error_of
 from engine.ledger import Ledger, SqliteLedger, open_ledger
 from engine.model import ExecutorName, Job
-from engine.progress import MemoryProgress, ProgressStore, RedisProgress
+from engine.progress import MemoryProgress, ProgressStore, RedisProgress, RowCosts
 from engine.report import JobReport
 from engine.runs.books import existing_ledger, find, report_of
 from engine.runtime.local import LocalRun
 from engine.runtime.local_fork import ForkedProcess
 from engine.status import Status
+from engine.storage import open_storage
 from engine.table import pin_source
 
 #: What a job has ended as that nothing is left to do for.
@@ -37,6 +38,17 @@ def check_executor(executor: str, workers: int | None) -> None:
 
 def progress_for(executor: str, config: EngineConfig) -> ProgressStore:
     return MemoryProgress() if executor == "local" else RedisProgress.from_url(config.redis_url, config)
+
+
+def costs_for(progress: ProgressStore, output_url: str, config: EngineConfig) -> RowCosts | None:
+    """What the chunks of a local run tell of their rows, where larger ones pay.
+
+    A folder takes small parts as they are; on S3 each costs requests, and is joined by us below 5 MiB. Workers of a
+    queue plan by themselves.
+    """
+    if isinstance(progress, MemoryProgress) and open_storage(output_url, config).is_remote:
+        return progress
+    return None
 
 
 @contextmanager

@@ -227,6 +227,8 @@ class LocalRun:
         match message:
             case ("counts", _, chunk_index, attempt, counts, done):
                 self._progress.record(job_id, chunk_index, attempt, counts, done=done)
+            case ("cost", handler_path, rows, seconds):
+                self._progress.note_cost(handler_path, rows=rows, seconds=seconds)
             case ("ready",):
                 self._pool.got_something_done(worker)
             case ("ran", chunk_index, ran):
@@ -236,6 +238,7 @@ class LocalRun:
                     self._drafts.chunk_done(chunk_index)
                 self._others_have_chunks = self._others_have_chunks or ran is Ran.NOTHING_TO_DO
                 self._coordinator.check_budget(job_id)
+                self._coordinator.enlarge(job_id)
                 if ran is Ran.LOST:
                     # Taken back and not sent again, since this worker had it.
                     self._pool.enqueue([chunk_index])

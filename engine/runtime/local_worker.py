@@ -3,8 +3,8 @@
 The first message from the parent is its set-up; before that ("load", handler_path) may come, which ("loaded",
 HandlerError or None) answers. Then: ("run", job_id, chunk_index), ("help", job_id, position, step) with a merge,
 ("cancel", job_id), ("drain",) to end after the chunk in hand, ("stop",) to end after the batch in
-hand. To the parent: ("ready",), ("counts", job_id, chunk_index, attempt, counts, done), ("ran",
-chunk_index, Ran), ("error", chunk_index, RowmillError). They travel over a socket that only these
+hand. To the parent: ("ready",), ("counts", job_id, chunk_index, attempt, counts, done), ("cost", handler_path, rows,
+seconds), ("ran", chunk_index, Ran), ("error", chunk_index, RowmillError). They travel over a socket that only these
 two hold.
 """
 
@@ -15,6 +15,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -26,7 +27,7 @@ from engine.handlers import resolve_handler
 from engine.ledger import open_ledger
 from engine.ledger.owner import this_process
 from engine.model import Counts
-from engine.runtime.pipe_progress import PipeProgress
+from engine.runtime.pipe_progress import PipeCosts, PipeProgress
 from engine.runtime.process_memory import CHUNK_BYTES, ROWS_BYTES, keep_freed_memory
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class LocalWorker:
             PipeProgress(self._send_counts, self._read_cancelled),
             config,
             owner=this_process(),
+            costs=PipeCosts(partial(self._send, "cost")),
             should_stop=self._should_stop,
         )
 

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002 - the protocol's arguments, of which this store needs few
-"""The progress store of a local worker: what it records goes to the parent, which keeps the counters."""
+"""What a local worker counts and measures: it goes to the parent, which keeps it."""
 
 from __future__ import annotations
 
@@ -48,3 +48,22 @@ class PipeProgress:
 
     def clear(self, job_id: str) -> None:
         """Nothing to do."""
+
+
+class PipeCosts:
+    """RowCosts that are sent on."""
+
+    def __init__(self, send: Callable[[str, int, float], None]) -> None:
+        """
+        Args:
+            send: takes the handler's path, rows, seconds.
+        """
+        self._send = send
+
+    def note_cost(self, handler: str, *, rows: int, seconds: float) -> None:
+        """Send it on."""
+        self._send(handler, rows, seconds)
+
+    def seconds_per_row(self, handler: str) -> float | None:
+        """None: the parent plans."""
+        return None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import import_module
 
 from engine.config import EngineConfig
 from engine.errors import OptionError, StorageError
@@ -48,6 +51,19 @@ def open_location(url: str, config: EngineConfig, *, fail_fast: bool = False) ->
         return LocalFolderStorage(folder), check_key(name)
     bucket, key = _bucket_and_key(url)
     return _s3_storage(bucket, "", config, fail_fast=fail_fast), check_key(key)
+
+
+def load_for(urls: Iterable[str], config: EngineConfig) -> None:
+    """Load what storages of these addresses need (for S3 a third of a second), before processes are forked.
+
+    What is wrong with an address is told by whoever opens it.
+    """
+    with suppress(Exception):
+        if any(map(_is_s3, urls)):
+            import_module("engine.storage.s3")
+            from engine.storage.s3_client import client_of_process
+
+            client_of_process(config, fail_fast=True)
 
 
 def join_url(root_url: str, *names: str) -> str:

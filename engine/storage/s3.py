@@ -31,6 +31,7 @@ from engine.storage.s3_errors import (
     S3Place,
     error_code,
     http_status,
+    named_in,
     shown_endpoint,
     translate,
     translated,
@@ -46,6 +47,9 @@ _READ_THREADS = 8
 
 #: S3's limit for one DeleteObjects.
 _DELETE_BATCH = 1000
+
+#: Objects deleted at once where the server has no DeleteObjects.
+_DELETE_THREADS = 8
 
 #: How servers say that they have no DeleteObjects, or not in this form.
 _NO_BATCH_DELETE_STATUS = frozenset({400, 404, 405, 411, 501})
@@ -121,7 +125,8 @@ class S3Storage:
                 with suppress(StorageError):  # the first error is the one to tell
                     self._delete_one(full_key)  # what is there is not what was sent
                 raise
-        return ObjectInfo(key=key, size_bytes=len(data), etag=plain_etag(answer["ETag"]))
+        etag = named_in(answer, "ETag", self._place, full_key)
+        return ObjectInfo(key=key, size_bytes=len(data), etag=plain_etag(etag))
 
     @contextmanager
     def open_writer(self, key: str) -> Iterator[Writer]:
@@ -184,8 +189,7 @@ class S3Storage:
         full_keys = (self._full_key(key) for key in keys)
         while batch := tuple(islice(full_keys, _DELETE_BATCH)):
             if len(batch) == 1 or not self._delete_batch(batch):
-                for full_key in batch:
-                    self._delete_one(full_key)
+                self._delete_each(batch)
 
     def remove_unfinished(
         self,
@@ -327,6 +331,11 @@ class S3Storage:
                 # Alone it either succeeds or gives an error that says more.
                 self._delete_one(refusal["Key"])
         return True
+
+    def _delete_each(self, full_keys: Sequence[str]) -> None:
+        with ThreadPoolExecutor(min(len(full_keys), _DELETE_THREADS), thread_name_prefix="s3-delete") as threads:
+            for _ in threads.map(self._delete_one, full_keys):
+                pass
 
     def _delete_one(self, full_key: str) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -137,6 +137,18 @@ def unavailable(place: S3Place, full_key: str | None, reason: str) -> StorageUna
         **_facts(place, full_key),
         reason=reason,
     )
+
+
+def named_in(answer: Mapping[str, Any], name: str, place: S3Place, full_key: str | None) -> str:
+    """What an answer has to name, as it has no meaning without: a proxy's page comes with a status of success as well.
+
+    Raises:
+        StorageUnavailableError: it does not.
+    """
+    found = answer.get(name)
+    if not found:
+        raise unavailable(place, full_key, f"an answer without {name}")
+    return str(found)
 
 
 def error_code(error: botocore_errors.ClientError) -> str:

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from engine import failpoints
 from engine.errors import RowmillError
 from engine.storage.multipart import next_piece_bytes
-from engine.storage.s3_errors import S3Place, error_code, translated
+from engine.storage.s3_errors import S3Place, error_code, http_status, named_in, translated
 from engine.storage.s3_integrity import send_body, try_out
 from engine.storage.s3_read import plain_etag
 
@@ -62,7 +62,8 @@ class MultipartUpload:
         self._full_key = full_key
         with translated(place, full_key, writing=True):
             answer = client.create_multipart_upload(Bucket=place.bucket, Key=full_key)
-        self._names = {"Bucket": place.bucket, "Key": full_key, "UploadId": answer["UploadId"]}
+        upload_id = named_in(answer, "UploadId", place, full_key)
+        self._names = {"Bucket": place.bucket, "Key": full_key, "UploadId": upload_id}
         self._threads = ThreadPoolExecutor(COPY_THREADS, thread_name_prefix="s3-upload")
         self._under_way: deque[tuple[Future[str], int]] = deque()
         self._puts, self._memory_bytes = 0, 0
@@ -88,11 +89,15 @@ class MultipartUpload:
         pieces = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(self._etags, start=1)]
         with translated(self._place, self._full_key, writing=True):
             try:
-                self._client.complete_multipart_upload(**self._names, MultipartUpload={"Parts": pieces})
+                answer = self._client.complete_multipart_upload(**self._names, MultipartUpload={"Parts": pieces})
             except ClientError as error:
                 # A repeated request, whose first answer was lost, finds no upload any more.
                 if error_code(error) != "NoSuchUpload" or not self._is_completed():
                     raise
+            else:
+                # Whatever said so was not S3: the object that is there may be one that was there before.
+                if not answer.get("ETag") and not self._is_completed():
+                    named_in(answer, "ETag", self._place, self._full_key)
         failpoints.hit("multipart.completed")
 
     def abort(self) -> None:
@@ -128,14 +133,14 @@ class MultipartUpload:
         with translated(self._place, self._full_key, writing=True):
             request = partial(self._client.upload_part, **self._names, PartNumber=number)
             answer = send_body(self._client, self._place, self._full_key, data, request)
-        return str(answer["ETag"])
+        return named_in(answer, "ETag", self._place, self._full_key)
 
     def _copy(self, number: int, source_key: str, start: int, end: int | None) -> str:
         span = {} if end is None else {"CopySourceRange": f"bytes={start}-{end - 1}"}
         source = {"Bucket": self._place.bucket, "Key": source_key}
         with translated(self._place, source_key, writing=True):
             answer = self._client.upload_part_copy(**self._names, PartNumber=number, CopySource=source, **span)
-        return str(answer["CopyPartResult"]["ETag"])
+        return named_in(answer.get("CopyPartResult", {}), "ETag", self._place, source_key)
 
     def _is_completed(self) -> bool:
         """Whether the object at the key is made of exactly our pieces."""
@@ -144,7 +149,12 @@ class MultipartUpload:
         except ValueError:  # encrypted objects have ETags of another form
             return False
         expected = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(self._etags)}"
-        head = self._client.head_object(Bucket=self._place.bucket, Key=self._full_key)
+        try:
+            head = self._client.head_object(Bucket=self._place.bucket, Key=self._full_key)
+        except ClientError as error:
+            if http_status(error) != 404:
+                raise
+            return False
         return plain_etag(head.get("ETag", "")) == expected
 
 

@@ -10,6 +10,7 @@ from engine.errors import RowmillError
 from engine.model import Chunk, Plan, Source
 from engine.options import ImportOptions
 from engine.table.checkpoints import Checkpoint, no_checkpoint
+from engine.table.known_ranges import KnownRanges
 from engine.table.look import Look
 from engine.table.staged import source_kind, stager_of
 from engine.table.text import TextPlanner
@@ -40,11 +41,12 @@ class HeadStart:
         """
         start: HeadStart | None = None
         try:
-            kind = source_kind(source, options, config)
+            known = KnownRanges(source, config)
+            kind = source_kind(known, options, config)
             if kind.is_packed or stager_of(kind, source, start_only=False) is not None:
                 return None
             planner = TextPlanner(
-                source, options, config, workspace=_no_workspace, job_id="",
+                source, options, config, workspace=_no_workspace, job_id="", known=known,
                 checkpoint=lambda: start._checkpoint() if start is not None else None,
             )  # fmt: skip
             look = planner.look()

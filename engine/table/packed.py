@@ -22,6 +22,8 @@ from engine.table.look import Look
 
 #: Bytes that show the first rows.
 START_BYTES = 2 * MIB
+#: Names at the start of a workbook that is an archive.
+_WORKBOOK_MARKS = (b"[Content_Types].xml", b"xl/", b"opendocument.spreadsheet")
 
 
 class Planner(Protocol):
@@ -81,8 +83,10 @@ class PackedPlanner:
             start, is_whole=is_whole, source=self._name, is_csv=self._options.delimiter is not None
         ) if start else SourceKind.TEXT  # fmt: skip
         if kind not in (SourceKind.TEXT, SourceKind.NDJSON):
+            is_workbook = kind.is_workbook or any(mark in start[:4096] for mark in _WORKBOOK_MARKS)
+            what = "a workbook" if is_workbook else "Parquet" if kind is SourceKind.PARQUET else "another packed file"
             raise SourceFormatError(
-                f"{self._name} holds another packed file ({kind}). Unpack it and import the table inside.",
+                f"{self._name} holds {what}, which is read only by itself. Unpack it and import what is inside.",
                 source=self._source.url,
             )
         head = look(start, self._options, source=self._name, is_whole=is_whole)

@@ -12,6 +12,7 @@ from engine.options import ImportOptions
 from engine.readers import SourceKind
 from engine.storage import Storage
 from engine.table.checkpoints import Checkpoint, no_checkpoint
+from engine.table.known_ranges import KnownRanges
 from engine.table.look import Look
 from engine.table.staged import StagedPlanner, source_kind, stager_of
 from engine.table.text import TextPlanner
@@ -59,9 +60,9 @@ class TablePlanner:
             SourceError: the source is not a table.
             OutputNotWritableError: a staged copy cannot be written.
         """
-        self._planner = self._planner_of(
-            source_kind(self._source, self._options, self._config), self._source, self._options
-        )
+        known = KnownRanges(self._source, self._config)
+        kind = source_kind(known, self._options, self._config)
+        self._planner = self._planner_of(kind, self._source, self._options, known)
         return self._planner.look()
 
     def chunks(self, plan: Plan) -> Iterator[list[Chunk]]:
@@ -81,7 +82,9 @@ class TablePlanner:
         """The plan with the encoding that the whole source speaks for, after `chunks` has ended."""
         return self._chosen.settle_encoding(plan)
 
-    def _planner_of(self, kind: SourceKind, source: Source, options: ImportOptions) -> Planner:
+    def _planner_of(
+        self, kind: SourceKind, source: Source, options: ImportOptions, known: KnownRanges | None = None
+    ) -> Planner:
         workspace, job_id = self._workspace, self._job_id
         if kind.is_packed:
             from engine.table.packed import PackedPlanner
@@ -97,8 +100,9 @@ class TablePlanner:
         stager = stager_of(kind, source, start_only=self._start_only)
         if stager is None:
             return TextPlanner(
-                source, options, self._config, workspace=workspace, job_id=job_id, checkpoint=self._checkpoint
-            )
+                source, options, self._config, workspace=workspace, job_id=job_id, checkpoint=self._checkpoint,
+                known=known,
+            )  # fmt: skip
         return StagedPlanner(
             source, options, self._config, workspace=workspace, job_id=job_id, stager=stager,
             checkpoint=self._checkpoint,

@@ -13,11 +13,12 @@ from engine.errors import SourceBinaryError
 from engine.model import Chunk, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE
-from engine.readers import HEAD_BYTES, SourceKind, tell_kind
+from engine.readers import SourceKind, tell_kind
 from engine.results import added_column_of
 from engine.staging import staged_key
 from engine.storage import Storage, open_location, open_object
 from engine.table.checkpoints import Checkpoint
+from engine.table.known_ranges import KnownRanges
 from engine.table.look import Look
 
 if TYPE_CHECKING:
@@ -115,16 +116,17 @@ class StagedPlanner:
         return plan
 
 
-def source_kind(source: Source, options: ImportOptions, config: EngineConfig) -> SourceKind:
-    """What the content says that the source is.
+def source_kind(known: KnownRanges, options: ImportOptions, config: EngineConfig) -> SourceKind:
+    """What the content says that a source is.
 
     Raises:
         SourceError: as `tell_kind`, where it is no table.
     """
+    source = known.source
     storage, key = open_location(source.url, config)
     return tell_kind(
         open_object(storage, key, size_bytes=source.size_bytes, etag=source.etag),
-        storage.read_range(key, 0, min(source.size_bytes, HEAD_BYTES), etag=source.etag),
+        known.head,
         size_bytes=source.size_bytes,
         source=source.url,
         is_csv=options.delimiter is not None,

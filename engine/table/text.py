@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from engine.config import EngineConfig
-from engine.errors import SourceEmptyError
+from engine.errors import SourceEmptyError, SourceFormatError
 from engine.model import Chunk, Detection, Dialect, Plan, Source
 from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE, ChunkCutter
@@ -25,10 +25,11 @@ from engine.readers import (
 )
 from engine.results import added_column_of, is_named_as_added
 from engine.staging import stage_blocks, staged_key
-from engine.storage import Storage, open_location
+from engine.storage import Storage
 from engine.table.ahead import ahead
 from engine.table.checkpoints import Checkpoint, watched
 from engine.table.checksums import ChunkSums
+from engine.table.known_ranges import KnownRanges
 from engine.table.look import Look
 
 #: How many places of a large source are sampled for its encoding, its quotes and its escapes.
@@ -50,12 +51,14 @@ class TextPlanner:
         workspace: Callable[[], Storage],
         job_id: str,
         checkpoint: Checkpoint,
+        known: KnownRanges | None = None,
     ) -> None:
         """
         Args:
             source: as pinned.
             workspace: gives the storage for a staged copy, if one is needed.
             job_id: names the staged copy.
+            known: what has been read of the source.
         """
         self._source = source
         self._options = options
@@ -63,6 +66,7 @@ class TextPlanner:
         self._workspace = workspace
         self._job_id = job_id
         self._checkpoint = checkpoint
+        self._known = known or KnownRanges(source, config)
         self._evidence: EncodingEvidence | None = None
         self._total_rows: int | None = None
         self._has_mark = False
@@ -75,20 +79,16 @@ class TextPlanner:
             SourceError: the source is not a table.
             OutputNotWritableError: a staged copy cannot be written.
         """
-        source, config = self._source, self._config
-        storage, key = open_location(source.url, config)
-        head = self._look_at(storage, key)
+        source = self._source
+        head = self._look_at_source()
         source_encoding, readable, mark_bytes, dialect = head.dialect.encoding, source, head.mark_bytes, head.dialect
         if needs_transcoding(source_encoding):
+            blocks = self._known.blocks(0, source.size_bytes, block_bytes=self._config.scan_block_bytes)
             workspace, staged = self._workspace(), staged_key(self._job_id)
-            blocks = storage.read_blocks(
-                key, 0, source.size_bytes, block_bytes=config.scan_block_bytes, etag=source.etag
-            )
             readable = stage_blocks(watched(blocks, self._checkpoint), workspace, staged, encoding=source_encoding)
-            storage, key, mark_bytes, dialect = workspace, staged, 0, replace(dialect, encoding="utf-8")
-        start = self._data_start(storage, key, readable, dialect, mark_bytes)
-        if self._options.header_rows and not start.header_records and not self._skip_lines:
-            raise SourceEmptyError(f"{source.url} is empty: it holds nothing but line ends.", source=source.url)
+            mark_bytes, dialect = 0, replace(dialect, encoding="utf-8")
+        start = self._data_start(readable, dialect, mark_bytes)
+        self._check_header(start, readable.size_bytes)
         return Look(
             plan=self._plan(dialect, start, readable, head.detection),
             confidence=head.confidence,
@@ -96,6 +96,20 @@ class TextPlanner:
             mark_bytes=head.mark_bytes,
             header_records=start.header_records,
         )
+
+    def _check_header(self, start: DataStart, size_bytes: int) -> None:
+        """Rows that a wrong number took for the header, or skipped, would stand in no result file."""
+        name, wanted, found = self._source.url, self._options.header_rows, len(start.header_records)
+        if not found and (wanted or self._skip_lines) and start.data_start == size_bytes:
+            lines = "nothing but line ends"
+            if self._skip_lines:
+                lines = f"no line below the {self._skip_lines:,} that skip_rows leaves out"
+            raise SourceEmptyError(f"{name} is empty: it holds {lines}.", source=name)
+        if found < wanted:
+            raise SourceFormatError(
+                f"{name} has {found:,} record(s), fewer than the {wanted:,} of the header. Say header_rows.",
+                source=name,
+            )
 
     def chunks(self, plan: Plan) -> Iterator[list[Chunk]]:
         """Scan the source and yield its chunks in order, those of some megabytes at a time.
@@ -105,22 +119,15 @@ class TextPlanner:
         Raises:
             SourceChangedError: the source is no longer the pinned one.
         """
-        config, readable = self._config, plan.readable
-        storage, key = open_location(readable.url, config)
-        header = storage.read_range(key, 0, plan.data_start, etag=readable.etag)
+        config, known = self._config, self._known_of(plan.readable)
+        header = known.read(0, plan.data_start)
         cutter = ChunkCutter(
             start=plan.data_start,
             chunk_size=self._options.chunk_size or DEFAULT_CHUNK_SIZE,
             max_chunk_bytes=config.max_chunk_bytes,
             first_line_number=1 + count_lines(header),
         )
-        blocks = storage.read_blocks(
-            key,
-            plan.data_start,
-            self._data_end(storage, key, plan),
-            block_bytes=config.scan_block_bytes,
-            etag=readable.etag,
-        )
+        blocks = known.blocks(plan.data_start, self._data_end(plan), block_bytes=config.scan_block_bytes)
         if self._judges_encoding(plan):
             self._evidence = EncodingEvidence()
             self._evidence.add(header)
@@ -165,9 +172,8 @@ class TextPlanner:
         detection = replace(found, confidence={**found.confidence, "encoding": confidence}, advice=advice)
         if encoding == known:
             return replace(plan, detection=detection)
-        storage, key = open_location(plan.readable.url, self._config)
         dialect = replace(plan.dialect, encoding=encoding)
-        start = self._data_start(storage, key, plan.readable, dialect, 0)
+        start = self._data_start(plan.readable, dialect, 0)
         return self._plan(dialect, start, plan.readable, detection)
 
     def _judges_encoding(self, plan: Plan) -> bool:
@@ -175,28 +181,42 @@ class TextPlanner:
         options, is_staged = self._options, plan.readable != self._source
         return options.count_total_first and options.encoding is None and not self._has_mark and not is_staged
 
-    def _look_at(self, storage: Storage, key: str) -> Head:
-        source = self._source
-        size = source.size_bytes
-        head = storage.read_range(key, 0, min(size, HEAD_BYTES), etag=source.etag)
-        samples: list[bytes] = []
-        options = self._options
-        if None in (options.encoding, options.delimiter, options.quote_char, options.escape_char):
-            # What the start does not show, as quotes and other characters that come later, places further on may.
-            step = (size - len(head)) // _SAMPLES
-            if step > _SAMPLE_BYTES:
-                starts = range(len(head) + step - _SAMPLE_BYTES, size - _SAMPLE_BYTES + 1, step)
-                samples = [storage.read_range(key, s, s + _SAMPLE_BYTES, etag=source.etag) for s in starts]
-            elif size > len(head):
-                samples = [storage.read_range(key, len(head), size, etag=source.etag)]
-        found = look(head, self._options, source=source.url, is_whole=size == len(head), samples=tuple(samples))
+    def _known_of(self, readable: Source) -> KnownRanges:
+        """What is known of what the chunks are read from: the source, or its staged copy."""
+        if readable != self._known.source:
+            self._known = KnownRanges(readable, self._config)
+        return self._known
+
+    def _look_at_source(self) -> Head:
+        size, options, known = self._source.size_bytes, self._options, self._known
+        head, places = known.head, self._sampled()
+        # The end is asked for with them, as it will be wanted, too.
+        samples = known.read_several([*places, (max(0, size - _TAIL_BYTES), size)])[: len(places)]
+        found = look(head, options, source=self._source.url, is_whole=size == len(head), samples=tuple(samples))
         self._has_mark = found.mark_bytes > 0
         self._skip_lines = found.skip_lines
         return found
 
-    def _data_start(self, storage: Storage, key: str, readable: Source, dialect: Dialect, mark_bytes: int) -> DataStart:
+    def _sampled(self) -> list[tuple[int, int]]:
+        """Where the source is looked at, apart from its start."""
+        size, options = self._source.size_bytes, self._options
+        if size <= HEAD_BYTES or None not in (
+            options.encoding,
+            options.delimiter,
+            options.quote_char,
+            options.escape_char,
+        ):
+            return []
+        # What the start does not show, as quotes and other characters that come later, places further on may.
+        step = (size - HEAD_BYTES) // _SAMPLES
+        if step <= _SAMPLE_BYTES:
+            return [(HEAD_BYTES, size)]
+        starts = range(HEAD_BYTES + step - _SAMPLE_BYTES, size - _SAMPLE_BYTES + 1, step)
+        return [(start, start + _SAMPLE_BYTES) for start in starts]
+
+    def _data_start(self, readable: Source, dialect: Dialect, mark_bytes: int) -> DataStart:
         return find_data_start(
-            lambda start, end: storage.read_range(key, start, end, etag=readable.etag),
+            self._known_of(readable).read,
             readable.size_bytes,
             dialect,
             self._options.header_rows,
@@ -205,13 +225,13 @@ class TextPlanner:
             skip_lines=self._skip_lines,
         )
 
-    def _data_end(self, storage: Storage, key: str, plan: Plan) -> int:
+    def _data_end(self, plan: Plan) -> int:
         """Behind the last line that is not blank: blank lines at the very end are no rows."""
-        end, behind = plan.readable.size_bytes, b""
+        read, end, behind = self._known_of(plan.readable).read, plan.readable.size_bytes, b""
         step = min(_TAIL_BYTES, self._config.scan_block_bytes)
         while end > plan.data_start:
             start = max(plan.data_start, end - step)
-            tail = storage.read_range(key, start, end, etag=plan.readable.etag) + behind
+            tail = read(start, end) + behind
             filled = len(tail.rstrip(b"\r\n"))
             if filled:
                 line_end = tail[filled : filled + 2]

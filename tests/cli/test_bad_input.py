@@ -18,6 +18,7 @@ def check(done: subprocess.CompletedProcess[str], exit_code: int, code: str, *fr
     assert done.returncode == exit_code, done.stderr
     assert "Traceback" not in done.stderr
     assert "rowmill: " in done.stderr
+    assert "rowmill: error:" not in done.stderr, "the failure is told once, as the command's last word"
     for fragment in fragments:
         assert fragment in done.stderr
     document = the_object(done.stdout)

@@ -53,10 +53,11 @@ class Block:
     def __init__(self, here: InProcess, monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
         add_chunks = here.ledger.add_chunks
 
-        def step_in(job_id: str, chunks: Any) -> None:
+        def step_in(*arguments: Any, **more: Any) -> bool:
             monkeypatch.undo()
-            add_chunks(job_id, chunks)
+            done = add_chunks(*arguments, **more)
             action()
+            return done
 
         monkeypatch.setattr(here.ledger, "add_chunks", step_in)
 

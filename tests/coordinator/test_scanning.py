@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from engine.coordinator.planning import _with_sizes as with_sizes
 from engine.errors import (
     RowmillError,
     SourceEmptyError,
@@ -174,3 +177,57 @@ def test_chunks_start_while_the_scan_goes_on_unless_the_total_is_wanted_first(he
     seen.clear()
     coordinator.plan(here.job_id, on_chunks=on_chunks)
     assert seen == [(Phase.PROCESSING, [0, 1, 2])]
+
+
+class Costs:
+    """What a row takes, for whoever asks now."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self.on_look: Callable[[], None] = lambda: None
+
+    def seconds_per_row(self, handler_path: str) -> float | None:
+        self.on_look()
+        return self.seconds
+
+    def note_cost(self, handler_path: str, *, rows: int, seconds: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("asleep_at", ["the choice of sizes", "the pinned source", "the first chunks"])
+@pytest.mark.parametrize("counts_first", [True, False])
+def test_a_scan_that_was_taken_over_while_it_slept_adds_no_rows_a_second_time(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, asleep_at: str, counts_first: bool
+) -> None:
+    """What it would cut differs from what the other one cut: what rows cost has become known meanwhile."""
+    monkeypatch.setattr(here, "config", replace(here.config, max_chunk_bytes=1_000, scan_block_bytes=700))
+    here.create(numbered(200), count_total_first=counts_first)
+    costs, later = Costs(0.4), Costs(1e-6)
+    sleeper = here.coordinator("sleeper", costs=costs)
+    other = here.coordinator("other", costs=later)
+    taken_over: list[Any] = []
+
+    def planned() -> list[Any]:
+        return [here.job().plan, [each.chunk for each in here.ledger.chunk_states(here.job_id)]]
+
+    def take_over(*_: Any) -> None:
+        if not taken_over:
+            taken_over.append("by the other")
+            silence(here)
+            assert other.plan(here.job_id)
+            taken_over[:] = planned()
+
+    if asleep_at == "the choice of sizes":
+        costs.on_look = take_over
+    elif asleep_at == "the pinned source":
+        monkeypatch.setattr(
+            "engine.coordinator.planning._with_sizes", lambda plan, sizes: [take_over(), with_sizes(plan, sizes)][1]
+        )
+    else:
+        add_chunks = here.ledger.add_chunks
+        monkeypatch.setattr(here.ledger, "add_chunks", lambda *a, **k: [take_over(), add_chunks(*a, **k)][1])
+    sleeper.plan(here.job_id)
+    assert state(here.job()) == (Status.RUNNING, Phase.PROCESSING)
+    assert planned() == taken_over
+    here.run_all()
+    assert here.finish().counts.success_count == 200

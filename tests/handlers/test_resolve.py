@@ -20,7 +20,24 @@ MODULES = {
     "imports_what_is_missing": "import not_installed_anywhere",
     "imports_a_missing_name": "from json import not_there",
     "has_no_ordinary_attributes": "def __getattr__(name): raise ValueError(name)",
-    "things": "number = 5\nasync def coroutine(*_): pass",
+    "things": """
+import functools, math
+number = 5
+async def coroutine(*_): pass
+def of_a_row(row): pass
+def of_more(row_index, row, import_job_id, options, session): pass
+def of_names(*, row_index, row, import_job_id, options): pass
+class Maker:
+    def __init__(self, name): pass
+def of_cells(handler):
+    @functools.wraps(handler)
+    def called(row_index, row, import_job_id, options): return handler(row)
+    return called
+wrapped = of_cells(of_a_row)
+part = functools.partial(of_more, session=1)
+of_any = lambda *_, **__: None
+compiled = math.hypot
+""",
     "package/__init__": "",
     "package/inner": "def handler(row_index, row, import_job_id, options): return {'ok': True}",
 }
@@ -47,6 +64,11 @@ def test_the_form_with_a_colon_reaches_into_classes() -> None:
     assert resolve_handler("tests.sample_handlers:Checks.accept") is sample_handlers.Checks.accept
 
 
+@pytest.mark.parametrize("name", ["wrapped", "part", "of_any", "compiled"])
+def test_what_can_be_called_with_four_arguments_is_a_handler(name: str) -> None:
+    assert callable(resolve_handler(f"sample_things.{name}"))
+
+
 def test_a_module_inside_a_package_is_found() -> None:
     assert resolve_handler("sample_package.inner.handler")(1, [], "", {}) == {"ok": True}
 
@@ -55,6 +77,13 @@ def test_a_module_inside_a_package_is_found() -> None:
     ("path", "says"),
     [
         ("", "is not of the form package.module.function"),
+        ("sample_things.of_a_row", "takes (row), and is called with four arguments: (row_index, row"),
+        (
+            "sample_things.of_more",
+            "takes (row_index, row, import_job_id, options, session), and is called with four",
+        ),
+        ("sample_things.of_names", "and is called with four arguments"),
+        ("sample_things.Maker", "takes (name), and is called with four arguments"),
         ("accept", "is not of the form package.module.function"),
         ("tests.sample_handlers:", "is not of the form package.module.function"),
         (":accept", "is not of the form package.module.function"),

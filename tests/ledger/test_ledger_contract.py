@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -87,6 +87,28 @@ def test_a_source_that_is_pinned_later_is_kept(ledger: Ledger, other: Ledger) ->
     ledger.create_job(new)
     ledger.save_source(new.job_id, source(2_000))
     assert other.job(new.job_id) == dataclasses.replace(new, source=source(2_000))
+
+
+def test_a_scan_that_another_has_taken_over_writes_nothing(ledger: Ledger, other: Ledger) -> None:
+    new = job()
+    ledger.create_job(new)
+    moved: dict[str, Any] = {"status": Status.RUNNING, "phase": Phase.SCANNING}
+    assert ledger.move_job(new.job_id, expected=[(Status.QUEUED, None)], owner="first", **moved)
+    writes: list[Callable[[str], bool]] = [
+        lambda scanner: ledger.save_source(new.job_id, source(2_000), scanner=scanner),
+        lambda scanner: ledger.save_plan(new.job_id, plan(), scanner=scanner),
+        lambda scanner: ledger.add_chunks(new.job_id, chunks(2), scanner=scanner),
+    ]
+    assert [write("second") for write in writes] == [False] * 3
+    assert (other.job(new.job_id).source, other.job(new.job_id).plan) == (new.source, None)
+    assert list(other.chunk_states(new.job_id)) == []
+    assert [write("first") for write in writes] == [True] * 3
+    assert (other.job(new.job_id).source, other.job(new.job_id).plan) == (source(2_000), plan())
+    assert other.unfinished_chunks(new.job_id) == 2
+    planned: dict[str, Any] = {"status": Status.RUNNING, "phase": Phase.PROCESSING, "total_rows": 20}
+    assert ledger.move_job(new.job_id, expected=[(Status.RUNNING, Phase.SCANNING)], expected_owner="first", **planned)
+    assert ledger.add_chunks(new.job_id, chunks(9), scanner="first") is False
+    assert other.unfinished_chunks(new.job_id) == 2
 
 
 def test_a_move_writes_its_changes_with_it(ledger: Ledger, other: Ledger) -> None:

@@ -196,7 +196,7 @@ def test_a_quote_that_is_open_past_the_limit_is_a_stray_one_in_the_header_too() 
 
 
 def test_a_header_without_an_end_is_told() -> None:
-    with pytest.raises(SourceFormatError, match="Is the delimiter or the quote wrong"):
+    with pytest.raises(SourceFormatError, match="say delimiter or quote_char"):
         started(b"x" * 2_000_000 + b"\na\n", limit=300_000)
 
 

@@ -134,6 +134,10 @@ def test_a_table_is_told_by_its_content(data: bytes, kind: str) -> None:
         "II*,a\n1,2\n",
         "RIFF,a\n1,2\n",
         "xml,<?xml\n",
+        "MIME-Version:,x\n1,2\n",
+        "-- dumps,x\n1,2\n",
+        "PGDMP,x\n1,2\n",
+        "/*,x\n1,2\n",
     ],
 )
 def test_a_csv_that_looks_like_something_else_is_a_csv(text: str) -> None:
@@ -179,7 +183,29 @@ def test_a_database_is_refused(tmp_path: Path) -> None:
         (b"<!-- made by us -->\n<!-- and them --><html>", "web page"),
         ("<!DOCTYPE html><html>".encode("utf-16"), "web page"),
         (b"<table><tr><td>1</td></tr></table>", "web page"),
+        (b"<style>td {}</style><table><tr><td>1</td></tr></table>", "web page .* with a table in it"),
+        (
+            b'<html xmlns:x="urn:schemas-microsoft-com:office:excel"><table>',
+            r"exported for Excel.*save it as XLSX or CSV",
+        ),
         (b'<?xml version="1.0"?><Workbook>', "XML document"),
+        (
+            b'<?xml version="1.0"?>\n<?mso-application progid="Excel.Sheet"?>\n'
+            b'<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">',
+            "XML spreadsheet of Excel 2003.*save it as XLSX or CSV",
+        ),
+        (b"MIME-Version: 1.0\r\nX-Document-Type: Workbook\r\nContent-Type: multipart/related; x\r\n", "web archive"),
+        (
+            b"From: <Saved by Blink>\nSubject: a\nMIME-Version: 1.0\nContent-Type: multipart/related;\n\ttype=x\n",
+            "web archive",
+        ),
+        (b"--\n-- PostgreSQL database dump\n--\n\nSET x = 0;\n", "dump of a database"),
+        (b"-- MySQL dump 10.13  Distrib 8.0\n--\n", "dump of a database"),
+        (b"/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19\n", "dump of a database"),
+        (b"-- phpMyAdmin SQL Dump\n-- version 5\n", "dump of a database"),
+        (b"PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE t (a);\n", "dump of a database"),
+        (b"PGDMP\x01\x0e\0" + bytes(100), "dump of a database"),
+        (zipped({"Index/Document.iwa": b"x", "Index/Tables/DataList.iwa": b"x"}), "document of Numbers"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'>", "SVG"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "PNG picture"),
         (b"\xff\xd8\xff\xe0" + bytes(100), "JPEG picture"),

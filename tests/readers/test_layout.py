@@ -22,6 +22,11 @@ def layout(text: str, *, header_rows: int = 1, skip_rows: int | None = None, dia
         (["Report of 2024"], "id;name;value\n1;a;2\n2;b;3\n"),
         (["# made by a tool; of the bank", "# version 3"], "id;name;value\n1;a;2\n2;b;3\n"),
         (["Account:;DE12 3456", "", "From:;2024-01-01", ""], "day;text;amount\n1;a;2\n2;b;3\n"),
+        (["Report of 2024;;", ";;"], "id;name;value\n1;a;2\n2;b;3\n"),  # as a spreadsheet program saves them
+        (["Table 1;;;"], "id;name;value;note\n1;a;2;x\n2;b;3;\n"),
+        (["Report;;;", "From:;2024-01-01;;", ";;;"], "id;name;value;note\n1;a;2;x\n2;b;3;\n"),
+        (["# made by a tool;;"], "id;name;value\n1;a;2\n2;b;3\n"),
+        (["# made by a tool", "# 2024"], "id;name\n1;a\n2;b\n"),
         (['"Report', 'in two lines"', ""], "id;name\n1;a\n"),
     ],
 )
@@ -48,6 +53,11 @@ def test_lines_above_the_header_are_found(above: list[str], table: str, end: str
         "\n\nid;name\n1;a\n",
         "title\n\n;;\n;;\n",
         "#;name\n1;a\n2;b\n",
+        "name;;\n1;a;2\n2;b;3\n",  # numbers are in no header
+        "name;\nAnna;Bonn\nBob;Ulm\n",
+        "name;;\nAnna;Bonn;\nBob;Ulm;\n",  # nor are empty cells
+        "name;city;value\nAnna;;\nBob;;\n",
+        "From:;To:;Sum:\nAnna;Bob;x\n",
         "".join(f"title {number}\n" for number in range(100)) + "\nid;name;value\n1;a;2\n2;b;3\n",
     ],
 )

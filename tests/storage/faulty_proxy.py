@@ -26,6 +26,10 @@ class Faults:
     """A request whose head holds these bytes is not cut."""
     lost_answers: list[bytes] = field(default_factory=list)
     """A request that begins with the first of these reaches the server, and its answer nobody."""
+    page: bytes = b""
+    """What is answered, with the status 200, in place of the server, as proxies of hotels and companies do."""
+    paged: list[bytes] = field(default_factory=list)
+    """A request that begins with the first of these never reaches the server, and gets the page."""
     changed: dict[str, set[int]] = field(default_factory=dict)
     """"GET" or "PUT" → which of these requests that carry an object, counted from 1, have a byte of it changed."""
     carried: dict[str, int] = field(default_factory=dict)
@@ -92,12 +96,19 @@ def _handle(client: socket.socket, server_address: tuple[str, int], faults: Faul
         lose = bool(faults.lost_answers) and lines[0].startswith(faults.lost_answers[0])
         if lose:
             faults.lost_answers.pop(0)
+        is_paged = bool(faults.paged) and lines[0].startswith(faults.paged[0])
+        if is_paged:
+            faults.paged.pop(0)
         method = lines[0].partition(b" ")[0].decode()
         change = _carries_object(method, head, body) and _is_next_changed(faults, method)
     if change and method == "PUT":
         body = _with_a_byte_changed(body, faults)
     if refuse:
         client.sendall(f"HTTP/1.1 {faults.refusal_status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        return
+    if is_paged:
+        facts = f"Content-Type: text/html\r\nContent-Length: {len(faults.page)}\r\nConnection: close"
+        client.sendall(f"HTTP/1.1 200 OK\r\n{facts}\r\n\r\n".encode() + faults.page)
         return
     with socket.create_connection(server_address, timeout=30) as server:
         server.sendall(b"\r\n".join([*lines, b"Connection: close", b"", b""]) + body)

@@ -183,6 +183,36 @@ def test_a_completion_whose_answer_was_lost_is_recognised(
     assert storage.read_range("a", 0, 3 * len(DATA)) == DATA * 3
 
 
+_ERROR = b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>Please try again.</Message></Error>"
+
+
+@pytest.mark.parametrize("page", [b"", b"<html>Log in first</html>", _ERROR], ids=["nothing", "a page", "an error"])
+@pytest.mark.parametrize(
+    "request_line", ["POST /{}?uploads", "PUT /{}?uploadId", "POST /{}?uploadId", "PUT /{} "],
+    ids=["begin", "piece", "complete", "whole"],
+)  # fmt: skip
+def test_a_success_that_is_none_is_not_taken_for_one(
+    storage: S3Storage, shaky_storage: S3Storage, faults: Faults, page: bytes, request_line: str
+) -> None:
+    """What is there from before has the very size of what was to be written."""
+    parts = [Part(key=f"{n}", size_bytes=storage.write(f"{n}", DATA * 2).size_bytes) for n in range(2)]
+    small, large = [b"new "], [b"new ", *parts]
+    segments = small if request_line == "PUT /{} " else large
+    size = sum(len(segment) if isinstance(segment, bytes) else segment.size_bytes for segment in segments)
+    storage.write("all", b"o" * size)
+    bucket = storage.url.split("/")[2]
+    faults.page, faults.paged = page, [request_line.format(f"{bucket}/p/all").encode()]
+    if page == _ERROR:  # S3 says so while it is busy, and is asked again
+        shaky_storage.concatenate("all", segments)
+        assert storage.read_range("all", 0, 4).startswith(b"new")
+    else:
+        with pytest.raises(StorageUnavailableError, match="an answer without"):
+            shaky_storage.concatenate("all", segments)
+        assert storage.read_range("all", 0, 4).startswith(b"oooo")
+    assert faults.paged == []
+    assert storage.stat("all").size_bytes == size
+
+
 def test_closing_blocks_early_does_not_wait_for_a_backoff(
     storage: S3Storage, shaky_storage: S3Storage, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,9 +25,14 @@ class Dispatch(Books):
     """What is sent, and whose turn it is."""
 
     @ledger_errors
-    def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
+    def add_chunks(self, job_id: str, chunks: Sequence[Chunk], *, scanner: str | None = None) -> bool:
         rows = [ImportChunk(job_id=job_id, **chunk_columns(chunk)) for chunk in chunks]
-        ImportChunk.objects.using(self._using).bulk_create(rows, batch_size=1_000, ignore_conflicts=True)
+        with transaction.atomic(using=self._using):
+            # Whoever takes the scan over waits for the job's row, and then for these chunks.
+            if only(self._rows.lock(self._rows.scanned(job_id, scanner).only("pk"), wait=True)) is None:
+                return False
+            ImportChunk.objects.using(self._using).bulk_create(rows, batch_size=1_000, ignore_conflicts=True)
+            return True
 
     @ledger_errors
     def enlarge_chunks(self, job_id: str, enlarge: Callable[[Sequence[Chunk]], Sequence[Chunk]]) -> int:

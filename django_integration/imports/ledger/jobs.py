@@ -77,16 +77,19 @@ class JobBooks(Books):
         self._close_in_side_thread()
 
     @ledger_errors
-    def save_plan(self, job_id: str, plan: Plan) -> None:
-        self._rows.job(job_id).update(plan=dataclasses.asdict(plan))
+    def save_plan(self, job_id: str, plan: Plan, *, scanner: str | None = None) -> bool:
+        return bool(self._rows.scanned(job_id, scanner).update(plan=dataclasses.asdict(plan)))
 
     @ledger_errors
-    def save_source(self, job_id: str, source: Source) -> None:
-        self._rows.job(job_id).update(source_size=source.size_bytes, source_etag=source.etag)
+    def save_source(self, job_id: str, source: Source, *, scanner: str | None = None) -> bool:
+        pinned = {"source_size": source.size_bytes, "source_etag": source.etag}
+        if not self._rows.scanned(job_id, scanner).update(**pinned):
+            return False
         # The file of a retry is written by the job itself.
         FileModel.objects.using(self._using).filter(
             import_jobs__in=self._rows.job(job_id).filter(retry_of__isnull=False), etag=""
         ).update(size=source.size_bytes, etag=source.etag)
+        return True
 
     @ledger_errors
     def request_cancel(self, job_id: str) -> bool:

@@ -57,6 +57,11 @@ class LedgerRows:
             error_code="",
         )
 
+    def scanned(self, job_id: str, scanner: str | None) -> QuerySet[ImportJob]:
+        """The job's row, where a scanner is named only while that one scans it."""
+        job = self.job(job_id)
+        return job if scanner is None else job.filter(status=Status.RUNNING, phase=Phase.SCANNING, owner=scanner)
+
     def leased(self, claim: Claim) -> QuerySet[ImportChunk]:
         """The attempt's chunk, as long as it is its own."""
         mine = self.chunks(claim.job_id).filter(chunk_index=claim.chunk.chunk_index, token=claim.token)

@@ -48,6 +48,11 @@ class Books:
     def close(self) -> None:
         self._file.close()
 
+    def _may_scan(self, execute: Callable[..., Any], job_id: str, scanner: str | None) -> bool:
+        """Whether nobody in particular asks, or who asks is the one that scans the job."""
+        query = "SELECT 1 FROM jobs WHERE job_id = ? AND status = 'running' AND phase = 'scanning' AND owner = ?"
+        return scanner is None or execute(query, (job_id, scanner)).fetchone() is not None
+
     def _check_exists(self, execute: Callable[..., Any], job_id: str) -> None:
         if execute("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)).fetchone() is None:
             raise JobNotFoundError(f"There is no job {job_id} in {self.url}.", job_id=job_id)

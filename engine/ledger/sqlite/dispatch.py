@@ -12,14 +12,17 @@ from engine.model import Chunk, Turn
 class Dispatch(Books):
     """What is sent, and whose turn it is."""
 
-    def add_chunks(self, job_id: str, chunks: Sequence[Chunk]) -> None:
+    def add_chunks(self, job_id: str, chunks: Sequence[Chunk], *, scanner: str | None = None) -> bool:
         with self._file.transaction() as execute:
+            if not self._may_scan(execute, job_id, scanner):
+                return False
             for chunk in chunks:
                 execute(
                     "INSERT OR IGNORE INTO chunks (job_id, chunk_index, byte_start, byte_end, first_row_index,"
                     " row_count, first_line_number, irregular, crc32) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (job_id, *records.chunk_values(chunk)),
                 )
+            return True
 
     def enlarge_chunks(self, job_id: str, enlarge: Callable[[Sequence[Chunk]], Sequence[Chunk]]) -> int:
         with self._file.transaction() as execute:

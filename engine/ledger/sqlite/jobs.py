@@ -70,16 +70,22 @@ class JobBooks(Books):
         with self._file.transaction() as execute:
             execute("UPDATE jobs SET heartbeat_at = ? WHERE job_id = ? AND owner = ?", (self._clock(), job_id, owner))
 
-    def save_source(self, job_id: str, source: Source) -> None:
+    def save_source(self, job_id: str, source: Source, *, scanner: str | None = None) -> bool:
         with self._file.transaction() as execute:
+            if not self._may_scan(execute, job_id, scanner):
+                return False
             execute(
                 "UPDATE jobs SET source_bytes = ?, source_etag = ? WHERE job_id = ?",
                 (source.size_bytes, source.etag, job_id),
             )
+            return True
 
-    def save_plan(self, job_id: str, plan: Plan) -> None:
+    def save_plan(self, job_id: str, plan: Plan, *, scanner: str | None = None) -> bool:
         with self._file.transaction() as execute:
+            if not self._may_scan(execute, job_id, scanner):
+                return False
             execute("UPDATE jobs SET plan = ? WHERE job_id = ?", (records.plan_json(plan), job_id))
+            return True
 
     def hand_over(self, job_id: str) -> None:
         """Make the job that of this handle's executor. Chunks that the other one has in hand still end, and count.

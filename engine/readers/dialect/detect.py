@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.readers.dialect.escapes import with_escape
+from engine.readers.dialect.escapes import with_escape, with_escaped_line_ends
 from engine.readers.dialect.quotes import has_blanks_before_quotes, quote_of
-from engine.readers.dialect.score import is_better_table, judge
+from engine.readers.dialect.score import is_better_table, is_column_of_decimals, judge
 from engine.readers.dialect.verdict import DELIMITERS, ESCAPE, WEAK_DELIMITERS, Verdict
 
 _SAMPLE_CHARACTERS = 64 * 1024
@@ -37,14 +37,17 @@ def detect_dialect(
 
     Returns:
         The verdict; a text that no candidate cuts has one column. An escape character is found only
-        where without one there would be broken or ragged records.
+        where without one there would be broken or ragged records; quotes mean nothing where it makes lines one row.
     """
     sample = text[:_SAMPLE_CHARACTERS]
     is_whole = is_whole and len(sample) == len(text)
     later = [text[len(sample) :], *later]
     best: Verdict | None = None
     best_score = 0.0
+    decimal_mark = "," if is_column_of_decimals(sample) else None
     for candidate in (delimiter,) if delimiter else (*DELIMITERS, *WEAK_DELIMITERS):
+        if candidate == decimal_mark and not delimiter:
+            continue
         if candidate == quote_char or (candidate not in sample and not delimiter):
             continue
         for verdict in _forms(sample, later, candidate, quote_char, escape_char):
@@ -55,11 +58,15 @@ def detect_dialect(
                 best, best_score = verdict, score
     if best is None or (best_score == 0.0 and not delimiter):
         best = Verdict(
-            delimiter=next(each for each in DELIMITERS if each != quote_char),
+            delimiter=next(each for each in DELIMITERS if each not in (quote_char, decimal_mark)),
             quote_char=quote_of(sample, ",", later) if quote_char is None else quote_char,
             escape_char=escape_char or None,
         )
-    return with_escape(best, [sample, *later]) if escape_char is None else best
+    if escape_char is None:
+        best = with_escape(best, [sample, *later])
+    if quote_char is None and escape_char in (None, ESCAPE):
+        best = with_escaped_line_ends(best, [sample, *later])
+    return best
 
 
 def _forms(

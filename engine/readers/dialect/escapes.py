@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from engine.model import Dialect
+from engine.readers.dialect.quotes import has_quoted_cells
 from engine.readers.dialect.verdict import ESCAPE, Verdict
 from engine.readers.sample import sample_records
 
@@ -33,6 +35,25 @@ def with_escape(verdict: Verdict, texts: Sequence[str]) -> Verdict:
         quote_confidence=verdict.quote_confidence,
     )
     without, within = _irregular(telling, plain), _irregular(telling, escaping.dialect())
+    return escaping if within < without else verdict
+
+
+def with_escaped_line_ends(verdict: Verdict, texts: Sequence[str]) -> Verdict:
+    """The verdict, without quotes and with an escape character where only these make rows of lines.
+
+    MySQL exports like this: it escapes the line ends in its cells, and quotes nothing.
+    """
+    quote = verdict.quote_char
+    telling = [window for text in texts for end in ("\n", "\r") for window in _window(text, ESCAPE + end)]
+    if (
+        not telling
+        or verdict.delimiter == ESCAPE
+        or quote == ESCAPE
+        or has_quoted_cells(texts, verdict.delimiter, quote)
+    ):
+        return verdict
+    escaping = replace(verdict, quote_char="", escape_char=ESCAPE)
+    without, within = _irregular(telling, verdict.dialect()), _irregular(telling, escaping.dialect())
     return escaping if within < without else verdict
 
 

@@ -30,6 +30,11 @@ def quote_of(sample: str, delimiter: str, later: Sequence[str]) -> str:
     return "'" if not usual or len(apostrophes) > 2 * len(_quoted(sample, delimiter, usual, later)) else usual
 
 
+def has_quoted_cells(texts: Sequence[str], delimiter: str, quote: str) -> bool:
+    """Whether any cell stands in quotes."""
+    return bool(quote) and bool(_quoted("", delimiter, quote, texts))
+
+
 def has_blanks_before_quotes(texts: Sequence[str], delimiter: str, quote: str) -> bool:
     """Whether quoted cells, as far as they are not the first of their line, stand behind blanks more often than not."""
     edge, mark = re.escape(delimiter), re.escape(quote)

@@ -31,6 +31,7 @@ _PLAIN_CELL = re.compile(
 #: A cell in which commas, semicolons and colons are followed by a space, as in a sentence.
 _PROSE_CELL = re.compile(r"(?:[^,;\t|^~:]|[,;:](?: |$))*")
 _PROSE_WEIGHT = 0.5
+_DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})*,\d+|[+-]?\d+,\d+")
 #: Below this share of records that agree on a delimiter, a weak one on which all agree is looked at again.
 _RAGGED_SHARE = 0.95
 
@@ -71,6 +72,13 @@ def judge(verdict: Verdict, sample: str, *, is_whole: bool) -> tuple[Verdict, fl
         quote_confidence=round(sum(quoted) / len(quoted), 3) if quoted else UNTESTED,
     )
     return found, score
+
+
+def is_column_of_decimals(sample: str) -> bool:
+    """Whether below a header of one cell, which may come again, each line is a number with a decimal comma."""
+    header, *lines = sample.strip("\r\n").splitlines() or [""]
+    numbers = [line for line in lines[:_SAMPLE_RECORDS] if line != header]
+    return "," not in header and bool(numbers) and all(map(_DECIMAL_COMMA.fullmatch, numbers))
 
 
 def is_better_table(verdict: Verdict, score: float, best: Verdict, sample: str, is_whole: bool) -> bool:

@@ -8,6 +8,7 @@ its own, in memory, with marks before its cells (see `marks.py`). Both give the 
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pyarrow as pa
 from engine.native import loops
 from engine.staging.excel.marks import IrregularSheetError
 from engine.staging.excel.pieces import MAX_ROWS, RowPiece
+from engine.staging.excel.target import column_index
 
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -33,6 +35,10 @@ _END = b"</sheetData></worksheet>"
 #: A cell that holds the range that the parser finds where it is to begin, or to end.
 _ANCHOR = b'<row r="%d"><c r="A%d" t="str" ><v>.</v></c></row>'
 _STRING_ANCHOR = b'<row><c t="str"><v>.</v></c></row>'
+
+#: Of the places for cells between the first and the last of a piece, what is held: as `sheet_cells.c` has it.
+_FREE_PLACES, _PLACES_PER_BYTE = 1024 * 1024, 8
+_CELL_COLUMN = re.compile(rb"""\br=["']([A-Z]{1,3})[1-9]""")
 
 #: The shared strings as the loops take them: `int64` offsets, and their bytes.
 StringBuffers = tuple[pa.Buffer, pa.Buffer]
@@ -67,9 +73,15 @@ def parse_rows(piece: RowPiece, xml: bytes, strings: bytes) -> list[pa.Array]:
         strings: the part of the shared strings, empty where cells do not refer to it.
 
     Raises:
-        IrregularSheetError: there are cells of other rows, or the last row there can be.
+        IrregularSheetError: there are cells of other rows, the last row there can be, or cells so far apart that the
+            library, which holds the rectangle around them, would need a thousand times the memory of the piece.
         fastexcel.FastExcelError: as the library does.
     """
+    widest = max(_CELL_COLUMN.findall(piece.xml), key=lambda letters: (len(letters), letters), default=b"A")
+    # Cells without a place stand beside each other, so that there is XML for each of them.
+    places = (column_index(widest.decode()) + 1) * (piece.last_row - piece.first_row + 1)
+    if places > _FREE_PLACES + _PLACES_PER_BYTE * len(piece.xml):
+        raise IrregularSheetError("cells are far apart")
     if piece.first_row > 1:
         anchor = _ANCHOR % (piece.first_row - 1, piece.first_row - 1)
         columns = _load([_START, anchor, xml, _END], strings, from_first_row=False)

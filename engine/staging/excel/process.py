@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -17,6 +18,8 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(64 * MIB),
     "MALLOC_TRIM_THRESHOLD_": str(256 * MIB),
 }
+#: What the start of a sheet's XML says of its cells.
+_EXTENT = re.compile(rb'<dimension ref="[A-Z]{1,3}[0-9]{1,7}:([A-Z]{1,3}[0-9]{1,7})"')
 
 
 class Feed(Protocol):
@@ -40,8 +43,13 @@ def parsing(
         SourceError, OptionError: what the child found wrong.
     """
 
+    start_of_sheet = b""
+
     def feed_framed(write: Callable[[bytes], None]) -> None:
         def write_block(block: bytes, *, is_strings: bool) -> None:
+            nonlocal start_of_sheet
+            if not is_strings and not start_of_sheet:
+                start_of_sheet = block
             write(frame_of(block, is_strings=is_strings))
             write(block)
 
@@ -51,14 +59,14 @@ def parsing(
         "engine.staging.excel.child",
         request_of(request),
         Limits(memory_bytes=config.excel_memory_bytes, timeout_seconds=config.excel_timeout_seconds),
-        why=lambda death: _why(death, request.source, config),
+        why=lambda death: _why(death, request.source, start_of_sheet, config),
         checkpoint=checkpoint,
         feed=feed_framed,
         environment=_ENVIRONMENT,
     )
 
 
-def _why(death: Death, source: str, config: EngineConfig) -> SourceError:
+def _why(death: Death, source: str, start_of_sheet: bytes, config: EngineConfig) -> SourceError:
     if death.is_overdue:
         return SourceTooLargeError(
             f"{source} took longer to parse than the {config.excel_timeout_seconds:g} seconds that are "
@@ -68,9 +76,11 @@ def _why(death: Death, source: str, config: EngineConfig) -> SourceError:
         )
     # A library that gets no memory may end the process in several ways.
     if death.exit_code < 0 or death.is_of_memory:
+        extent = _EXTENT.search(start_of_sheet)
+        reach = f": its sheet reaches to the cell {extent[1].decode()}" if extent else ""
         return SourceTooLargeError(
             f"{source} needs more than the {config.excel_memory_bytes // MIB:,} MiB of memory that are "
-            "allowed to parse it. Delete what lies far off the table in its sheet, or save the sheet as CSV.",
+            f"allowed to parse it{reach}. Delete what lies far off the table in its sheet, or save the sheet as CSV.",
             source=source,
             limit=config.excel_memory_bytes,
         )

@@ -15,7 +15,7 @@ import pyarrow as pa
 import python_calamine
 
 from engine.arrow_form import batch_of
-from engine.errors import SourceDamagedError, SourceEmptyError, SourceProtectedError
+from engine.errors import SourceDamagedError, SourceEmptyError, SourceFormatError, SourceProtectedError
 from engine.staging.excel.biff8 import XlsBook
 from engine.staging.excel.biff12 import marked_workbook, sheet_has_cells
 from engine.staging.excel.cells import read_cells
@@ -100,19 +100,30 @@ class SheetReader:
     def table(self) -> SheetTable:
         """The table; what is fed, is fed by now.
 
+        The libraries hold a sheet as the rectangle around its cells, so that two cells far apart may take all memory:
+        this is for a process whose memory is limited.
+
         Raises:
             SourceError: the workbook or the sheet cannot be read, or is empty.
             OptionError: there is no such sheet.
         """
-        if self._parts is not None:
-            try:
-                columns = self._parts.columns()
-                return _table(self._request, str(self._request.sheet), columns, first_column=0)
-            except IrregularSheetError:
-                pass
-            finally:
-                self.close()
-        return _table(self._request, *_read_whole(self._request))
+        return self.table_of_parts() or _table(self._request, *_read_whole(self._request))
+
+    def table_of_parts(self) -> SheetTable | None:
+        """The table from what was fed, in memory of its size; None where the libraries have to read the file.
+
+        Raises:
+            SourceError: the sheet is empty.
+        """
+        if self._parts is None:
+            return None
+        try:
+            columns = self._parts.columns()
+        except IrregularSheetError:
+            return None
+        finally:
+            self.close()
+        return _table(self._request, str(self._request.sheet), columns, first_column=0)
 
     def close(self) -> None:
         """End what is running."""
@@ -139,6 +150,12 @@ def _table(request: Request, name: str, columns: list[pa.Array], first_column: i
     if not layout.header_records and layout.first_row == layout.end_row:
         raise SourceEmptyError(
             f'The sheet "{name}" of {request.source} holds no cell below the rows that are skipped.',
+            source=request.source,
+        )
+    if len(layout.header_records) < request.header_rows:
+        raise SourceFormatError(
+            f'The sheet "{name}" of {request.source} has {len(layout.header_records):,} row(s), fewer than the '
+            f"{request.header_rows:,} of the header. Say header_rows.",
             source=request.source,
         )
     return SheetTable(sheet=name, columns=columns, layout=layout, first_row=first_row)

@@ -25,7 +25,7 @@ from engine.staging.excel.sheet import Request, SheetReader
 from engine.staging.excel.target import Area, SheetName, choose_sheet
 from engine.storage import Storage, open_location
 
-#: A workbook up to this size is parsed in this process, if its parts are small, too.
+#: A workbook up to this size is parsed in this process, if its parts are small, too, and no library has to read it.
 MAX_SMALL_BYTES = 512 * 1024
 #: Bytes of all parts of a small workbook.
 _MAX_SMALL_UNPACKED_BYTES = 8 * 1024 * 1024
@@ -68,7 +68,6 @@ def stage_workbook(
         OutputNotWritableError: the target refuses writes.
     """
     with _local_file(source, config, checkpoint) as path, open(path, "rb") as file:
-        is_small = _is_small(file, path)
         book = _open_parts(file, kind)
         request, names = _request(book, path, source.url, kind, options)
         limits = {"chunk_size": chunk_size, "max_chunk_bytes": config.max_chunk_bytes}
@@ -104,10 +103,12 @@ def stage_workbook(
                 details["sheets"] = ", ".join(names[:_MAX_SHOWN_NAMES])
             return replace(staged, header_records=layout.header_records, details=details)
 
-        if is_small:
+        table = None
+        if request.kinds is not None and _is_small(file, path):
             reader = SheetReader(request, in_threads=False)
             feed_parts(reader.feed)
-            table = reader.table()
+            table = reader.table_of_parts()
+        if table is not None:
             width = table.layout.end_column - table.layout.first_column
             staged = stage(table.batches(), width, table.sheet, table.layout, table.first_row)
         else:
@@ -145,14 +146,12 @@ def _check_unchanged(source: Source, config: EngineConfig) -> None:
 
 
 def _is_small(file: BinaryIO, path: str) -> bool:
+    """Whether a workbook whose parts were found is read sooner than a process for it has started."""
     if os.path.getsize(path) > MAX_SMALL_BYTES:
         return False
-    try:
-        from zipfile import ZipFile
+    from zipfile import ZipFile
 
-        return sum(part.file_size for part in ZipFile(file).infolist()) <= _MAX_SMALL_UNPACKED_BYTES
-    except Exception:  # noqa: BLE001 - no archive: over a damaged XLS the library can end its process
-        return False
+    return sum(part.file_size for part in ZipFile(file).infolist()) <= _MAX_SMALL_UNPACKED_BYTES
 
 
 def _open_parts(file: BinaryIO, kind: str) -> Ooxml | None:

@@ -56,15 +56,34 @@ def test_a_process_of_its_own_gives_the_same(kind: str, monkeypatch: pytest.Monk
     assert details == inspect(path).details
 
 
-@pytest.mark.usefixtures("of_its_own")
-def test_too_little_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("small_bytes", [0, 1 << 20])
+@pytest.mark.parametrize("place", ["XFD1000000", "XFD1048576"])
+def test_cells_far_apart_end_in_an_error_and_end_no_process_of_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, small_bytes: int
+) -> None:
+    """A key that was hit in the last cell of a sheet makes a range of 16 thousand million cells."""
+    monkeypatch.setattr(stage, "MAX_SMALL_BYTES", small_bytes)
     book = openpyxl.Workbook()
-    for place in ("A1", "A2", "XFD1000000"):
-        book.active[place] = "x"  # a range of 16 thousand million cells
+    for cell in ("A1", "A2", place):
+        book.active[cell] = "x"
     book.save(tmp_path / "t.xlsx")
-    with pytest.raises(SourceTooLargeError, match="needs more than the 256 MiB of memory") as caught:
+    expected = rf"more than the 256 MiB of memory that are allowed to parse it: its sheet reaches to the cell {place}\."
+    with pytest.raises(SourceTooLargeError, match=expected) as caught:
         list(read_rows(tmp_path / "t.xlsx", config=EngineConfig(excel_memory_bytes=256 * 1024 * 1024)))
     assert caught.value.limit == 256 * 1024 * 1024
+
+
+def test_cells_in_the_last_column_or_the_last_row_are_read(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for cell in ("A1", "A2", "XFD3"):
+        book.active[cell] = "x"
+    book.save(tmp_path / "wide.xlsx")
+    assert list(read_rows(tmp_path / "wide.xlsx")) == [["x", *[""] * 16_383], [*[""] * 16_383, "x"]]
+    book.active["XFD3"] = None
+    book.active["A1048576"] = "last"
+    book.save(tmp_path / "long.xlsx")
+    rows = list(read_rows(tmp_path / "long.xlsx"))
+    assert (len(rows), rows[-1]) == (1_048_575, ["last"])
 
 
 @pytest.mark.usefixtures("of_its_own")
