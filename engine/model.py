@@ -98,7 +98,7 @@ class Plan:
     added_column: str | None = None
     """The last cell of every row is left out: the source is a result file, and this its added column."""
     chunk_rows: int | None = None
-    """Rows of a chunk, chosen for this job: a repeated scan cuts by them again. None: what the options say."""
+    """Rows of a chunk, asked for or chosen: a repeated scan cuts by them again. None before the first scan."""
     chunk_bytes: int | None = None
     """So its bytes."""
     sizes_guessed: bool = False

@@ -261,3 +261,23 @@ def test_chunks_stay_as_they_are_where_their_rows_are_dear_or_their_size_was_ask
         here.runner().run(here.job_id, 0)
         coordinator.after_chunk(here.job_id)
         assert [state.chunk.row_count for state in here.ledger.chunk_states(here.job_id)] == [10] * 5
+
+
+def test_rows_of_a_chunk_that_was_begun_given_back_and_taken_in_are_counted_once(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(chunk_sizes.UNKNOWN_ROWS, "row", 1_000)
+    costs = Learning()
+    here.create(numbered(5_000), batch_size=100)
+    coordinator, runner = here.coordinator(costs=costs), here.runner(costs=costs)
+    coordinator.plan(here.job_id)
+    assert here.run_chunk(2, "a worker that a deploy ends", should_stop=lambda: True).name == "STOPPED"
+    assert here.run_chunk(3, "another", should_stop=lambda: True).name == "STOPPED"
+    assert runner.run(here.job_id, 0).name == "DONE"
+    coordinator.after_chunk(here.job_id)
+    rows = [state.chunk.row_count for state in here.ledger.chunk_states(here.job_id)]
+    assert rows == [1_000, 4_000, 0, 0, 0]
+    assert runner.run(here.job_id, 1).name == "DONE"
+    snapshot = here.progress.snapshot(here.job_id)
+    assert snapshot is not None
+    assert (snapshot.total_rows, snapshot.counts.processed_rows) == (5_000, 5_000)

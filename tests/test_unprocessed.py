@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine import chunk_sizes
 from engine.config import EngineConfig
 from engine.errors import (
     SourceChangedError,
@@ -305,12 +306,17 @@ def test_a_scan_that_fails_after_rows_were_run_leaves_their_files_and_says_what_
     assert "The rows that were not processed have no file" in str(job.error_message)
 
 
+@pytest.mark.parametrize("is_size_given", [True, False])
 @pytest.mark.parametrize("output_format", ["csv", "xlsx"])
-def test_a_scan_that_breaks_off_leaves_no_row_without_a_file(here: InProcess, output_format: str) -> None:
+def test_a_scan_that_breaks_off_leaves_no_row_without_a_file(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, output_format: str, is_size_given: bool
+) -> None:
     """It met a limit of rows, which does not keep the others from being read."""
     here.config = EngineConfig(progress_interval_seconds=0, scan_block_bytes=100, max_rows=60)
     rows = numbered(100)
-    here.create(rows, chunk_size=5, count_total_first=False, output_format=output_format)
+    monkeypatch.setitem(chunk_sizes.UNKNOWN_ROWS, "row", 5)
+    sizes = {"chunk_size": 5} if is_size_given else {}
+    here.create(rows, count_total_first=False, output_format=output_format, **sizes)
     coordinator = here.coordinator()
     done: list[int] = []
 

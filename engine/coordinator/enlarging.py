@@ -12,6 +12,7 @@ import logging
 from functools import partial
 
 from engine import failpoints
+from engine.chunk_runner import rebuild_progress
 from engine.chunk_sizes import enlarged, fitting_sizes
 from engine.coordinator.desk import JobDesk
 from engine.errors import ServiceUnavailableError
@@ -58,8 +59,14 @@ class Enlarging:
         choose = partial(enlarged, sizes=sizes, max_chunk_bytes=max_chunk_bytes)
         taken_in = self._desk.ledger.enlarge_chunks(job.job_id, choose)
         self._desk.ledger.save_plan(job.job_id, _known(plan))
+        if taken_in:
+            # A chunk that was given back may have rows in the live counters, which its larger one counts as well.
+            self._desk.quietly(lambda: self._count_anew(job.job_id))
         logger.info("chunks enlarged", extra={"job_id": job.job_id, "taken_in": taken_in})
         failpoints.hit("chunks.enlarged")
+
+    def _count_anew(self, job_id: str) -> None:
+        rebuild_progress(self._desk.ledger, self._desk.progress, job_id, only_if_missing=False)
 
     def _seconds_per_row(self, job: Job) -> float | None:
         assert self._costs is not None

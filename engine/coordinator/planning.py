@@ -63,7 +63,7 @@ class Planning:
 
         Nothing is written, and no trouble told: the job's own scan goes on from there, or does it anew.
         """
-        sizes = self._fitting_sizes(handler_path, "batch", source) if options.chunk_size is None else None
+        sizes = self._asked_sizes(options) or self._fitting_sizes(handler_path, "batch", source)
         options, config = _with_chunk_size(options, self._desk.config, sizes)
         start = HeadStart.of(source, options, config, go_on=go_on)
         self._head_start = (source, options, config, start) if start is not None else None
@@ -157,13 +157,12 @@ class Planning:
             _check(self._desk.ledger.save_source(job_id, source, scanner=owner))
             job = self._desk.ledger.job(job_id)
         mode: HandlerMode = "batch" if job.handler_mode == "batch" else mode_of(handler)
-        sizes = self._chosen_sizes(job, mode) if options.chunk_size is None else None
+        sizes = self._chosen_sizes(job, options, mode)
         options, config = _with_chunk_size(options, self._desk.config, sizes)
         planner = self._planner(job, options, config, checkpoint=_now_and_then(look_up))
         plan = _with_sizes(planner.look().plan, sizes)
-        if sizes is not None or not options.count_total_first:
-            # Before the first chunk: a scan that is done again must cut as this one did.
-            _check(self._desk.ledger.save_plan(job_id, plan, scanner=owner))
+        # Before the first chunk: a scan that is done again, by a process of other settings, must cut as this one did.
+        _check(self._desk.ledger.save_plan(job_id, plan, scanner=owner))
         self._desk.quietly(lambda: rebuild_progress(self._desk.ledger, self._desk.progress, job_id))
         found = self._within_limit(planner.chunks(plan), job.source.url)
         for chunks in _gathered(found) if options.count_total_first else found:
@@ -218,12 +217,17 @@ class Planning:
         target, key = open_location(job.source.url, self._desk.config)
         write_refused_rows(first, self._desk.ledger, self._desk.config, target, key)
 
-    def _chosen_sizes(self, job: Job, mode: HandlerMode) -> ChunkSizes:
-        """What an earlier scan of the job chose, or what fits its handler."""
+    def _chosen_sizes(self, job: Job, options: ImportOptions, mode: HandlerMode) -> ChunkSizes:
+        """What an earlier scan of the job chose, or what was asked for, or what fits its handler."""
         plan = job.plan
         if plan is not None and plan.chunk_rows and plan.chunk_bytes:
             return ChunkSizes(rows=plan.chunk_rows, max_bytes=plan.chunk_bytes, guessed=plan.sizes_guessed)
-        return self._fitting_sizes(job.handler_path, mode, job.source)
+        return self._asked_sizes(options) or self._fitting_sizes(job.handler_path, mode, job.source)
+
+    def _asked_sizes(self, options: ImportOptions) -> ChunkSizes | None:
+        if options.chunk_size is None:
+            return None
+        return ChunkSizes(rows=options.chunk_size, max_bytes=self._desk.config.max_chunk_bytes)
 
     def _fitting_sizes(self, handler_path: str, mode: HandlerMode, source: Source) -> ChunkSizes:
         seconds_per_row = None
@@ -280,17 +284,13 @@ def _gathered(found: Iterable[list[Chunk]]) -> Iterator[list[Chunk]]:
 
 
 def _with_chunk_size(
-    options: ImportOptions, config: EngineConfig, sizes: ChunkSizes | None
+    options: ImportOptions, config: EngineConfig, sizes: ChunkSizes
 ) -> tuple[ImportOptions, EngineConfig]:
-    if sizes is None:
-        return options, config
     return (
         dataclasses.replace(options, chunk_size=sizes.rows),
         dataclasses.replace(config, max_chunk_bytes=sizes.max_bytes),
     )
 
 
-def _with_sizes(plan: Plan, sizes: ChunkSizes | None) -> Plan:
-    if sizes is None:
-        return plan
+def _with_sizes(plan: Plan, sizes: ChunkSizes) -> Plan:
     return dataclasses.replace(plan, chunk_rows=sizes.rows, chunk_bytes=sizes.max_bytes, sizes_guessed=sizes.guessed)

@@ -7,6 +7,7 @@ the scan broke off, as far as the rest of the source can be read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from zlib_ng.zlib_ng import crc32
@@ -63,26 +64,47 @@ class _Rest:
         self.error: RowmillError | None = None
         """Why they end before the source does."""
 
-    def chunks(self, planned: int) -> Iterator[Chunk]:
-        """Scan once more, as far as it goes. What the first scan met may be met again, or be a limit of rows only."""
+    def chunks(self, planned: Chunk | None) -> Iterator[Chunk]:
+        """Scan once more, as far as it goes. What the first scan met may be met again, or be a limit of rows only.
+
+        Args:
+            planned: the last one that is.
+        """
         plan, job = self._job.plan, self._job
         if job.total_rows is not None or plan is None:
             return
         # What cannot be entered midway is staged to its end before a row of it is run.
         assert plan.form == "text"
+        options, config = self._options, self._config
+        if plan.chunk_rows and plan.chunk_bytes:  # cut as the first scan did
+            options = replace(options, chunk_size=plan.chunk_rows)
+            config = replace(config, max_chunk_bytes=plan.chunk_bytes)
         planner = TextPlanner(
             plan.readable,
-            self._options,
-            self._config,
+            options,
+            config,
             workspace=lambda: open_storage(job.workspace_url, self._config),
             job_id=job.job_id,
             checkpoint=no_checkpoint,
         )
         try:
             for chunks in planner.chunks(plan):
-                yield from (chunk for chunk in chunks if chunk.chunk_index >= planned)
+                for chunk in chunks:
+                    if planned is None or chunk.byte_start >= planned.byte_end:
+                        self._check_borders(planned, chunk)
+                        planned = chunk
+                        yield chunk
         except SourceError as error:
             self.error = error
+
+    def _check_borders(self, before: Chunk | None, chunk: Chunk) -> None:
+        if before is not None and chunk.byte_start != before.byte_end:
+            raise InconsistentJobError(
+                f"Chunk {chunk.chunk_index} of job {self._job.job_id} does not begin where the one before it ends: its "
+                "source was first cut with other settings.",
+                job_id=self._job.job_id,
+                chunk_index=chunk.chunk_index,
+            )
 
 
 def _make_csv_file(job: Job, ledger: Ledger, config: EngineConfig, options: ImportOptions, rest: _Rest) -> str:
@@ -137,9 +159,9 @@ def _blocks(
 
 def _chunks(job: Job, ledger: Ledger, rest: _Rest) -> Iterator[tuple[Chunk, int]]:
     """All chunks of the source in order, each with how many of its rows have an outcome."""
-    planned = 0
+    planned = None
     for state in ledger.chunk_states(job.job_id):
-        planned = state.chunk.chunk_index + 1
+        planned = state.chunk
         yield state.chunk, state.outcome.counts.processed_rows if state.outcome is not None else 0
     for chunk in rest.chunks(planned):
         yield chunk, 0

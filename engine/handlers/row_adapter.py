@@ -164,6 +164,8 @@ def _judge(returned: Any) -> Any:
 
 def failure_of_crash(error: BaseException) -> RowFailure:
     """What stands in the failed file for a row whose handler raised."""
+    # A handler may raise one and the same exception for all rows: it would keep the frames of each.
+    BaseException.with_traceback(error, None)
     name = type_name(error)
     try:
         text = plain_text(error).strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Callable, Sequence
 
@@ -125,11 +126,17 @@ class JobSteps:
                 # An unreachable ledger cannot be told either; recovery finds the chunk when it is back.
                 self._fail(job_id, error)
             return True
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
+            is_interrupt = isinstance(error, KeyboardInterrupt)
+            if is_interrupt and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                raise  # Ctrl-C
             self._told("chunk", "failed", began)
-            # A defect would come back in every worker: it ends the job, and stands in this worker's log.
+            # A defect would come back in every worker: it ends the job, and stands in this worker's log. So would an
+            # interrupt of the handler's own; it would end the process as well, and the next, and never the job.
             text = f"Internal error in chunk {chunk_index}: {type(error).__name__}: {error}"[:500]
             self._fail(job_id, RowmillError(text, **facts))
+            if is_interrupt:
+                raise RuntimeError(text) from error
             raise
         try:
             following = self._coordinator.after_chunk(job_id)

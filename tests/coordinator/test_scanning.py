@@ -231,3 +231,28 @@ def test_a_scan_that_was_taken_over_while_it_slept_adds_no_rows_a_second_time(
     assert planned() == taken_over
     here.run_all()
     assert here.finish().counts.success_count == 200
+
+
+@pytest.mark.parametrize("counts_first", [True, False])
+def test_a_scan_that_is_done_again_under_other_settings_cuts_as_the_first_did(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, counts_first: bool
+) -> None:
+    """A deploy may bring them while a source is scanned."""
+    here.config = replace(here.config, max_chunk_bytes=1_000, scan_block_bytes=700)
+    monkeypatch.setattr("engine.coordinator.planning._CHUNKS_AT_ONCE", 1)
+    here.create(numbered(300), chunk_size=50, count_total_first=counts_first)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        Block(here, patch, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            here.coordinator().plan(here.job_id)
+    begun = here.chunk_count()
+    assert 0 < begun < 6
+    here.config = replace(here.config, max_chunk_bytes=300)
+    assert here.coordinator("of the next version").plan(here.job_id)
+    chunks = [each.chunk for each in here.ledger.chunk_states(here.job_id)]
+    assert [chunk.first_row_index for chunk in chunks] == [1, 51, 101, 151, 201, 251]
+    assert sum(chunk.row_count for chunk in chunks) == here.job().total_rows == 300

@@ -390,3 +390,21 @@ def test_a_savepoint_that_cannot_be_ended_fails_its_row(returned: Any, end: str,
 
     monkeypatch.setattr(Guard, end, fails)
     assert run(returning(returned), guard=Guard()) == [RowFailure("RuntimeError: deferred constraint")]
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_one_exception_for_all_rows_keeps_nothing_of_them(monkeypatch: pytest.MonkeyPatch, is_compiled: bool) -> None:
+    if not is_compiled:
+        monkeypatch.setattr(engine.handlers.row_adapter, "loops", None)
+    taken = ValueError("taken")
+
+    def handler(*_: Any) -> Any:
+        raise taken
+
+    outcomes = RowAdapter(handler, "job", {}).run(1, [["a"]] * 50)
+    assert outcomes == [RowFailure("ValueError: taken")] * 50
+    # What is left is of the last row at most.
+    depth, traceback = 0, taken.__traceback__
+    while traceback is not None:
+        depth, traceback = depth + 1, traceback.tb_next
+    assert depth <= 2

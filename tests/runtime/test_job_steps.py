@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.runtime.job_steps import JobSteps
-from engine.status import ChunkStatus
+from engine.status import ChunkStatus, Status
 from tests.in_process import InProcess, RecordingExecutor, numbered
 
 
@@ -81,3 +83,27 @@ def test_of_a_paused_or_cancelled_job_nothing_is_run(here: InProcess) -> None:
     steps(here, orders).chunk(here.job_id, 0)
     assert statuses(here) == ["sent", "sent", "leased", "sent"]
     assert orders.chunks == []
+
+
+@pytest.mark.parametrize("comes_from", ["the handler", "outside"])
+def test_an_interrupt_of_the_handlers_own_ends_the_job_and_no_process(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, comes_from: str
+) -> None:
+    """A child of Celery ignores Ctrl-C: one that comes there would come again in every child that gets the chunk."""
+    here.plan(numbered(20), chunk_size=10)
+
+    def handler(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tests.sample_handlers.accept", handler)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if comes_from == "the handler" else signal.default_int_handler)
+    try:
+        with pytest.raises(RuntimeError if comes_from == "the handler" else KeyboardInterrupt):
+            steps(here, RecordingExecutor()).chunk(here.job_id, 0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if comes_from == "outside":
+        assert (here.job().status, statuses(here)) == (Status.RUNNING, ["planned"] * 2)
+    else:
+        assert (here.job().status, here.job().error_code) == (Status.FAILED, "internal_error")
+        assert "KeyboardInterrupt" in str(here.job().error_message)

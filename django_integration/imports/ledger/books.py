@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from django.db import connections
-from django.utils import timezone
 
 from django_integration.conf import import_settings
+from django_integration.imports.ledger.clock import DatabaseClock
 from django_integration.imports.ledger.queries import LedgerQueries
 from django_integration.imports.ledger.rows import LedgerRows
 from django_integration.imports.ledger.watched_rows import WatchedRows
@@ -23,16 +23,17 @@ class Books:
         self,
         using: str | None = None,
         *,
-        clock: Callable[[], datetime] = timezone.now,
+        clock: Callable[[], datetime] | None = None,
         is_dead: Callable[[str], bool | None] = owners.is_dead,
     ) -> None:
         """
         Args:
             using: the database alias; None for IMPORT_DATABASE.
+            clock: tells the time; None for the database's (`DatabaseClock`).
             is_dead: tells whether an owner is gone; None where that cannot be told.
         """
         self._using = using or import_settings().database
-        self._clock = clock
+        self._clock = clock or DatabaseClock(self._using)
         self._is_dead = is_dead
         self._rows = LedgerRows(self._using)
         self._queries = LedgerQueries(self._using, self._rows)

@@ -1,0 +1,48 @@
+"""The time of the ledger: that of its database, so that all machines agree on how long somebody has been silent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from django.db import connections
+from django.utils import timezone
+
+#: Seconds until the database is asked again: two machines' clocks run apart by some milliseconds meanwhile.
+ASKED_EVERY_SECONDS = 60.0
+#: The present, and not the beginning of the transaction.
+_QUERY = "SELECT extract(epoch FROM clock_timestamp())"
+
+
+class DatabaseClock:
+    """Tells the time by PostgreSQL's clock, whatever this machine's own says, and however that is set meanwhile.
+
+    A lease is 20 seconds, and two machines may well differ by more: the one whose clock is ahead would take every
+    chunk from the others whose row no lock protects. SQLite is on the machine of all who use it: its clock will do.
+    """
+
+    def __init__(self, using: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            using: the database alias.
+        """
+        self._using = using
+        self._monotonic = monotonic
+        self._known: tuple[datetime, float] | None = None  # what time it was then, and when that was
+
+    def __call__(self) -> datetime:
+        """The present. Raises what Django does where the database has to be asked and does not answer."""
+        connection = connections[self._using]
+        if connection.vendor != "postgresql":
+            return timezone.now()
+        known = self._known
+        # Not within a transaction, which an error would end.
+        is_old = known is not None and self._monotonic() - known[1] > ASKED_EVERY_SECONDS
+        if known is None or (is_old and not connection.in_atomic_block):
+            with connection.cursor() as cursor:
+                cursor.execute(_QUERY)
+                (seconds,) = cursor.fetchone()
+            known = self._known = (datetime.fromtimestamp(float(seconds), UTC), self._monotonic())
+        then, at = known
+        return then + timedelta(seconds=self._monotonic() - at)
