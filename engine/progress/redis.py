@@ -34,8 +34,8 @@ SOCKET_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 #: Seconds of idleness after which a connection is tried before it is used again.
 HEALTH_CHECK_SECONDS = 25
-#: Further tries after a lost connection, waiting 0.05, 0.1 … seconds; every call may be repeated. The client makes them
-#: for the command and for each of its connections, so that a call ends within a second where no server is.
+#: Further tries after a lost connection, waiting 0.1, 0.2 … seconds; every call may be repeated. The client makes them
+#: for a connection and then for the command, so that a call ends within a second where no server is.
 RETRIES = 2
 RETRY_BASE_SECONDS = 0.05
 RETRY_CAP_SECONDS = 1.0
@@ -85,8 +85,8 @@ class RedisProgress:
         shown_url = url_without_secrets(url)
         try:
             import redis
-            from redis.backoff import ExponentialBackoff
-            from redis.retry import Retry
+
+            from engine.progress.retries import OneLevelOfRetries
         except ImportError as error:
             raise OptionError(
                 "Live counters in Redis need the Python package redis: pip install 'rowmill[celery]'.",
@@ -100,12 +100,7 @@ class RedisProgress:
                 socket_timeout=SOCKET_TIMEOUT_SECONDS,
                 socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 health_check_interval=HEALTH_CHECK_SECONDS,
-                # Not after a timeout: a server that hangs would be waited for again and again.
-                retry=Retry(
-                    ExponentialBackoff(cap=RETRY_CAP_SECONDS, base=RETRY_BASE_SECONDS),
-                    RETRIES,
-                    supported_errors=(redis.exceptions.ConnectionError,),
-                ),
+                retry=OneLevelOfRetries(RETRIES, base_seconds=RETRY_BASE_SECONDS, cap_seconds=RETRY_CAP_SECONDS),
                 **({} if url.startswith("unix:") else {"socket_keepalive": True}),
             )
             return client

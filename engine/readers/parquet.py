@@ -36,6 +36,8 @@ _TEXT_BYTES = 8 * MIB
 _TEXT_RATIO_FACTOR, _TEXT_RATIO_FREE_BYTES = 10, 256 * MIB
 #: The same for a single column, however large the others are; short values that repeat are not counted there.
 _FREE_BYTES_PER_VALUE = 256
+#: What pyarrow says of an empty value in a column of lists of a fixed length, and the first version that reads one.
+_EMPTY_FIXED_LIST, _EMPTY_FIXED_LISTS_SINCE = "Expected all lists to be of size", 26
 
 
 class ParquetReader:
@@ -180,6 +182,13 @@ class ParquetReader:
                 source=self._source,
             ) from error
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            if _EMPTY_FIXED_LIST in str(error) and int(pa.__version__.partition(".")[0]) < _EMPTY_FIXED_LISTS_SINCE:
+                raise SourceFormatError(
+                    f"{self._source} has an empty value in a column of lists of a fixed length, which pyarrow "
+                    f"{pa.__version__} does not read. Install pyarrow {_EMPTY_FIXED_LISTS_SINCE} or newer, "
+                    "or write the column as lists of any length.",
+                    source=self._source,
+                ) from error
             if "crypt" in str(error).lower():
                 raise SourceProtectedError(
                     f"{self._source} has encrypted columns. Write it without encryption.", source=self._source

@@ -5,13 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import random
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import redis
@@ -21,6 +22,7 @@ from engine.errors import OptionError, ServiceUnavailableError
 from engine.model import Counts
 from engine.progress import ProgressSnapshot, RedisProgress, url_without_secrets
 from engine.progress.keys import cost_key, progress_key
+from engine.progress.redis import RETRIES
 from tests.services import free_port
 
 CHUNK_ROWS = 50
@@ -147,6 +149,30 @@ def test_connections_that_the_server_dropped_are_made_again(
     redis_progress.begin(job_id, total_rows=5)
     client.client_kill_filter(_type="normal", skipme=True)
     assert redis_progress.record(job_id, 0, 1, counts(1)) is False
+
+
+def test_tries_do_not_multiply_where_connections_are_made_and_closed_at_once(job_id: str) -> None:
+    """As by a proxy whose server is gone: a job goes on without Redis, and each of its calls waits for the last try."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made = []
+
+        def close_at_once() -> None:
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+                    made.append(None)
+
+        acceptor = threading.Thread(target=close_at_once)
+        acceptor.start()
+        store = RedisProgress.from_url(f"redis://127.0.0.1:{listener.getsockname()[1]}/1", EngineConfig())
+        calls = (store.ping, lambda: store.record(job_id, 0, 1, counts(1)), lambda: store.snapshot(job_id))
+        for call in calls:
+            with pytest.raises(ServiceUnavailableError, match="does not answer"):
+                call()
+        store.close()
+        listener.shutdown(socket.SHUT_RDWR)
+        acceptor.join()
+    assert len(made) == len(calls) * (1 + RETRIES)
 
 
 def test_a_server_that_is_away_is_named_without_its_password(job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:

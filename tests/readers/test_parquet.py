@@ -6,7 +6,9 @@ import base64
 import io
 import json
 import random
+import re
 import uuid
+import zlib
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -33,6 +35,14 @@ from tests.reading import read
 
 MIB = 1024 * 1024
 BERLIN = ZoneInfo("Europe/Berlin")
+#: `[1, 2]`, nothing, `[1, 2]` as lists of a fixed length, which pyarrow writes and reads from 26 on; deflated.
+LISTS_OF_TWO = (
+    "eNpdUk1PwkAQnZZmJcSTyZLdpAcuNDERBBPUEDjMYhEiRmyCRm4NNoWEj1qqXP1d/gn/jkdn2wqJL7s7Mzuvb16yHaPX5MCnfHrGS5QwzmwAMG"
+    "kXTgr6/C4YkMHM4/+aW3LUAsG2s3mw8rkJLVMYFDkbdajdsoS1XGwTanCraoqjYBmsgnUCZSZtaTtgk0CVgbw2/JT4R+BQLpU/DVpOcWiTOSCJ"
+    "zqnDLNmn2UXS1m3mFCmAtMUxet7DczvzIX6Mc40r1HjEDHeIO1Qh9hFD7IXpnVKI9zrpIQ7Ti0MkuPujMSa9HSUeTnQ9OEirXDynqjnii9Zzdc"
+    "yk02Ki59L8gfaRfqxyZ+j23D0zm4d7fRW93j4lWR3iTepvllM1+gc6drsgKpEfv70HSW0WRTU/jje7ykcQbxebdeXist6oN6Wtn/mLnnJMf8Av"
+    "bbpuPg=="
+)
 
 
 def parquet(table: pa.Table, **settings: Any) -> bytes:
@@ -99,7 +109,6 @@ def column(values: list[Any], kind: pa.DataType) -> list[str | None]:
         (pa.list_(pa.int64()), [1, None, 3], "[1,null,3]"),
         (pa.list_(pa.int64()), [], "[]"),
         (pa.list_(pa.list_(pa.float64())), [[1.0], [], None], "[[1],[],null]"),
-        (pa.list_(pa.int64(), 2), [1, 2], "[1,2]"),
         (pa.struct({"a": pa.bool_(), "b": pa.string()}), {"a": True, "b": 'x"'}, '{"a":true,"b":"x\\""}'),
         (pa.struct({"d": pa.date32(), "n": pa.decimal128(5, 2)}), {"d": date(2024, 2, 29), "n": Decimal("1.10")},
          '{"d":"2024-02-29","n":1.10}'),
@@ -110,6 +119,18 @@ def column(values: list[Any], kind: pa.DataType) -> list[str | None]:
 def test_a_value_is_text_as_people_see_it(kind: pa.DataType, value: Any, text: str) -> None:
     assert column([value, None, value], kind) == [text, "", text]
     assert column([None, value], kind) == ["", text]
+
+
+def test_lists_of_a_fixed_length_are_read_and_where_pyarrow_reads_none_that_are_empty_it_is_named() -> None:
+    kind = pa.list_(pa.int64(), 2)
+    assert column([[1, 2], [3, None]], kind) == ["[1,2]", "[3,null]"]
+    data = zlib.decompress(base64.b64decode(LISTS_OF_TWO))
+    if int(pa.__version__.partition(".")[0]) >= 26:
+        assert column([[1, 2], None], kind) == ["[1,2]", ""]
+        assert [text for batch in drained(data) for text in batch.column(0).to_pylist()] == ["[1,2]", "", "[1,2]"]
+    else:
+        with pytest.raises(SourceFormatError, match=f"pyarrow {re.escape(pa.__version__)} .*pyarrow 26"):
+            drained(data)
 
 
 @examples(200)
