@@ -16,9 +16,11 @@ from botocore.exceptions import BotoCoreError
 from engine.errors import SourceChangedError, StorageError
 from engine.storage.s3_errors import S3Place, translated, unavailable
 
-#: Blocks under way while one is being worked on: hides the delay of a request, and one connection to S3 carries less
-#: than a scan can take. Of 8 MiB each, they are 40 MiB with the one in hand.
-READ_AHEAD_BLOCKS = 4
+#: Blocks under way while one is being worked on: hides the delay of a request at little memory.
+READ_AHEAD_BLOCKS = 2
+#: As many where a connection carries less than this. Amazon's carry 85 to 90 MB/s each, by its own guidelines for
+#: performance, and a scan takes ten times that; a server that is near has enough of two.
+MOST_READ_AHEAD_BLOCKS, _SLOW_BYTES_PER_SECOND = 4, 100_000_000
 
 #: The first answer is read at once, without a copy of what has come (a third of the time of reading). Of the answers
 #: that follow a cut one, a cut costs at most this much of what had already come.
@@ -103,21 +105,26 @@ class ObjectReader:
     def blocks(self, full_key: str, start: int, end: int, *, block_bytes: int, etag: str) -> Iterator[bytes]:
         """[start, end) in order in blocks of `block_bytes`, the next ones already under way.
 
-        Holds `READ_AHEAD_BLOCKS` + 1 blocks. Closing the generator ends its threads.
+        Holds `MOST_READ_AHEAD_BLOCKS` + 1 blocks at most. Closing the generator ends its threads.
         """
         if end - start <= block_bytes:
             yield self.read(full_key, start, end, etag=etag)
             return
         stopped = Event()
         starts = iter(range(start, end, block_bytes))
-        with ThreadPoolExecutor(READ_AHEAD_BLOCKS, thread_name_prefix="s3-read-ahead") as threads:
+        wanted = READ_AHEAD_BLOCKS
 
-            def submit(block_start: int) -> Future[bytes]:
-                block_end = min(end, block_start + block_bytes)
-                return threads.submit(self.read, full_key, block_start, block_end, etag=etag, stopped=stopped)
+        def fetch(block_start: int) -> bytes:
+            nonlocal wanted
+            began = time.monotonic()
+            block = self.read(full_key, block_start, min(end, block_start + block_bytes), etag=etag, stopped=stopped)
+            is_slow = len(block) < _SLOW_BYTES_PER_SECOND * (time.monotonic() - began)
+            wanted = MOST_READ_AHEAD_BLOCKS if is_slow else READ_AHEAD_BLOCKS
+            return block
 
+        with ThreadPoolExecutor(MOST_READ_AHEAD_BLOCKS, thread_name_prefix="s3-read-ahead") as threads:
             try:
-                yield from _in_order(submit, starts)
+                yield from _in_order(lambda block_start: threads.submit(fetch, block_start), starts, lambda: wanted)
             finally:
                 stopped.set()
 
@@ -196,12 +203,14 @@ def plain_etag(etag: str) -> str:
     return etag.strip('"')
 
 
-def _in_order(submit: Callable[[int], Future[bytes]], starts: Iterator[int]) -> Iterator[bytes]:
+def _in_order(
+    submit: Callable[[int], Future[bytes]], starts: Iterator[int], wanted: Callable[[], int]
+) -> Iterator[bytes]:
     under_way: deque[Future[bytes]] = deque()
     try:
         for block_start in starts:
             under_way.append(submit(block_start))
-            if len(under_way) > READ_AHEAD_BLOCKS:
+            while len(under_way) > wanted():
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -25,9 +26,9 @@ from engine.errors import (
     StorageUnavailableError,
 )
 from engine.model import Part
-from engine.storage import join_url, open_location, open_storage
+from engine.storage import join_url, open_location, open_storage, s3_read
 from engine.storage.s3 import S3Storage
-from engine.storage.s3_read import ObjectReader
+from engine.storage.s3_read import MOST_READ_AHEAD_BLOCKS, READ_AHEAD_BLOCKS, ObjectReader
 from tests.services import DUMMY_SECRET_ACCESS_KEY, free_port
 from tests.storage.faulty_proxy import Faults, faulty_proxy
 
@@ -392,6 +393,37 @@ def test_folder_markers_of_consoles_are_not_listed(
     for key in ("p/", "p/folder/", "p/folder/a", "pother"):
         s3_client(moto_endpoint).put_object(Bucket=bucket, Key=key, Body=b"")
     assert [found.key for found in storage.list("")] == ["folder/a"]
+
+
+# Reading ahead
+
+
+@pytest.mark.parametrize(
+    ("slow_below", "most"),
+    [pytest.param(0, READ_AHEAD_BLOCKS, id="near"), pytest.param(10**12, MOST_READ_AHEAD_BLOCKS, id="far")],
+)
+def test_more_blocks_are_under_way_where_a_connection_carries_little(
+    slow_below: int, most: int, storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(range(256)) * 40
+    etag = storage.write("a", data).etag
+    monkeypatch.setattr(s3_read, "_SLOW_BYTES_PER_SECOND", slow_below)
+    lock, begun, seen = Lock(), [0], [0]
+    read = ObjectReader.read
+
+    def counted(reader: ObjectReader, *where: Any, **more: Any) -> bytes:
+        with lock:
+            begun[0] += 1
+        return read(reader, *where, **more)
+
+    monkeypatch.setattr(ObjectReader, "read", counted)
+    found = []
+    for block in storage.read_blocks("a", 0, len(data), block_bytes=256, etag=etag):
+        found.append(block)
+        time.sleep(0.02)  # until all that is wanted is there
+        seen[0] = max(seen[0], begun[0] - len(found))
+    assert b"".join(found) == data
+    assert seen[0] == most
 
 
 # Multipart
