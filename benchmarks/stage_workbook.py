@@ -14,6 +14,7 @@ from engine.options import ImportOptions
 from engine.planner import DEFAULT_CHUNK_SIZE
 from engine.storage import open_location
 from engine.table.checkpoints import no_checkpoint
+from engine.table.known_ranges import KnownRanges
 from engine.table.staged import source_kind, stager_of
 
 
@@ -24,7 +25,7 @@ def main(workbook: str, folder: str) -> None:
     info = storage.stat(key)
     source = Source(url=workbook, size_bytes=info.size_bytes, etag=info.etag)
     target, _ = open_location(f"{folder}/staged", config)
-    stager = stager_of(source_kind(source, options, config), source)
+    stager = stager_of(source_kind(KnownRanges(source, config), options, config), source)
     assert stager is not None, "a workbook is staged"
     staged = stager(
         source, options, config, target, "staged.arrow", chunk_size=DEFAULT_CHUNK_SIZE, checkpoint=no_checkpoint

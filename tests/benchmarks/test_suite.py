@@ -12,9 +12,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import openpyxl
 import pytest
 
-from benchmarks import generate, people, report
+from benchmarks import generate, people, report, stage_workbook
 from benchmarks.__main__ import main
 from benchmarks.cases import all_cases
 from benchmarks.cases.peers import _ranges
@@ -205,3 +206,14 @@ def test_a_slow_case_is_run_once_and_that_counts(tmp_path: Path) -> None:
     assert main([*words, "--rounds", "2"]) == 0
     (each,) = report.load(kept)[1]
     assert each.rounds == [1, 2]
+
+
+def test_a_workbook_that_is_timed_is_staged_with_all_its_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book = openpyxl.Workbook()
+    for number in range(41):
+        book.worksheets[0].append([number, f"row {number}"])
+    book.save(tmp_path / "a.xlsx")
+    stage_workbook.main(str(tmp_path / "a.xlsx"), str(tmp_path))
+    assert json.loads(capsys.readouterr().out) == {"rows": 40}
