@@ -89,7 +89,8 @@ def _measured(
     after = _redis_counts(environment) if watched else {}
     books = open_ledger(f"sqlite:///{ledger}")
     try:
-        chunks = sum(1 for _ in books.chunk_states(str(found.told["id"])))
+        # Those that were taken in by others have no rows.
+        chunks = sum(state.chunk.row_count > 0 for state in books.chunk_states(str(found.told["id"])))
     finally:
         books.close()
     return {
