@@ -66,6 +66,9 @@ set_up_environment() {
     fi
     printf 'Installing packages …\n'
     local pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet)
+    # Modules are compiled when they are first imported, most of them never: a third of the time. Where Python may not
+    # write what it has compiled, each start would do it again.
+    [[ -n "${PYTHONDONTWRITEBYTECODE:-}" ]] || pip+=(--no-compile)
     "${pip[@]}" --editable ".[$extra]"
     if (($# > 0)); then
         "${pip[@]}" --no-deps "$@"

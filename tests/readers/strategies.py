@@ -39,7 +39,7 @@ _SOUPS = [
 
 #: What is tried of the examples that a property test asks for: each run tries others. `TEST_EXAMPLES=20 scripts/test
 #: tests/readers` looks for what a year of runs would find.
-_SHARE = float(os.environ.get("TEST_EXAMPLES", "0.5"))
+_SHARE = float(os.environ.get("TEST_EXAMPLES", "0.4"))
 
 
 def examples(count: int) -> settings:
