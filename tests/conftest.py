@@ -12,6 +12,7 @@ import pytest
 from botocore.config import Config
 
 from tests import services
+from tests.in_process import InProcess
 
 #: Files whose tests take longest, in seconds of a quiet machine: a minute and more, down to ten.
 LONGEST_FIRST = (
@@ -153,3 +154,11 @@ def redis_databases(valkey_url: str) -> Callable[[], str]:
     """Each call gives the URL of a database of the shared server that nobody else uses."""
     numbers = iter(range(1, 64))
     return lambda: f"{valkey_url.rpartition('/')[0]}/{next(numbers)}"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[InProcess]:
+    """A job that a test runs step by step in its own process."""
+    made = InProcess(tmp_path)
+    yield made
+    made.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +10,6 @@ from engine.coordinator.error_budget import MIN_ROWS_FOR_RATE, trouble
 from engine.model import Counts
 from engine.status import Phase, Status
 from tests.in_process import InProcess, numbered, read_csv
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[InProcess]:
-    made = InProcess(tmp_path)
-    yield made
-    made.close()
 
 
 def counts(failures: int, rows: int) -> Counts:

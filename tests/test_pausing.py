@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from engine.chunk_runner import Ran
@@ -12,13 +9,6 @@ from engine.errors import JobNotFoundError, StatusTransitionError, StorageError
 from engine.model import Counts
 from engine.status import Phase, Status
 from tests.in_process import InProcess, numbered
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[InProcess]:
-    made = InProcess(tmp_path)
-    yield made
-    made.close()
 
 
 def test_nothing_is_sent_or_begun_while_a_job_is_paused(here: InProcess) -> None:

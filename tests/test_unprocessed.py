@@ -31,13 +31,6 @@ from engine.table import TextPlanner
 from tests.in_process import InProcess, csv_bytes, numbered, read_csv
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[InProcess]:
-    made = InProcess(tmp_path)
-    yield made
-    made.close()
-
-
 def after_batches(count: int, action: Callable[[], Any]) -> Callable[[], bool]:
     """A `should_stop` that does something once, after so many batches, and never stops the chunk."""
     left = [count]

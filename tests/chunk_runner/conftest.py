@@ -1,20 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests import sample_handlers
-from tests.in_process import InProcess
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[InProcess]:
-    made = InProcess(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

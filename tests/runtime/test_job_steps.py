@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +11,6 @@ import pytest
 from engine.runtime.job_steps import JobSteps
 from engine.status import ChunkStatus, Status
 from tests.in_process import InProcess, RecordingExecutor, numbered
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[InProcess]:
-    place = InProcess(tmp_path)
-    yield place
-    place.close()
 
 
 def steps(here: InProcess, orders: RecordingExecutor) -> JobSteps:

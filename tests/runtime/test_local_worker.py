@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,13 +54,6 @@ class Parent:
         self.connection.close()
         self._worker.join(PATIENCE_SECONDS)
         self._theirs.close()
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[InProcess]:
-    made = InProcess(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
