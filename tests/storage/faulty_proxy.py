@@ -32,8 +32,13 @@ class Faults:
     """A request that begins with the first of these never reaches the server, and gets the page."""
     changed: dict[str, set[int]] = field(default_factory=dict)
     """"GET" or "PUT" → which of these requests that carry an object, counted from 1, have a byte of it changed."""
+    changed_once_after: dict[str, int] = field(default_factory=dict)
+    """"GET" or "PUT" → after so many of these requests, each has a byte changed when it is made the first time; made
+    again, it is carried as it is, in whatever order threads ask."""
+    seen: set[tuple[bytes, bytes]] = field(default_factory=set)
+    """Request line and range of those that have been changed so."""
     carried: dict[str, int] = field(default_factory=dict)
-    """How many of them there were."""
+    """How many requests that carry an object there were."""
     requests: list[bytes] = field(default_factory=list)
     """First line of every request seen, spoiled ones included."""
 
@@ -100,7 +105,7 @@ def _handle(client: socket.socket, server_address: tuple[str, int], faults: Faul
         if is_paged:
             faults.paged.pop(0)
         method = lines[0].partition(b" ")[0].decode()
-        change = _carries_object(method, head, body) and _is_next_changed(faults, method)
+        change = _carries_object(method, head, body) and _is_next_changed(faults, method, lines)
     if change and method == "PUT":
         body = _with_a_byte_changed(body, faults)
     if refuse:
@@ -120,9 +125,14 @@ def _carries_object(method: str, head: bytes, body: bytes) -> bool:
     return (method == "PUT" and bool(body)) or (method == "GET" and b"\r\nrange:" in head.lower())
 
 
-def _is_next_changed(faults: Faults, method: str) -> bool:
+def _is_next_changed(faults: Faults, method: str, lines: list[bytes]) -> bool:
     number = faults.carried[method] = faults.carried.get(method, 0) + 1
-    return number in faults.changed.get(method, ())
+    if number <= faults.changed_once_after.get(method, number):
+        return number in faults.changed.get(method, ())
+    asked = (lines[0], next((line for line in lines if line.lower().startswith(b"range:")), b""))
+    is_first = asked not in faults.seen
+    faults.seen.add(asked)
+    return is_first
 
 
 def _with_a_byte_changed(data: bytes, faults: Faults) -> bytes:
