@@ -18,12 +18,18 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 #: SQLSTATEs with which PostgreSQL ends a session, though Django calls some of them internal errors: an idle
 #: transaction (25P03, 25P04), a shutdown, an administrator (class 57), a lost connection (class 08).
 _SESSION_ENDED = ("25P03", "25P04", "57", "08")
+#: That of a transaction which was silent for IMPORT_IDLE_TRANSACTION_SECONDS.
+IDLE_SESSION_ENDED = "25P03"
+
+
+def sqlstate_of(error: DatabaseError) -> str:
+    """PostgreSQL's code of an error; empty where there is none."""
+    return str(getattr(error.__cause__, "sqlstate", None) or "")
 
 
 def as_ledger_error(error: DatabaseError, **facts: Any) -> LedgerError:
     """The same error in the engine's words; transient where another connection may do better."""
-    state = str(getattr(error.__cause__, "sqlstate", None) or "")
-    if isinstance(error, OperationalError | InterfaceError) or state.startswith(_SESSION_ENDED):
+    if isinstance(error, OperationalError | InterfaceError) or sqlstate_of(error).startswith(_SESSION_ENDED):
         return LedgerUnavailableError(f"The database does not answer: {error}", **facts)
     return LedgerError(f"The database refuses a statement of the engine: {error}", **facts)
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from django.db import DatabaseError, connections
 
+from django_integration.imports.database_errors import IDLE_SESSION_ENDED, sqlstate_of
+
 logger = logging.getLogger(__name__)
 
 #: What a transaction is to call behind its COMMIT.
@@ -18,6 +20,13 @@ CommitHook = Callable[[], object]
 
 class SwallowedDatabaseError(Exception):
     """The handler called the row good after a statement of it had failed."""
+
+
+class SessionLostError(KeyboardInterrupt):
+    """The server has ended the session, and with it the transaction of the chunk.
+
+    No row may run in it any more, so this has to pass through what calls the handler, as only a KeyboardInterrupt does.
+    """
 
 
 class RowSavepoints:
@@ -29,6 +38,8 @@ class RowSavepoints:
 
     What a row registers with `transaction.on_commit` goes with what it wrote: Django would drop it
     with a savepoint of its own only, and a row may register it without any statement.
+
+    `is_lost` tells that the server has ended the session because a row let it wait for too long.
     """
 
     def __init__(self, using: str) -> None:
@@ -36,18 +47,32 @@ class RowSavepoints:
         self._savepoint: str | None = None
         self._hooks_before = 0
         self._has_rows = False
+        self._has_begun = False
+        self._is_due = False
         self.is_set = False
+        self.is_lost = False
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch statements and commit hooks of this thread's connection while the chunk runs."""
+        """Watch statements, commit hooks and the end of this thread's connection while the chunk runs."""
         connection = self._connection
         connection.on_commit = self._on_commit  # type: ignore[method-assign]
+        connection.close = self._close  # type: ignore[method-assign]
         try:
             with connection.execute_wrapper(self._before_statement):
                 yield
         finally:
-            del connection.on_commit  # the method of its class stands again
+            del connection.on_commit, connection.close  # the methods of its class stand again
+
+    def nudge(self) -> None:
+        """Have the next row that ends send a statement, if it has sent none; called by another thread.
+
+        The server ends a session that is silent amid its transaction (IMPORT_IDLE_TRANSACTION_SECONDS), and rows may be
+        busy elsewhere for longer than that together. A row that never ends sends nothing, so that a process that hangs
+        loses its chunk.
+        """
+        self._is_due = True
+        self.is_set = True  # what the loops over rows look at
 
     def __enter__(self) -> None:
         self._has_rows = True
@@ -58,13 +83,19 @@ class RowSavepoints:
         self._has_rows = False
 
     def keep(self) -> None:
-        """Let what the row did stand. Raises SwallowedDatabaseError, having undone it."""
+        """Let what the row did stand.
+
+        Raises:
+            SwallowedDatabaseError: having undone it.
+            SessionLostError: as `undo`.
+        """
         connection = self._connection
         if connection.needs_rollback:
             self.undo()
             raise SwallowedDatabaseError("The handler called the row good although a database statement of it failed.")
         with self._between_rows() as savepoint:
             if savepoint is None:
+                self._show_life()
                 return
             try:
                 connection.savepoint_commit(savepoint)
@@ -75,18 +106,27 @@ class RowSavepoints:
                 ) from failure
 
     def undo(self) -> None:
-        """Roll back what the row did."""
+        """Roll back what the row did. Raises SessionLostError: all rows are undone, and none should follow."""
         with self._between_rows() as savepoint:
             self._roll_back(savepoint)
 
     def _roll_back(self, savepoint: str | None) -> None:
-        # Inner blocks have dropped at most what came behind these.
-        del self._connection.run_on_commit[self._hooks_before :]
+        if self._has_begun:
+            # Inner blocks have dropped at most what came behind these.
+            del self._connection.run_on_commit[self._hooks_before :]
         # Django sets it when an error passes an inner atomic block, and lets no statement pass until it is
         # unset; rolling back to the savepoint undoes that block.
         self._connection.needs_rollback = False
-        if savepoint is not None:
+        if savepoint is None:
+            self._show_life()
+        else:
             self._connection.savepoint_rollback(savepoint)
+
+    def _show_life(self) -> None:
+        if self._is_due:
+            self._is_due = False
+            with self._connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
 
     @contextmanager
     def _between_rows(self) -> Iterator[str | None]:
@@ -96,13 +136,15 @@ class RowSavepoints:
         try:
             yield savepoint
         finally:
-            self._has_rows = True
+            self._has_begun, self._has_rows = False, True
+            if self.is_lost:
+                raise SessionLostError
 
     def _begin(self) -> None:
         """The first that a row does: remember what there is to go back to."""
-        if not self.is_set:
+        if not self._has_begun:
             self._hooks_before = len(self._connection.run_on_commit)
-            self.is_set = True
+            self._has_begun = self.is_set = True
 
     def _before_statement(
         self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
@@ -114,7 +156,11 @@ class RowSavepoints:
                 self._begin()
             finally:
                 self._has_rows = True
-        return execute(sql, params, many, context)
+        try:
+            return execute(sql, params, many, context)
+        except DatabaseError as error:
+            self.is_lost = self.is_lost or sqlstate_of(error) == IDLE_SESSION_ENDED
+            raise
 
     def _on_commit(self, func: CommitHook, robust: bool = False) -> None:
         """As the connection's own, for hooks of rows: what one of them raises ends nothing but itself."""
@@ -122,6 +168,15 @@ class RowSavepoints:
             self._begin()
             func = _contained(func)
         type(self._connection).on_commit(self._connection, func, robust)
+
+    def _close(self) -> None:
+        """As the connection's own, but for rows, which may not end the transaction of their chunk.
+
+        Handlers that are also called elsewhere close connections to get a fresh one (`close_old_connections`); the one
+        that they have is as good. Closed amid the transaction it would undo all rows, in every attempt anew.
+        """
+        if not self._has_rows:
+            type(self._connection).close(self._connection)
 
 
 def _contained(hook: CommitHook) -> CommitHook:

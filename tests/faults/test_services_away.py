@@ -80,6 +80,32 @@ def test_a_session_that_the_server_ends_in_the_middle_of_a_chunk_is_made_anew(sh
     check_rows(shaken.end(job_id))
 
 
+def test_rows_that_are_busy_elsewhere_for_long_do_not_lose_their_session(shaken: Shaken) -> None:
+    """Rows that call a service each, and together take longer than IMPORT_IDLE_TRANSACTION_SECONDS, here 1."""
+    job_id = shaken.start("sleep_each_time", sleeps_on=list(range(1, 13)), sleep_seconds=0.15, batch_size=500)
+    child = shaken.forks.begin("work", job_id)
+    assert child.wait() == "exit 0", child.error()
+    end = shaken.end(job_id)
+    assert (end["status"], end["counts"], end["attempts"]) == ("succeeded", [ROWS, 0], [1, 1, 1])
+
+
+def test_a_row_for_which_the_server_waits_too_long_is_the_only_one_to_fail(shaken: Shaken) -> None:
+    job_id = shaken.start("sleep_each_time", sleeps_on=[25], sleep_seconds=1.6, batch_size=500)
+    child = shaken.forks.begin("work", job_id)
+    assert child.wait() == "exit 0", child.error()
+    end = shaken.end(job_id)
+    assert (end["status"], end["counts"]) == ("succeeded", [ROWS - 1, 1])
+
+
+def test_a_handler_that_closes_its_connection_keeps_the_transaction_of_its_chunk(shaken: Shaken) -> None:
+    job_id = shaken.start("close_connections")
+    child = shaken.forks.begin("work", job_id)
+    assert child.wait() == "exit 0", child.error()
+    end = shaken.end(job_id)
+    check_rows(end)
+    assert end["attempts"] == [1, 1, 1]
+
+
 def test_a_job_goes_on_without_redis_and_ends_with_exact_counts(shaken: Shaken) -> None:
     job_id = shaken.start()
     shaken.redis.go_down()

@@ -12,8 +12,8 @@ from django.db import connections, transaction
 from django_integration.conf import import_settings
 from django_integration.imports.database_errors import as_ledger_error, translated
 from django_integration.imports.ledger.books import Books
-from django_integration.imports.savepoints import RowSavepoints
-from engine.errors import LeaseLostError
+from django_integration.imports.savepoints import RowSavepoints, SessionLostError
+from engine.errors import LeaseLostError, LedgerUnavailableError
 from engine.ledger.protocol import ChunkWork
 from engine.model import ChunkOutcome, Claim
 from engine.status import ChunkStatus
@@ -67,7 +67,7 @@ class Attempts(Books):
             # Its writers do not queue: without a pause, those of the web server would hardly ever get their turn.
             time.sleep(_SQLITE_PAUSE_SECONDS)
         work = AtomicWork(claim, self._mark_done, RowSavepoints(self._using))
-        self._locked.add(claim.token)
+        self._locked[claim.token] = work.row_guard
         try:
             with transaction.atomic(using=self._using, durable=True):
                 self._prepare_session()
@@ -75,6 +75,13 @@ class Attempts(Books):
                     raise lease_lost(claim)
                 with work.row_guard.watching():
                     yield work
+        except SessionLostError as error:
+            connections[self._using].close()
+            raise LedgerUnavailableError(
+                "A row let the database wait for more than IMPORT_IDLE_TRANSACTION_SECONDS, and it ended the session.",
+                job_id=claim.job_id,
+                chunk_index=claim.chunk.chunk_index,
+            ) from error
         except DatabaseError as error:
             # An error out of COMMIT leaves its outcome unknown: only a new connection can tell.
             connections[self._using].close()
@@ -84,7 +91,9 @@ class Attempts(Books):
             if not is_committed:
                 raise as_ledger_error(error, **facts) from error
         finally:
-            self._locked.discard(claim.token)
+            self._locked.pop(claim.token, None)
+            if work.row_guard.is_lost:
+                self._silenced.add(claim.token)
 
     def _mark_done(self, claim: Claim, outcome: ChunkOutcome) -> None:
         """Mark the chunk done in the present transaction. Raises LeaseLostError."""

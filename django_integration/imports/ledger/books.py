@@ -13,6 +13,7 @@ from django_integration.imports.ledger.clock import DatabaseClock
 from django_integration.imports.ledger.queries import LedgerQueries
 from django_integration.imports.ledger.rows import LedgerRows
 from django_integration.imports.ledger.watched_rows import WatchedRows
+from django_integration.imports.savepoints import RowSavepoints
 from engine.ledger import owner as owners
 
 
@@ -38,7 +39,8 @@ class Books:
         self._rows = LedgerRows(self._using)
         self._queries = LedgerQueries(self._using, self._rows)
         self._watched = WatchedRows(self._using)
-        self._locked: set[str] = set()  # tokens of attempts whose row lock is their lease
+        self._locked: dict[str, RowSavepoints] = {}  # by token, the attempts whose row lock is their lease
+        self._silenced: set[str] = set()  # tokens of attempts whose session ended because a row was silent
 
     @property
     def url(self) -> str:

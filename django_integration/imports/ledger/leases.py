@@ -52,8 +52,10 @@ class Leases(Books):
 
     @ledger_errors
     def heartbeat(self, claim: Claim) -> bool:
-        """See the protocol. An attempt that holds its row's lock needs none, and would wait for itself."""
-        if claim.token in self._locked:
+        """See the protocol. An attempt that holds its row's lock would wait for itself; it only has to stay awake."""
+        guard = self._locked.get(claim.token)
+        if guard is not None:
+            guard.nudge()
             return True
         lives = self._touch(claim)
         self._close_in_side_thread()
@@ -67,6 +69,9 @@ class Leases(Books):
 
     @ledger_errors
     def release(self, claim: Claim, *, forget_deaths: bool = False) -> None:
+        if claim.token in self._silenced:
+            self._silenced.discard(claim.token)
+            self._count_death(claim)
         forget: dict[str, Any] = {"deaths": 0, "suspect_row": None} if forget_deaths else {}
         released = self._rows.leased(claim).update(
             status=ChunkStatus.PLANNED, attempt=claim.attempt - 1, token=None, owner=None, **forget
@@ -106,6 +111,16 @@ class Leases(Books):
                 row.save(using=self._using)
                 found.append(row.chunk_index)
         return found
+
+    def _count_death(self, claim: Claim) -> None:
+        """Count an attempt as a dead one's: given back as if nothing had been, it would come to the same for ever.
+
+        After two of them the chunk's rows are watched, and the one that takes so long by itself is found out.
+        """
+        row = self._rows.leased(claim).first()
+        if row is not None:
+            self._set_fate(row, self._fate(row).after_death())
+            row.save(using=self._using)
 
     def _claim_of(self, row: ImportChunk, token: str) -> Claim:
         fate = self._fate(row, may_be_watched=False)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import close_old_connections, connection, connections, transaction
 
 from engine import not_atomic
 from tests.django_integration.myapp.models import SeenRow
@@ -57,6 +57,22 @@ def sleep_once(row_index: int, row: list[str], import_job_id: str, options: dict
         mark.touch()
         time.sleep(options["sleep_seconds"])
     return write(row_index, row, import_job_id, options)
+
+
+def sleep_each_time(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """Sleeps at the rows `options["sleeps_on"]`, and has nothing to do with the database."""
+    if row_index in options["sleeps_on"]:
+        time.sleep(options["sleep_seconds"])
+    return {"ok": True, "result": {}}
+
+
+def close_connections(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """As `write`, and ends the connections as tasks do that have run for long."""
+    answer = write(row_index, row, import_job_id, options)
+    connection.close()
+    close_old_connections()
+    connections.close_all()
+    return answer
 
 
 def tell_the_cell(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
