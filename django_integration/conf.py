@@ -7,11 +7,12 @@ Both are read when they are used, so `override_settings` works.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -130,13 +131,54 @@ class FileSettings:
 Settings = TypeVar("Settings", ImportSettings, FileSettings)
 
 
+class WrongSettingError(ImproperlyConfigured):
+    """A setting is of a type that it cannot be of, as those are that come from the environment as text."""
+
+
 def _read(kind: type[Settings], prefix: str) -> Settings:
-    given = {}
+    given: dict[str, Any] = {}
+    types = get_type_hints(kind)
     for each in fields(kind):
         name = prefix + each.name.upper()
         if hasattr(settings, name):
-            given[each.name] = getattr(settings, name)
+            value = getattr(settings, name)
+            # Folders are paths in most projects.
+            given[each.name] = str(value) if isinstance(value, os.PathLike) else value
+            _check_type(name, given[each.name], types[each.name])
     return kind(**given)
+
+
+def _is_number(value: Any, *types: type) -> bool:
+    return isinstance(value, types) and not isinstance(value, bool)
+
+
+def _is_of_texts(value: Any) -> bool:
+    return isinstance(value, Sequence | set | frozenset) and not isinstance(value, str) and all(map(_is_text, value))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+#: Type of a setting → what it has to be, and whether a value is that.
+_FORMS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
+    bool: ("True or False", lambda value: isinstance(value, bool)),
+    int: ("a whole number", lambda value: _is_number(value, int)),
+    float: ("a number", lambda value: _is_number(value, int, float)),
+    str: ("a text", _is_text),
+    Sequence: ("a list of texts", _is_of_texts),
+    Mapping: ("a dict", lambda value: isinstance(value, Mapping)),
+}
+
+
+def _check_type(name: str, value: Any, annotation: Any) -> None:
+    kinds = [get_origin(each) or each for each in (annotation, *get_args(annotation))]
+    if value is None and type(None) in kinds:
+        return
+    wanted, holds = next(_FORMS[kind] for kind in kinds if kind in _FORMS)
+    if not holds(value):
+        or_none = " or None" if type(None) in kinds else ""
+        raise WrongSettingError(f"{name} must be {wanted}{or_none}, not {value!r}.")
 
 
 @cache
@@ -180,4 +222,12 @@ def _forget(*, setting: str, **_: Any) -> None:
 
 setting_changed.connect(_forget)
 
-__all__ = ["FileSettings", "ImportSettings", "file_settings", "import_settings", "redis_url", "storage_root"]
+__all__ = [
+    "FileSettings",
+    "ImportSettings",
+    "WrongSettingError",
+    "file_settings",
+    "import_settings",
+    "redis_url",
+    "storage_root",
+]

@@ -9,15 +9,25 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.connection import ConnectionDoesNotExist
 
-from django_integration.conf import file_settings, storage_root
-from django_integration.files.limits import MAX_PART_BYTES, MAX_SINGLE_PUT_BYTES, MAX_UPLOAD_SECONDS, MIN_PART_BYTES
+from django_integration.conf import WrongSettingError, file_settings, storage_root
+from django_integration.files.limits import (
+    LIMIT_NAMES,
+    MAX_PART_BYTES,
+    MAX_SINGLE_PUT_BYTES,
+    MAX_UPLOAD_SECONDS,
+    MIN_PART_BYTES,
+)
 from django_integration.files.storage import RowmillError, file_storage
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Values that no storage takes. Contacts nobody."""
-    return list(_wrong_settings())
+    try:
+        return list(_wrong_settings())
+    except WrongSettingError as error:
+        return [Error(str(error), id="rowmill_files.E008")]
 
 
 def check_storage(**_: Any) -> list[CheckMessage]:
@@ -25,6 +35,8 @@ def check_storage(**_: Any) -> list[CheckMessage]:
     try:
         root = storage_root()
         file_storage()
+    except (WrongSettingError, ConnectionDoesNotExist):
+        return []  # told by the checks of settings
     except ImproperlyConfigured as error:
         return [Error(str(error), id="rowmill_files.E001")]
     except RowmillError as error:
@@ -44,8 +56,8 @@ def check_storage_writable(**_: Any) -> list[CheckMessage]:
     """A storage that refuses an object, by putting and removing one; only with `check --deploy`."""
     try:
         file_storage().check_writable()
-    except ImproperlyConfigured:
-        return []  # told by check_storage
+    except (ImproperlyConfigured, ConnectionDoesNotExist):
+        return []  # told by the other checks
     except RowmillError as error:
         return [Error(f"Nothing can be stored: {error.message}", id="rowmill_files.E002")]
     return []
@@ -53,6 +65,14 @@ def check_storage_writable(**_: Any) -> list[CheckMessage]:
 
 def _wrong_settings() -> Iterator[CheckMessage]:
     settings = file_settings()
+    for purpose, limits in (settings.purposes or {}).items():
+        unknown = sorted(set(limits) - LIMIT_NAMES)
+        if unknown:
+            yield Error(
+                f"FILES_PURPOSES[{purpose!r}] names {', '.join(map(repr, unknown))}, which limits nothing.",
+                hint=f"A purpose may name {', '.join(sorted(LIMIT_NAMES))}.",
+                id="rowmill_files.E007",
+            )
     if settings.upload_expires > MAX_UPLOAD_SECONDS:
         yield Warning(
             f"FILES_UPLOAD_EXPIRES is {settings.upload_expires}; links live {MAX_UPLOAD_SECONDS} seconds at most.",

@@ -22,6 +22,9 @@ MAX_SINGLE_PUT_BYTES = 5 * GIB
 MIN_PART_BYTES, MAX_PART_BYTES = 5 * MIB, 5 * GIB
 MAX_PARTS = 10_000
 
+#: What a purpose of FILES_PURPOSES may name.
+LIMIT_NAMES = frozenset({"max_bytes", "extensions", "content_types"})
+
 #: As long as the model's fields.
 MAX_NAME_CHARACTERS = 255
 MAX_PURPOSE_CHARACTERS = 100

@@ -14,19 +14,22 @@ W011 Redis may drop keys                     W026 messages may be pickled
 W030 SQLite without IMMEDIATE                W027 the visibility timeout is short
 W031 SQLite with a short timeout             W028 a lost connection ends running chunks
 W032 a database without the locks            W029 workers fork
-                                             W033 children are killed before they are ready
+W034 a setting of a name that is none        W033 children are killed before they are ready
+W035 addresses are not included
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from django_integration.conf import import_settings, redis_url
+from django_integration.conf import FileSettings, ImportSettings, WrongSettingError, import_settings, redis_url
 from django_integration.files.storage import engine_config
 from engine.errors import HandlerError, OptionError
 from engine.handlers import resolve_handler
@@ -34,6 +37,8 @@ from engine.options import ImportOptions
 
 TAG = "rowmill"
 
+#: How much of a name has to be that of another.
+_NEARLY = 0.8
 #: Seconds that Redis gets to answer.
 _PING_SECONDS = 1.0
 #: Seconds; a scan or a merge of a huge file may take so long, and its message would be run a second time meanwhile.
@@ -51,6 +56,10 @@ def _never_raising(check: Callable[[], Iterator[CheckMessage]]) -> Callable[...,
         found: list[CheckMessage] = []
         try:
             found.extend(check())
+        except WrongSettingError as error:
+            # Each check that reads settings comes upon it; one tells. Those of files are told by the files app.
+            if check.__name__ == "check_settings" and str(error).startswith("IMPORT_"):
+                found.append(Error(str(error), id="rowmill.E004"))
         except Exception as error:  # noqa: BLE001 - settings and modules of the project may do anything
             text = f"{type(error).__name__}: {error}"[:500]
             found.append(Warning(f"{check.__name__} could not be carried through: {text}", id="rowmill.W099"))
@@ -95,15 +104,33 @@ def check_views() -> Iterator[CheckMessage]:
 
 @register(TAG)
 @_never_raising
+def check_addresses() -> Iterator[CheckMessage]:
+    """What a client needs besides the view: upload, and status."""
+    from django_integration.files.api.views import PresignView
+    from django_integration.imports.api.mixins import AsyncImportProgressMixin
+    from django_integration.imports.api.views import ImportStatusView
+
+    if not _views_below(AsyncImportProgressMixin):
+        return
+    for kind, purpose, module, place in (
+        (PresignView, "files are uploaded", "django_integration.files.api.urls", "api/files/"),
+        (ImportStatusView, "a client asks for the status of an import", "django_integration.imports.api.urls", "api/"),
+    ):
+        if not _views_below(kind):
+            yield Warning(
+                f"Views import files, but the URLconf has no address where {purpose}.",
+                hint=f'path("{place}", include("{module}"))',
+                id="rowmill.W035",
+            )
+
+
+@register(TAG)
+@_never_raising
 def check_settings() -> Iterator[CheckMessage]:
     """`IMPORT_…` settings."""
     known = import_settings()
-    allowed = known.allowed_handlers
-    if isinstance(allowed, str) or not all(isinstance(path, str) for path in allowed):
-        yield Error("IMPORT_ALLOWED_HANDLERS must be a list of dotted paths.", id="rowmill.E003")
-    else:
-        for path in allowed:
-            yield from _unresolvable(path, "IMPORT_ALLOWED_HANDLERS: ", "rowmill.E003")
+    for path in known.allowed_handlers:
+        yield from _unresolvable(path, "IMPORT_ALLOWED_HANDLERS: ", "rowmill.E003")
     try:
         engine_config()
         ImportOptions.from_mapping({"batch_size": known.default_batch_size, "chunk_size": known.default_chunk_size})
@@ -121,6 +148,22 @@ def check_settings() -> Iterator[CheckMessage]:
         value = getattr(known, setting)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             yield Error(f"IMPORT_{setting.upper()} must be a whole number above 0, not {value!r}.", id="rowmill.E004")
+
+
+@register(TAG)
+@_never_raising
+def check_names() -> Iterator[CheckMessage]:
+    """Settings whose names are nearly those of ours, and which change nothing."""
+    for prefix, kind in (("IMPORT_", ImportSettings), ("FILES_", FileSettings)):
+        known = [prefix + each.name.upper() for each in fields(kind)]
+        for name in dir(settings):
+            meant = get_close_matches(name, known, n=1, cutoff=_NEARLY) if name.startswith(prefix) else []
+            if meant and name not in known:
+                yield Warning(
+                    f"There is no setting {name}.",
+                    hint=f"Is {meant[0]} meant? If it is the project's own, silence this check.",
+                    id="rowmill.W034",
+                )
 
 
 @register(TAG)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.db import connections
 from django.urls import path
 from rest_framework.viewsets import ViewSet
 
+from django_integration.conf import import_settings, storage_root
 from django_integration.imports import checks
 from django_integration.imports.api.mixins import AsyncImportProgressMixin
 from engine.config import EngineConfig
@@ -73,7 +75,9 @@ def test_every_check_is_registered_with_its_tag() -> None:
         return {check.__name__ for check in found if checks.TAG in check.tags}
 
     everyday = names()
-    assert everyday == {"check_views", "check_settings", "check_database", "check_celery"}
+    assert everyday == {
+        "check_views", "check_addresses", "check_settings", "check_names", "check_database", "check_celery",
+    }  # fmt: skip
     assert names(include_deployment_checks=True) - everyday == {"check_redis"}
 
 
@@ -106,6 +110,55 @@ def test_a_views_handler_must_be_there(urls: Callable[..., None], attributes: An
     assert all(message.obj is kind for message in messages)
 
 
+def test_an_urlconf_without_our_addresses_is_told(urls: Callable[..., None]) -> None:
+    assert checks.check_addresses() == []
+    urls(view(import_row_handler=ACCEPT))
+    assert [message.hint for message in checks.check_addresses()] == [
+        'path("api/files/", include("django_integration.files.api.urls"))',
+        'path("api/", include("django_integration.imports.api.urls"))',
+    ]
+    urls(type("Plain", (ViewSet,), {"import_": lambda *_: None}))
+    assert checks.check_addresses() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("IMPORT_WINDOW", "16", "IMPORT_WINDOW must be a whole number, not '16'."),
+        ("IMPORT_WINDOW", None, "IMPORT_WINDOW must be a whole number, not None."),
+        ("IMPORT_ENABLE_RESULT_FILES", "no", "IMPORT_ENABLE_RESULT_FILES must be True or False, not 'no'."),
+        ("IMPORT_MAX_ROWS_PER_JOB", True, "IMPORT_MAX_ROWS_PER_JOB must be a whole number or None, not True."),
+        ("IMPORT_LEASE_SECONDS", "20", "IMPORT_LEASE_SECONDS must be a number, not '20'."),
+        ("FILES_MAX_BYTES", "1GB", "FILES_MAX_BYTES must be a whole number, not '1GB'."),
+        ("FILES_EXTENSIONS", ".csv", "FILES_EXTENSIONS must be a list of texts, not '.csv'."),
+        ("FILES_PURPOSES", ["people"], "FILES_PURPOSES must be a dict or None, not ['people']."),
+    ],
+)  # fmt: skip
+def test_a_setting_of_a_wrong_type_is_named_once(settings: Any, name: str, value: Any, message: str) -> None:
+    setattr(settings, name, value)
+    told = [each.msg for each in run_checks(include_deployment_checks=True) if "rowmill" in (each.id or "")]
+    assert told.count(message) == 1
+    assert not [text for text in told if "could not be carried through" in text]
+
+
+def test_a_database_that_is_none_is_told_and_ends_no_command(settings: Any) -> None:
+    settings.IMPORT_DATABASE = "other"
+    assert "rowmill.E005" in ids(run_checks(include_deployment_checks=True))
+
+
+def test_a_setting_of_nearly_the_right_name_is_told(settings: Any) -> None:
+    assert checks.check_names() == []
+    settings.IMPORT_MAX_RUNNING_JOBS_PER_USERS = 3
+    settings.IMPORT_OF_OUR_OWN = 1
+    (told,) = checks.check_names()
+    assert told.hint.startswith("Is IMPORT_MAX_RUNNING_JOBS_PER_USER meant?")
+
+
+def test_folders_may_be_paths(settings: Any, tmp_path: Path) -> None:
+    settings.FILES_STORAGE_URL = settings.IMPORT_TEMP_DIR = tmp_path
+    assert storage_root() == import_settings().temp_dir == str(tmp_path)
+
+
 def test_other_views_are_no_matter(urls: Callable[..., None]) -> None:
     urls(type("Plain", (ViewSet,), {"import_": lambda *_: None}))
     assert checks.check_views() == []
@@ -132,8 +185,8 @@ def test_a_check_that_fails_says_so_and_raises_nothing(monkeypatch: pytest.Monke
     [
         ("IMPORT_ALLOWED_HANDLERS", [ACCEPT], []),
         ("IMPORT_ALLOWED_HANDLERS", ["no.such.handler", ACCEPT, "x"], ["rowmill.E003", "rowmill.E003"]),
-        ("IMPORT_ALLOWED_HANDLERS", ACCEPT, ["rowmill.E003"]),
-        ("IMPORT_ALLOWED_HANDLERS", [len], ["rowmill.E003"]),
+        ("IMPORT_ALLOWED_HANDLERS", ACCEPT, ["rowmill.E004"]),
+        ("IMPORT_ALLOWED_HANDLERS", [len], ["rowmill.E004"]),
         ("IMPORT_DEFAULT_BATCH_SIZE", 0, ["rowmill.E004"]),
         ("IMPORT_DEFAULT_CHUNK_SIZE", "many", ["rowmill.E004"]),
         ("IMPORT_LEASE_SECONDS", 0, ["rowmill.E004"]),
