@@ -214,7 +214,6 @@ def check_celery() -> Iterator[CheckMessage]:
 
     from django_integration.imports import bridge, tasks
 
-    del tasks  # imported so that they are known
     app = current_app._get_current_object()
     # `default` is what Celery makes up where there is none.
     if app.main == "default" and not app.conf.broker_url:
@@ -238,13 +237,14 @@ def check_celery() -> Iterator[CheckMessage]:
             "others are free.",
             "worker_prefetch_multiplier = 1",
         )
-    limits = [task.soft_time_limit for task in ours] + [task.time_limit for task in ours]
-    if any(limits) or conf.task_soft_time_limit or conf.task_time_limit:
+    # As above. Celery itself takes a task without one to be under the project's general limit.
+    limits = [limit for task in ours for limit in (task.soft_time_limit, task.time_limit)]
+    if any((limit or 0) < tasks.NO_LIMIT_SECONDS for limit in limits):
         yield _celery(
             "W024",
             "A time limit can interrupt a chunk, a scan or a merge again and again; a soft one even in a COMMIT, "
             "whose outcome is unknown then.",
-            "no task_soft_time_limit and no task_time_limit for these tasks",
+            "no soft_time_limit and no time_limit in task_annotations",
         )
     keeps_results = conf.task_store_errors_even_if_ignored or not all(task.ignore_result for task in ours)
     if conf.result_backend and not str(conf.result_backend).startswith("disabled") and keeps_results:
@@ -360,7 +360,7 @@ def _unresolvable(path: Any, where: str, check_id: str, obj: Any = None) -> Iter
 
 
 def _celery(number: str, text: str, wanted: str) -> CheckMessage:
-    hint = f"For the import workers: {wanted}. engine.runtime.celery_settings.recommended_settings has all of it."
+    hint = f"For the import workers: {wanted}. engine.runtime.celery_settings.worker_settings has what workers need."
     return Warning(text, hint=hint, id=f"rowmill.{number}")
 
 

@@ -15,7 +15,17 @@ from django_integration.imports import bridge, health, sweeping
 from engine.runtime.fair_steps import is_repeated
 from engine.runtime.recovery_loop import install_in_workers
 
-_OPTIONS = {"ignore_result": True, "acks_late": True, "reject_on_worker_lost": True}
+#: Seconds. Only a task with a limit of its own is beyond the project's general one, which would end a chunk, a scan or
+#: a merge again and again, a soft one even in a COMMIT, whose outcome is unknown then.
+NO_LIMIT_SECONDS = 30 * 86_400
+
+_OPTIONS = {
+    "ignore_result": True,
+    "acks_late": True,
+    "reject_on_worker_lost": True,
+    "time_limit": NO_LIMIT_SECONDS,
+    "soft_time_limit": NO_LIMIT_SECONDS,
+}
 
 
 @shared_task(name=bridge.PLAN_TASK, bind=True, **_OPTIONS)
@@ -48,7 +58,7 @@ def probe(name: str) -> None:
     health.answer(name)
 
 
-@shared_task(name=bridge.SWEEP_TASK, ignore_result=True)
+@shared_task(name=bridge.SWEEP_TASK, ignore_result=True, time_limit=NO_LIMIT_SECONDS, soft_time_limit=NO_LIMIT_SECONDS)
 def sweep() -> None:
     """Remove what nobody needs any more, as `manage.py sweep_imports` does; for the project's Celery beat."""
     sweeping.sweep()

@@ -1,7 +1,4 @@
-"""The Celery settings under which the engine's promises hold, and why.
-
-Ship these for the import workers; a host project keeps its own app and takes over what it lacks.
-"""
+"""The Celery settings under which the engine's promises hold, and why: for an app of imports alone, and for any."""
 
 from __future__ import annotations
 
@@ -16,34 +13,45 @@ CONTROL_QUEUE = "rowmill.control"
 CHUNK_QUEUE = "rowmill.chunks"
 
 
-def recommended_settings(config: EngineConfig) -> dict[str, Any]:
-    """Settings for `app.conf.update(...)`."""
+def worker_settings() -> dict[str, Any]:
+    """Settings for `app.conf.update(...)` of an app that has tasks of its own: what its workers have to be like.
+
+    Import tasks say for themselves when they are acknowledged, that they have no results, and how long they may take.
+    So the project's tasks keep what it says of them, and it keeps its routes, its result backend and its broker.
+    """
     return {
+        # Chunks wait in the broker, where any free process can take them, not in one busy worker.
+        "worker_prefetch_multiplier": 1,
+        # A child forked from a process that has used polars hangs.
+        "worker_pool_start_method": "spawn",
+        # Seconds in which a new child must have imported the project. Celery's own 4 are too few on a busy machine: it
+        # would kill every child before it is ready and begin the next, and a worker once hit would never work again.
+        "worker_proc_alive_timeout": 120.0,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+    }
+
+
+def recommended_settings(config: EngineConfig) -> dict[str, Any]:
+    """Settings for `app.conf.update(...)` of an app for imports alone; of another they would change all other tasks."""
+    return {
+        **worker_settings(),
         "broker_url": broker_url(config.redis_url),
         # A message is acknowledged after its chunk, and comes back when the process that ran it is gone.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        # Chunks wait in the broker, where any free process can take them, not in one busy worker.
-        "worker_prefetch_multiplier": 1,
         # The ledger knows what became of a chunk; results in Redis would only pile up.
         "task_ignore_result": True,
         "result_backend": None,
         # An exception thrown into a COMMIT would leave its outcome unknown.
         "task_soft_time_limit": None,
         "task_time_limit": None,
-        # A child forked from a process that has used polars hangs.
-        "worker_pool_start_method": "spawn",
-        # Seconds in which a new child must have imported the project. Celery's own 4 are too few on a busy machine: it
-        # would kill every child before it is ready and begin the next, and a worker once hit would never work again.
-        "worker_proc_alive_timeout": 120.0,
         "worker_max_memory_per_child": 600_000,  # KiB
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_publish_retry": True,
         "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.3},
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,
         "broker_transport_options": {
             # Seconds. Lost chunks are found by the ledger long before; this only bounds copies of messages.
             "visibility_timeout": 1800,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, current_app
 from django.core.checks import registry, run_checks
 from django.db import connections
 from django.urls import path
@@ -19,7 +19,7 @@ from django_integration.conf import import_settings, storage_root
 from django_integration.imports import checks
 from django_integration.imports.api.mixins import AsyncImportProgressMixin
 from engine.config import EngineConfig
-from engine.runtime.celery_settings import recommended_settings
+from engine.runtime.celery_settings import recommended_settings, worker_settings
 from tests.services import free_port
 
 ACCEPT = "tests.django_integration.myapp.handlers.accept"
@@ -79,6 +79,26 @@ def test_every_check_is_registered_with_its_tag() -> None:
         "check_views", "check_addresses", "check_settings", "check_names", "check_database", "check_celery",
     }  # fmt: skip
     assert names(include_deployment_checks=True) - everyday == {"check_redis"}
+
+
+def test_an_app_with_tasks_of_its_own_needs_the_settings_of_workers_alone() -> None:
+    before = current_app._get_current_object()
+    app = Celery("host", set_as_current=True)
+    own = {
+        "result_backend": "redis://127.0.0.1:1/0",
+        "task_routes": {"shop.*": {"queue": "shop"}},
+        "task_time_limit": 300,
+        "task_soft_time_limit": 60,
+        "task_acks_late": False,
+        "broker_transport_options": {"visibility_timeout": 43_200},
+    }
+    app.conf.update({"broker_url": "redis://127.0.0.1:1/0", **own})
+    app.conf.update(worker_settings())
+    try:
+        assert checks.check_celery() == []
+        assert {name: app.conf[name] for name in own} == own
+    finally:
+        before.set_current()
 
 
 # Views
@@ -249,8 +269,7 @@ def test_an_alias_that_is_not_there_is_named(settings: Any) -> None:
         ({"task_annotations": {"rowmill.imports.chunk": {"acks_late": False}}}, ["rowmill.W021"]),
         ({"task_annotations": {"*": {"reject_on_worker_lost": False}}}, ["rowmill.W022"]),
         ({"worker_prefetch_multiplier": 4}, ["rowmill.W023"]),
-        ({"task_soft_time_limit": 60}, ["rowmill.W024"]),
-        ({"task_time_limit": 60}, ["rowmill.W024"]),
+        ({"task_soft_time_limit": 60, "task_time_limit": 60}, []),
         ({"task_annotations": {"rowmill.imports.plan": {"soft_time_limit": 60}}}, ["rowmill.W024"]),
         (
             {"result_backend": "redis://127.0.0.1:1/0", "task_store_errors_even_if_ignored": True},
