@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 from django.core import signing
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from django_integration.addresses import address_of
 from django_integration.files.errors import LinkError
 
 
@@ -48,13 +48,13 @@ class DownloadLink:
 def upload_url(link: UploadLink, *, expires_seconds: int, request: HttpRequest | None = None) -> str:
     """The address that takes the PUT; absolute where a request tells our host, else from the root."""
     token = _sign(link.salt, link.payload, expires_seconds)
-    return _absolute(reverse("rowmill_files:upload", args=[token]), request)
+    return address_of("rowmill_files:upload", {"token": token}, request)
 
 
 def download_url(link: DownloadLink, *, expires_seconds: int, request: HttpRequest | None = None) -> str:
     """The address that answers with the content; absolute where a request tells our host, else from the root."""
     token = _sign(link.salt, link.payload, expires_seconds)
-    return _absolute(reverse("rowmill_files:download", args=[token]), request)
+    return address_of("rowmill_files:download", {"token": token}, request)
 
 
 def read_upload(token: str) -> UploadLink:
@@ -81,7 +81,3 @@ def _read(salt: str, token: str) -> dict[str, Any]:
     if payload["e"] <= time.time():
         raise LinkError("expired_link", _("This link has expired; ask for a new one."))
     return payload
-
-
-def _absolute(path: str, request: HttpRequest | None) -> str:
-    return path if request is None else request.build_absolute_uri(path)

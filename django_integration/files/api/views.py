@@ -102,7 +102,7 @@ class PresignView(APIView):
         },
         tags=["files"],
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request, **kwargs: Any) -> Response:
         """Announce a file, and get a short-lived link that takes its bytes by a plain `PUT`."""
         given = PresignRequestSerializer(data=body_of(request))
         given.is_valid(raise_exception=True)
@@ -126,7 +126,7 @@ class ConfirmView(APIView):
         responses={200: ConfirmResponseSerializer, 400: _INVALID, **_ALWAYS, 413: _TOO_LARGE, 415: _UNSUPPORTED},
         tags=["files"],
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request, **kwargs: Any) -> Response:
         """Have existence, size, SHA-256 and type of uploaded files verified; every file gets an answer of its own."""
         given = ConfirmRequestSerializer(data=body_of(request))
         given.is_valid(raise_exception=True)
@@ -209,7 +209,7 @@ class UploadView(APIView):
         auth=[],
         tags=["files"],
     )
-    def put(self, request: Request, token: str) -> Response:
+    def put(self, request: Request, **kwargs: Any) -> Response:
         """Take the bytes of one file. The address is what `POST /api/files/presign/` gave; it needs no login."""
         length = request.META.get("CONTENT_LENGTH") or ""
         if not length.isdecimal():
@@ -246,7 +246,7 @@ class DownloadView(APIView):
         auth=[],
         tags=["files"],
     )
-    def get(self, request: Request, token: str) -> StreamingHttpResponse:
+    def get(self, request: Request, **kwargs: Any) -> StreamingHttpResponse:
         """Give the bytes of one file as an attachment. The address is a download link; it needs no login."""
         storage = file_storage()
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.urls import NoReverseMatch
 from django.utils.translation import gettext as translate
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
@@ -12,8 +14,8 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
+from django_integration.addresses import address_of
 from django_integration.files.api.body import body_of
 from django_integration.imports import refusals, services
 from django_integration.imports.api.serializers import (
@@ -69,8 +71,10 @@ class AsyncImportProgressMixin:
         serializer = self.get_import_serializer(data=body_of(request))
         serializer.is_valid(raise_exception=True)
         job = self.perform_import(serializer.validated_data)
-        location = reverse("import-detail", kwargs={"pk": job.pk}, request=request)
-        headers = {"Location": location, "Retry-After": str(RETRY_AFTER_SECONDS)}
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        # The job is started, whether or not the project's addresses can be told from this one.
+        with contextlib.suppress(NoReverseMatch):
+            headers["Location"] = address_of("import-detail", {"pk": job.pk}, request)
         return Response(StartedSerializer(job).data, status=status.HTTP_202_ACCEPTED, headers=headers)
 
     # What a view may override

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -44,7 +45,7 @@ class MonitoringView(APIView):
 class MetricsView(MonitoringView):
     """`GET /api/imports/metrics/` in Prometheus' text format; 501 without the package prometheus-client."""
 
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request, **_: Any) -> HttpResponse:
         """Gather them now."""
         try:
             from django_integration.imports.metrics import exposition
@@ -58,7 +59,7 @@ class MetricsView(MonitoringView):
 class HealthView(MonitoringView):
     """`GET /api/imports/health/`: 200 when a worker has just answered, else 503 and why."""
 
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request, **_: Any) -> Response:
         """Send a probe and wait for it."""
         found = health.check(_TIMEOUT_SECONDS)
         if found.is_well:

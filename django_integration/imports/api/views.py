@@ -18,10 +18,10 @@ from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 import engine
+from django_integration.addresses import address_of
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
 from django_integration.files.storage import engine_config, file_url
@@ -60,7 +60,7 @@ class ImportStatusView(APIView):
         ],
         responses={200: StatusSerializer, 400: OpenApiResponse(description="task_id is missing."), **_NOT_FOUND},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request, **_: Any) -> Response:
         """How far an import is, its counts, and when it has ended the links of its result files."""
         task_id = request.query_params.get("task_id", "")
         if not task_id:
@@ -163,7 +163,7 @@ class ImportJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
             raise ConflictError(str(error)) from error
         except refusals.RequestRefusedError as error:
             raise ValidationError({error.field: [error.message]}, code=error.code) from error
-        location = reverse("import-detail", kwargs={"pk": job.pk}, request=request)
+        location = address_of("import-detail", {"pk": job.pk}, request)
         return Response(StartedSerializer(job).data, status=status.HTTP_202_ACCEPTED, headers={"Location": location})
 
     def _status_of(self, job: ImportJob) -> Response:
@@ -222,7 +222,7 @@ class PreviewView(APIView):
             **_NOT_FOUND,
         },
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request, **_: Any) -> Response:
         """The columns and first rows of a confirmed file, read as an import would read them."""
         file_id = _integer(request, "file_id", None, 1, 2**63 - 1)
         options: dict[str, Any] = {"header_rows": _integer(request, "header_rows", 1, 0, 1_000)}

@@ -1,0 +1,3 @@
+"""No addresses."""
+
+urlpatterns: list[object] = []
