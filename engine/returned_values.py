@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 #: How Python shows where an object lies: another place in each process, where result files are to be the same.
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _WHOLE = slice(None)
+#: Names under which forms and serializers have the errors of no field.
+_OF_NO_FIELD = ("__all__", "non_field_errors")
+#: Where ValidationErrors have their errors: by field, without one, and REST framework's.
+_ATTRIBUTES_OF_REASONS = ("message_dict", "messages", "detail")
 #: The name of a class, whatever its metaclass says.
 _name_of_type = type.__dict__["__name__"].__get__
 
@@ -24,6 +28,28 @@ def plain_text(value: Any) -> str:
     if isinstance(value, str):
         return str.__getitem__(value, _WHOLE)
     return without_addresses(str.__getitem__(str(value), _WHOLE))
+
+
+def reason_text(error: Any) -> str:
+    """As `plain_text`, with the errors of a form or a serializer as a line to read.
+
+    `{"email": ["Enter a valid email address.", "Taken."]}` is `email: Enter a valid email address. Taken.`
+    """
+    if isinstance(error, dict):
+        texts = ((plain_text(name), reason_text(value)) for name, value in error.items())
+        return "; ".join(text if name in _OF_NO_FIELD else f"{name}: {text}" for name, text in texts if text)
+    if isinstance(error, list | tuple):
+        return " ".join(filter(None, map(reason_text, error)))
+    return plain_text(error)
+
+
+def exception_text(error: BaseException) -> str:
+    """What an exception says, a ValidationError of Django or REST framework as `reason_text`. Raises what its class does."""
+    for name in _ATTRIBUTES_OF_REASONS:
+        reasons = getattr(error, name, None)
+        if isinstance(reasons, dict | list):
+            return reason_text(reasons)
+    return plain_text(error)
 
 
 def without_addresses(text: str) -> str:

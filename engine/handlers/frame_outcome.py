@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.handlers.contract import RowFailure
 from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS, NO_RESULT, kind_of
-from engine.returned_values import column_values, frame_values, plain_text
+from engine.returned_values import column_values, frame_values, reason_text
 
 if TYPE_CHECKING:
     import polars
@@ -108,7 +108,7 @@ def _errors(value: Any, height: int) -> polars.Series:
 
 
 def _text(error: Any) -> str:
-    return _storable(plain_text(error)[:MAX_ERROR_CHARACTERS])
+    return _storable(reason_text(error)[:MAX_ERROR_CHARACTERS])
 
 
 def _storable(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from engine.guard import RowGuard
 from engine.handlers.contract import RowFailure, RowHandler
 from engine.native import Lines, RowTexts, loops
-from engine.returned_values import plain_text, type_name, without_addresses
+from engine.returned_values import exception_text, reason_text, type_name, without_addresses
 
 #: Characters of an error message that are kept; a cell of a spreadsheet holds no more.
 MAX_ERROR_CHARACTERS = 32_000
@@ -154,9 +154,8 @@ def _judge(returned: Any) -> Any:
         return returned.get("result", NO_RESULT)
     if ok is False:
         error = returned.get("error")
-        if error is None or error == "":
-            return RowFailure("The handler refused the row without saying why.")
-        return RowFailure(plain_text(error)[:MAX_ERROR_CHARACTERS])
+        text = "" if error is None else reason_text(error)[:MAX_ERROR_CHARACTERS]
+        return RowFailure(text or "The handler refused the row without saying why.")
     if "ok" not in returned:
         return RowFailure('The handler returned a dict without "ok": it must say True or False.')
     return RowFailure(f'The handler returned "ok" as {kind_of(ok)}: it must be True or False.')
@@ -168,7 +167,7 @@ def failure_of_crash(error: BaseException) -> RowFailure:
     BaseException.with_traceback(error, None)
     name = type_name(error)
     try:
-        text = plain_text(error).strip()
+        text = exception_text(error).strip()
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - the exception's class is the team's code, too

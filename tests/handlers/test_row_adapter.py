@@ -111,8 +111,16 @@ def test_a_handler_is_given_index_row_job_and_options(guard: Guard | None) -> No
         ({"ok": False}, RowFailure("The handler refused the row without saying why.")),
         ({"ok": False, "error": 404}, RowFailure("404")),
         ({"ok": False, "error": 0}, RowFailure("0")),
-        ({"ok": False, "error": ["a", "b"]}, RowFailure("['a', 'b']")),
-        ({"ok": False, "error": {"email": "taken"}}, RowFailure("{'email': 'taken'}")),
+        ({"ok": False, "error": ["a", "b"]}, RowFailure("a b")),
+        ({"ok": False, "error": {"email": "taken"}}, RowFailure("email: taken")),
+        (
+            {
+                "ok": False,
+                "error": {"email": ["Not one.", "Taken."], "non_field_errors": ["No."], "lines": [{}, {"n": "x"}]},
+            },
+            RowFailure("email: Not one. Taken.; No.; lines: n: x"),
+        ),
+        ({"ok": False, "error": {}}, RowFailure("The handler refused the row without saying why.")),
         ({"ok": False, "error": 'é\n😀,"'}, RowFailure('é\n😀,"')),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -101,7 +102,11 @@ class ConfirmEntrySerializer(serializers.Serializer[Any]):
     """What the client says about one file that it has sent."""
 
     file_id = serializers.IntegerField(min_value=1, max_value=_MAX_INTEGER)
-    checksum = serializers.RegexField(r"^[0-9A-Fa-f]{64}\Z", help_text="SHA-256 in hexadecimal.")
+    checksum = serializers.RegexField(
+        r"^[0-9A-Fa-f]{64}\Z",
+        help_text="SHA-256 in hexadecimal.",
+        error_messages={"invalid": _("It must be the SHA-256 of the file, 64 hexadecimal digits.")},
+    )
     size = serializers.IntegerField(min_value=0, max_value=_MAX_INTEGER, help_text="Bytes.")
     parts = serializers.ListField(
         child=UploadedPartSerializer(),

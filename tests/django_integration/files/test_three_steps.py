@@ -383,3 +383,11 @@ def test_links_are_never_logged(place: Place, caplog: pytest.LogCaptureFixture) 
         assert "Signature" not in text
         assert "http" not in text
         assert presigned["presigned_url"][-40:] not in text
+
+
+def test_a_checksum_of_another_kind_is_told_which_is_wanted(place: Place) -> None:
+    """The MD5 of the file, say."""
+    entry = {"file_id": 1, "checksum": "d41d8cd98f00b204e9800998ecf8427e", "size": 1}
+    answer = place.api.post("/api/files/confirm/", {"files": [entry]})
+    assert answer.status_code == 400
+    assert "64 hexadecimal digits" in str(answer.json())
