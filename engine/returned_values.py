@@ -44,7 +44,7 @@ def reason_text(error: Any) -> str:
 
 
 def exception_text(error: BaseException) -> str:
-    """What an exception says, a ValidationError of Django or REST framework as `reason_text`. Raises what its class does."""
+    """What an exception says; of a ValidationError the reasons, as `reason_text`. Raises what its class does."""
     for name in _ATTRIBUTES_OF_REASONS:
         reasons = getattr(error, name, None)
         if isinstance(reasons, dict | list):
