@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
@@ -34,6 +34,20 @@ class Lookup:
     """As the file's header has it."""
     to: str
     """The field of the other model that the cells are compared with, such as "code"."""
+    among: Callable[[Mapping[str, Any]], models.Q] | None = None
+    """Called with the job's options: which of the other model's records may be named, such as those of a tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A value that is the same for all rows and comes with the job, as `get_import_options` of the view says."""
+
+    name: str
+    """The name of the option."""
+
+
+#: Where the values of a field come from; a text is the name of a column.
+Source: TypeAlias = "str | Column | Lookup | Option"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +60,12 @@ class MappedField:
     parse: Callable[[str], Any] | None
     lookup_to: AnyField | None
     """For foreign keys: the field of the other model that is compared."""
+    among: Callable[[Mapping[str, Any]], models.Q] | None = None
+    """As in `Lookup`."""
+    limit: models.Q | None = None
+    """What `among` has said for the job at hand."""
+    option: str | None = None
+    """The option in place of a column of the file; `column` is then what messages call it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +82,15 @@ class UpsertPlan:
     looks_up_itself: bool
     """A foreign key of the model points to the model, so that a row may need the row before it."""
 
+    def of_job(self, options: Mapping[str, Any]) -> UpsertPlan:
+        """The plan with what the options of a job say about its lookups."""
+        if all(each.among is None for each in self.mapped):
+            return self
+        mapped = (each if each.among is None else replace(each, limit=each.among(options)) for each in self.mapped)
+        return replace(self, mapped=tuple(mapped))
 
-def check_columns(
-    model: AnyModel, match: Sequence[str], columns: Mapping[str, str | Column | Lookup], on_match: str
-) -> UpsertPlan:
+
+def check_columns(model: AnyModel, match: Sequence[str], columns: Mapping[str, Source], on_match: str) -> UpsertPlan:
     """The plan of an upsert.
 
     Raises:
@@ -108,15 +133,20 @@ def check_columns(
     )
 
 
-def _mapped(model: AnyModel, name: str, source: str | Column | Lookup) -> MappedField:
+def _mapped(model: AnyModel, name: str, source: Source) -> MappedField:
     field = _field(model, name)
+    if isinstance(source, Option):
+        # A name that no header has by chance.
+        mapped = _mapped(model, name, f"options[{source.name!r}]")
+        return replace(mapped, option=source.name)
     if field.is_relation:
         other = field.remote_field.model  # type: ignore[union-attr]
         to = source.to if isinstance(source, Lookup) else field.target_field.name  # type: ignore[attr-defined]
         if isinstance(source, Column):
             raise _wrong(model, f"{name!r} is a foreign key: give the column's name or Lookup(column, to=field).")
         column = source if isinstance(source, str) else source.name
-        return MappedField(field=field, column=column, parse=None, lookup_to=_field(other, to))
+        among = source.among if isinstance(source, Lookup) else None
+        return MappedField(field=field, column=column, parse=None, lookup_to=_field(other, to), among=among)
     if isinstance(source, Lookup):
         raise _wrong(model, f"{name!r} is no foreign key, so Lookup({source.name!r}) has nothing to look up.")
     if isinstance(source, Column):

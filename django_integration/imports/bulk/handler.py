@@ -14,9 +14,8 @@ from django_integration.imports.bulk.columnar import text_frame
 from django_integration.imports.bulk.columns import (
     AnyField,
     AnyModel,
-    Column,
-    Lookup,
     OnMatch,
+    Source,
     UpsertPlan,
     check_columns,
 )
@@ -46,7 +45,7 @@ class BulkUpsert:
         model: AnyModel,
         *,
         match: Sequence[str],
-        columns: Mapping[str, str | Column | Lookup],
+        columns: Mapping[str, Source],
         on_match: OnMatch,
         serializer: type[BaseSerializer[Any]] | None,
         using: str | None,
@@ -78,7 +77,11 @@ class BulkUpsert:
         Returns:
             `{"error": […], "result": […]}`, an entry per row: None or a message; `{"id": …, "created": …}` or None.
         """
-        plan = self.plan()
+        plan = self.plan().of_job(options)
+        batch, unsaid = _with_options(plan, batch, options)
+        if unsaid:
+            message = clipped(f"The job has no option {', '.join(map(shown, unsaid))}.")
+            return {"error": [message] * batch.height, "result": [None] * batch.height}
         missing = [each.column for each in plan.mapped if each.column not in batch.columns]
         if missing:
             names = ", ".join(shown(name) for name in missing)
@@ -100,7 +103,7 @@ def bulk_upsert(
     model: AnyModel,
     *,
     match: Sequence[str],
-    columns: Mapping[str, str | Column | Lookup],
+    columns: Mapping[str, Source],
     on_match: OnMatch = "update",
     serializer: type[BaseSerializer[Any]] | None = None,
     using: str | None = None,
@@ -113,8 +116,8 @@ def bulk_upsert(
 
     Args:
         match: the fields that say which record a row means; a unique constraint must cover exactly these.
-        columns: per field of the model the file's column: its name, a `Column` or a `Lookup`. A foreign key with a
-            plain name is looked up by the key it refers to.
+        columns: per field of the model the file's column, its name, a `Column` or a `Lookup`, or an `Option` of the
+            job. A foreign key with a plain name, or an option, is looked up by the key it refers to.
         on_match: what becomes of a row whose record is there, whether from before, from another batch or from an
             earlier row: "update" writes it (so the last row wins), "skip" accepts the row and writes nothing, "error"
             refuses it.
@@ -128,6 +131,20 @@ def bulk_upsert(
         ImproperlyConfigured: the model cannot be written like this; the message says what to change.
     """
     return BulkUpsert(model, match=match, columns=columns, on_match=on_match, serializer=serializer, using=using)
+
+
+def _with_options(
+    plan: UpsertPlan, batch: polars.DataFrame, options: Mapping[str, Any]
+) -> tuple[polars.DataFrame, list[str]]:
+    """The batch with a column for each option that a field is filled from; names of options that the job has not."""
+    mapped = {each.column: each.option for each in plan.mapped if each.option is not None}
+    unsaid = [name for name in mapped.values() if options.get(name) is None]
+    if not mapped or unsaid:
+        return batch, unsaid
+    import polars as pl
+
+    columns = {column: pl.lit(str(options[name]), dtype=pl.String) for column, name in mapped.items()}
+    return batch.with_columns(**columns), []
 
 
 def _upsert(

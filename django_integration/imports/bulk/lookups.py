@@ -62,6 +62,8 @@ def _records(mapped: MappedField, keys: list[Any], using: str) -> dict[Any, list
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         part = keys[start : start + _KEYS_PER_QUERY]
         query = manager.filter(**{f"{to.attname}__in": part}).complex_filter(limit)
+        if mapped.limit is not None:
+            query = query.filter(mapped.limit)
         for key, value in query.values_list(to.attname, target):
             records.setdefault(key, []).append(value)
     return records

@@ -9,10 +9,11 @@ import polars
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 from rest_framework import serializers
 
-from django_integration.imports.bulk import Column, Lookup, bulk_upsert
+from django_integration.imports.bulk import Column, Lookup, Option, bulk_upsert
 from engine.handlers import resolve_handler
 from tests.django_integration.myapp.models import Carrier, Departure, Station
 
@@ -42,6 +43,28 @@ def test_each_failure_is_tied_to_its_row(using: str) -> None:
     assert "tag" in errors[4]
     assert "number_not_negative" in errors[5]
     assert Departure.objects.using(using).count() == 2
+
+
+def test_a_lookup_finds_none_but_the_records_that_the_options_of_the_job_allow(using: str) -> None:
+    lookup = Lookup("Carrier", to="code", among=lambda options: Q(code__in=options["carriers"]))
+    handler = bulk_upsert(
+        Departure, match=("carrier", "number"), columns={"carrier": lookup, "number": "No"}, using=using
+    )
+    batch = frame("Carrier,No", "AA,1", "BB,2")
+    foreign = "Carrier: There is no carrier with code 'BB'."
+    assert handler(1, batch, "job", {"carriers": ["AA"]})["error"] == [None, foreign]
+    # It keeps nothing of the job before.
+    assert handler(1, batch, "job", {"carriers": ["AA", "BB"]})["error"] == [None, None]
+
+
+def test_a_field_may_have_the_value_of_an_option_whatever_the_file_says(using: str) -> None:
+    columns: dict[str, Any] = {"carrier": Option("carrier_id"), "number": "No"}
+    handler = bulk_upsert(Departure, match=("carrier", "number"), columns=columns, using=using)
+    batch = frame("No,options['carrier_id'],carrier_id", "1,9,9", "2,9,9")
+    ours = Carrier.objects.using(using).get(code="BB")
+    assert handler(1, batch, "job", {"carrier_id": ours.pk})["error"] == [None, None]
+    assert set(Departure.objects.using(using).values_list("carrier_id", flat=True)) == {ours.pk}
+    assert handler(1, batch, "job", {})["error"] == ["The job has no option 'carrier_id'."] * 2
 
 
 def test_all_that_is_wrong_with_a_row_is_told_and_hostile_values_are_cut(using: str) -> None:
