@@ -163,6 +163,13 @@ class OutputNotWritableError(RowmillError):
     exit_code = 20
 
 
+class ResultsExistError(RowmillError):
+    """Result files of another source would be replaced; the fact `other_job_id` names it."""
+
+    code = "results_exist"
+    exit_code = 22
+
+
 class StorageError(RowmillError):
     """Base of what goes wrong between the engine and a storage."""
 
