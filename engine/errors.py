@@ -15,6 +15,7 @@
     │   ├── SourceProtectedError      needs a password
     │   └── SourceChangedError        the source was replaced while the job ran
     ├── OutputNotWritableError    the folder or bucket for the result files refuses writes
+    ├── ResultsExistError         result files of another source would be replaced
     ├── StorageError
     │   ├── ObjectMissingError        a key that should be there is not (a part, a staged file)
     │   ├── StorageAccessError        the storage answered, and refused (credentials, bucket)
