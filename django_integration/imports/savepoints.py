@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import Any
 
 from django.db import DatabaseError, connections
+from django.db import Error as AnyDatabaseError
 
 from django_integration.imports.database_errors import IDLE_SESSION_ENDED, sqlstate_of
+from engine.guard import TransactionLostError
 
 logger = logging.getLogger(__name__)
 
@@ -20,13 +22,6 @@ CommitHook = Callable[[], object]
 
 class SwallowedDatabaseError(Exception):
     """The handler called the row good after a statement of it had failed."""
-
-
-class SessionLostError(KeyboardInterrupt):
-    """The server has ended the session, and with it the transaction of the chunk.
-
-    No row may run in it any more, so this has to pass through what calls the handler, as only a KeyboardInterrupt does.
-    """
 
 
 class RowSavepoints:
@@ -87,7 +82,7 @@ class RowSavepoints:
 
         Raises:
             SwallowedDatabaseError: having undone it.
-            SessionLostError: as `undo`.
+            TransactionLostError: as `undo`.
         """
         connection = self._connection
         if connection.needs_rollback:
@@ -106,7 +101,7 @@ class RowSavepoints:
                 ) from failure
 
     def undo(self) -> None:
-        """Roll back what the row did. Raises SessionLostError: all rows are undone, and none should follow."""
+        """Roll back what the row did. Raises TransactionLostError where that goes for the rows before it, too."""
         with self._between_rows() as savepoint:
             self._roll_back(savepoint)
 
@@ -120,7 +115,12 @@ class RowSavepoints:
         if savepoint is None:
             self._show_life()
         else:
-            self._connection.savepoint_rollback(savepoint)
+            try:
+                self._connection.savepoint_rollback(savepoint)
+            except AnyDatabaseError as failure:
+                # MySQL undoes the whole transaction at a deadlock, SQLite when its disk is full, and both go on as if
+                # nothing were: what rows before this one wrote is gone, though they count as done.
+                raise TransactionLostError(str(failure)) from failure
 
     def _show_life(self) -> None:
         if self._is_due:
@@ -138,7 +138,7 @@ class RowSavepoints:
         finally:
             self._has_begun, self._has_rows = False, True
             if self.is_lost:
-                raise SessionLostError
+                raise TransactionLostError("The server has ended the session, which was silent for too long.")
 
     def _begin(self) -> None:
         """The first that a row does: remember what there is to go back to."""

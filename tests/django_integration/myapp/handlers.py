@@ -97,6 +97,19 @@ def write_slowly(row_index: int, row: list[str], import_job_id: str, options: di
     return write(row_index, row, import_job_id, options)
 
 
+def lose_transaction(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """Writes; the first time it comes to each row of `loses_on` the transaction is gone, as at a deadlock on MySQL."""
+    answer = write(row_index, row, import_job_id, options)
+    if row_index in options["loses_on"]:
+        mark = Path(options["marks"]) / str(row_index)
+        if options.get("always") or not mark.exists():
+            mark.touch()
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+            return {"ok": False, "error": "deadlock"}
+    return answer
+
+
 def swallow(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
     """Calls a row good after a statement of it has failed, as a careless handler does."""
     try:
