@@ -77,3 +77,10 @@ def test_a_chunk_that_runs_again_is_counted_once(tmp_path: Path) -> None:
     here.run_all()
     assert here.ledger.messages(here.job_id) == {"Email is required": 10, "Name is required": 5}
     here.close()
+
+
+def test_rows_that_are_broken_alike_are_counted_together() -> None:
+    messages = FailureMessages()
+    messages.add(f"Line {line:,}: the cell has no closing quote." for line in range(998, 1_003))
+    messages.add(["Line 7: "])
+    assert messages.counts() == {"The cell has no closing quote.": 5, "Line 7: ": 1}

@@ -182,6 +182,13 @@ def send_probe(name: str) -> None:
     _send(PROBE_TASK, name)
 
 
+def queues() -> list[str]:
+    """Names of the queues in which messages of imports and of the probe wait, as the project's app routes them."""
+    app = current_app._get_current_object()
+    names = (PLAN_TASK, CHUNK_TASK, FINISH_TASK, HELP_TASK, PROBE_TASK)
+    return sorted({app.amqp.router.route({}, name)["queue"].name for name in names})
+
+
 def look_after(job_id: str) -> None:
     """Send what of one job may be sent now; a broker that is away is no error, as recovery sends it later."""
     parts = process_parts()

@@ -53,7 +53,12 @@ def check(timeout_seconds: float) -> Health:
         return Health(is_well=False, reason=f"{error.facts.get('service', 'a service').capitalize()} does not answer.")
     finally:
         answers.close()
-    return Health(is_well=False, reason=f"No worker answered within {timeout_seconds:g} seconds.")
+    queues = ", ".join(bridge.queues())
+    return Health(
+        is_well=False,
+        reason=f"No worker answered within {timeout_seconds:g} seconds. Imports wait in {queues}: a worker of this "
+        f"project has to listen there (celery -A … worker -Q {queues.replace(' ', '')}), or all of them are busy.",
+    )
 
 
 def answer(name: str) -> None:

@@ -114,10 +114,9 @@ def test_health_is_well_only_when_a_worker_answers(
     worker["listens"] = False
     monkeypatch.setattr("django_integration.imports.api.monitoring._TIMEOUT_SECONDS", 0.3)
     answer = staff.get(HEALTH)
-    assert (answer.status_code, answer.json()) == (
-        503,
-        {"status": "failed", "reason": "No worker answered within 0.3 seconds."},
-    )
+    assert (answer.status_code, answer.json()["status"]) == (503, "failed")
+    # Where a project has a default queue of its own, most are found to wait in another one than a worker listens to.
+    assert answer.json()["reason"].startswith("No worker answered within 0.3 seconds. Imports wait in celery: ")
 
 
 def test_the_command_says_the_same(worker: dict[str, bool]) -> None:
