@@ -16,6 +16,7 @@ W031 SQLite with a short timeout             W028 a lost connection ends running
 W032 a database without the locks            W029 workers fork
 W034 a setting of a name that is none        W033 children are killed before they are ready
 W035 addresses are not included
+W036 another action of a view has the address of the import
 """
 
 from __future__ import annotations
@@ -100,6 +101,13 @@ def check_views() -> Iterator[CheckMessage]:
             )
         for path in (*(p for p in (handler, batch_handler) if p is not None), *view.import_row_handlers):
             yield from _unresolvable(path, f"{name}: ", "rowmill.E001", obj=view)
+        for action in _shadowing(view):
+            yield Warning(
+                f"{name}.{action} has the url_path of import_; a router reaches the first of both by name alone.",
+                hint="Give one of them another url_path, or remove the view's own.",
+                obj=view,
+                id="rowmill.W036",
+            )
 
 
 @register(TAG)
@@ -347,6 +355,17 @@ def _views_below(kind: type) -> list[Any]:
     except Exception:  # noqa: BLE001 - an URLconf that does not load is told by Django's own check
         return []
     return list(found)
+
+
+def _shadowing(view: Any) -> list[str]:
+    """Names of a viewset's actions that share the address of the one that starts imports."""
+    actions = view.get_extra_actions() if hasattr(view, "get_extra_actions") else []
+    ours = [each for each in actions if each.__name__ == "import_"]
+    return [
+        each.__name__
+        for each in actions
+        if ours and each not in ours and (each.detail, each.url_path) == (ours[0].detail, ours[0].url_path)
+    ]
 
 
 def _unresolvable(path: Any, where: str, check_id: str, obj: Any = None) -> Iterator[CheckMessage]:

@@ -13,6 +13,7 @@ from celery import Celery, current_app
 from django.core.checks import registry, run_checks
 from django.db import connections
 from django.urls import path
+from rest_framework.decorators import action
 from rest_framework.viewsets import ViewSet
 
 from django_integration.conf import import_settings, storage_root
@@ -128,6 +129,19 @@ def test_a_views_handler_must_be_there(urls: Callable[..., None], attributes: An
     messages = checks.check_views()
     assert ids(messages) == expected
     assert all(message.obj is kind for message in messages)
+
+
+def test_an_action_of_the_views_own_at_the_address_of_the_import_is_told(urls: Callable[..., None]) -> None:
+    def bulk_import(self: Any, request: Any) -> None: ...
+
+    def import_one(self: Any, request: Any, pk: str) -> None: ...
+
+    own = action(detail=False, methods=["post"], url_path="import")(bulk_import)
+    other = action(detail=True, methods=["post"], url_path="import")(import_one)
+    urls(view(import_row_handler=ACCEPT, bulk_import=own, import_one=other))
+    (told,) = checks.check_views()
+    assert told.id == "rowmill.W036"
+    assert ".bulk_import has the url_path of import_" in told.msg
 
 
 def test_an_urlconf_without_our_addresses_is_told(urls: Callable[..., None]) -> None:
