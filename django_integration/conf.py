@@ -29,7 +29,7 @@ class ImportSettings:
     default_batch_size: int = 500
     """Rows between two updates of progress, where a request does not say."""
     default_chunk_size: int | None = None
-    """Rows of a chunk, at most; None: 10,000, with SQLite 2,000."""
+    """Rows of a chunk, at most; None: the engine chooses, with SQLite 2,000."""
     progress_db_flush_every_n_batches: int = 5
     """Batches after which a worker writes the job's counts to the database."""
     temp_dir: str | None = None
@@ -57,7 +57,7 @@ class ImportSettings:
     recovery_interval_seconds: float = 10.0
     """Between two looks of a worker for lost jobs and chunks."""
     idle_transaction_seconds: int = 300
-    """PostgreSQL: how long a worker may hold a chunk's lock without a statement."""
+    """PostgreSQL: how long a row, or a call of a batch handler, may go without a statement; then it is run again."""
     max_running_jobs_per_user: int | None = 10
     """Queued and running jobs of one user; None: no limit."""
     max_file_bytes_per_job: int | None = None

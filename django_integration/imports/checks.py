@@ -140,10 +140,18 @@ def check_settings() -> Iterator[CheckMessage]:
     for path in known.allowed_handlers:
         yield from _unresolvable(path, "IMPORT_ALLOWED_HANDLERS: ", "rowmill.E003")
     try:
-        engine_config()
+        config = engine_config()
         ImportOptions.from_mapping({"batch_size": known.default_batch_size, "chunk_size": known.default_chunk_size})
     except OptionError as error:
         yield Error(f"The IMPORT_… settings are not consistent: {error.message}", id="rowmill.E004")
+    else:
+        # A row that ends within the time must have been asked for a sign of life before.
+        if known.idle_transaction_seconds < 2 * config.heartbeat_interval_seconds:
+            yield Error(
+                f"IMPORT_IDLE_TRANSACTION_SECONDS is {known.idle_transaction_seconds}: it must be at least "
+                f"{2 * config.heartbeat_interval_seconds:g}, or IMPORT_LEASE_SECONDS be less.",
+                id="rowmill.E004",
+            )
     if not isinstance(known.s3_prefix, str) or any(name in (".", "..") for name in known.s3_prefix.split("/")):
         yield Error("IMPORT_S3_PREFIX must be a path such as 'uploads/imports/'.", id="rowmill.E004")
     for setting in ("result_retention_days", "failed_parts_retention_days"):

@@ -229,6 +229,7 @@ def test_a_check_that_fails_says_so_and_raises_nothing(monkeypatch: pytest.Monke
         ("IMPORT_RESULT_RETENTION_DAYS", 0, ["rowmill.E004"]),
         ("IMPORT_FAILED_PARTS_RETENTION_DAYS", "30", ["rowmill.E004"]),
         ("IMPORT_RESULT_RETENTION_DAYS", 0.5, []),
+        ("IMPORT_IDLE_TRANSACTION_SECONDS", 3, ["rowmill.E004"]),
         ("IMPORT_PROGRESS_DB_FLUSH_EVERY_N_BATCHES", 2.5, ["rowmill.E004"]),
         ("IMPORT_PROGRESS_DB_FLUSH_EVERY_N_BATCHES", 1, []),
     ],
