@@ -21,6 +21,7 @@ W036 another action of a view has the address of the import
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from difflib import get_close_matches
@@ -29,6 +30,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.utils.connection import ConnectionDoesNotExist
 
 from django_integration.conf import FileSettings, ImportSettings, WrongSettingError, import_settings, redis_url
 from django_integration.files.storage import engine_config
@@ -61,6 +63,8 @@ def _never_raising(check: Callable[[], Iterator[CheckMessage]]) -> Callable[...,
             # Each check that reads settings comes upon it; one tells. Those of files are told by the files app.
             if check.__name__ == "check_settings" and str(error).startswith("IMPORT_"):
                 found.append(Error(str(error), id="rowmill.E004"))
+        except ConnectionDoesNotExist:
+            pass  # told by check_database
         except Exception as error:  # noqa: BLE001 - settings and modules of the project may do anything
             text = f"{type(error).__name__}: {error}"[:500]
             found.append(Warning(f"{check.__name__} could not be carried through: {text}", id="rowmill.W099"))
@@ -154,6 +158,12 @@ def check_settings() -> Iterator[CheckMessage]:
             )
     if not isinstance(known.s3_prefix, str) or any(name in (".", "..") for name in known.s3_prefix.split("/")):
         yield Error("IMPORT_S3_PREFIX must be a path such as 'uploads/imports/'.", id="rowmill.E004")
+    if known.temp_dir is not None and not os.access(known.temp_dir, os.W_OK | os.X_OK):
+        yield Error(
+            f"IMPORT_TEMP_DIR is {known.temp_dir!r}, where nothing can be written.",
+            hint="Make that folder, on every machine with a web server or worker, or leave the setting out.",
+            id="rowmill.E004",
+        )
     for setting in ("result_retention_days", "failed_parts_retention_days"):
         value = getattr(known, setting)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):

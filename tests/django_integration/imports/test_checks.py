@@ -177,7 +177,9 @@ def test_a_setting_of_a_wrong_type_is_named_once(settings: Any, name: str, value
 
 def test_a_database_that_is_none_is_told_and_ends_no_command(settings: Any) -> None:
     settings.IMPORT_DATABASE = "other"
-    assert "rowmill.E005" in ids(run_checks(include_deployment_checks=True))
+    told = ids(run_checks(include_deployment_checks=True))
+    assert "rowmill.E005" in told
+    assert "rowmill.W099" not in told
 
 
 def test_a_setting_of_nearly_the_right_name_is_told(settings: Any) -> None:
@@ -230,6 +232,7 @@ def test_a_check_that_fails_says_so_and_raises_nothing(monkeypatch: pytest.Monke
         ("IMPORT_FAILED_PARTS_RETENTION_DAYS", "30", ["rowmill.E004"]),
         ("IMPORT_RESULT_RETENTION_DAYS", 0.5, []),
         ("IMPORT_IDLE_TRANSACTION_SECONDS", 3, ["rowmill.E004"]),
+        ("IMPORT_TEMP_DIR", "/nowhere/at/all", ["rowmill.E004"]),
         ("IMPORT_PROGRESS_DB_FLUSH_EVERY_N_BATCHES", 2.5, ["rowmill.E004"]),
         ("IMPORT_PROGRESS_DB_FLUSH_EVERY_N_BATCHES", 1, []),
     ],
