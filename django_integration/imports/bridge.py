@@ -83,7 +83,7 @@ class SignalListener:
             if row is not None:
                 announcing.announce(row)
 
-        transaction.on_commit(tell)
+        transaction.on_commit(tell, using=import_settings().database)
 
 
 class ProcessParts:

@@ -152,7 +152,9 @@ class StatusSerializer(serializers.ModelSerializer[ImportJob]):
     """The status response, field by field as the usage guide has it."""
 
     file_id = serializers.IntegerField()
-    created_by_id = serializers.IntegerField(allow_null=True)
+    created_by_id: serializers.Field[Any, Any, Any, Any] = serializers.PrimaryKeyRelatedField(
+        source="created_by", read_only=True, allow_null=True
+    )
     total_rows = serializers.IntegerField(allow_null=True)
     processed_rows = serializers.IntegerField()
     success_count = serializers.IntegerField()
