@@ -19,6 +19,10 @@ class PrimaryManager(models.Manager[_Record]):
     """
 
     def get_queryset(self) -> models.QuerySet[_Record]:
-        """All records, unless somebody named a database."""
+        """All records, unless somebody named a database; what belongs to a record, from where that was read."""
         records = super().get_queryset()
-        return records if self._db else records.using(import_settings().database)
+        if self._db:
+            return records
+        # A manager of related records has the one, that of a foreign key is told it as a hint.
+        record = getattr(self, "instance", None) or self._hints.get("instance")  # type: ignore[attr-defined]
+        return records.using((record and record._state.db) or import_settings().database)

@@ -7,9 +7,9 @@ from pathlib import Path
 from uuid import UUID
 
 from django.db import connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_integration.imports.models import ImportChunk, WatchedRow
+from django_integration.imports.side_connection import SideConnection
 
 
 class WatchedRows:
@@ -21,7 +21,7 @@ class WatchedRows:
 
     def __init__(self, using: str) -> None:
         self._using = using
-        self._side: BaseDatabaseWrapper | None = None
+        self._side = SideConnection(using)
 
     def write(self, job_id: str, chunk_index: int, row_index: int | None) -> None:
         """Remember a row, or with None forget it. Durable when this returns."""
@@ -38,7 +38,7 @@ class WatchedRows:
                 chunk__job_id=UUID(job_id), chunk__chunk_index=chunk_index
             ).delete()
             return
-        with self._side_connection().cursor() as cursor:
+        with self._side.cursor() as cursor:
             chunk, watched = ImportChunk._meta.db_table, WatchedRow._meta.db_table
             cursor.execute(
                 f"INSERT INTO {watched} (chunk_id, row_index)"  # noqa: S608 - table names of our models
@@ -59,18 +59,10 @@ class WatchedRows:
 
     def close(self) -> None:
         """Close the connection of its own; a later call makes a new one."""
-        side, self._side = self._side, None
-        if side is not None:
-            side.close()
+        self._side.close()
 
     def _path(self, job_id: str, chunk_index: int) -> Path | None:
         connection = connections[self._using]
         if connection.vendor != "sqlite":
             return None
         return Path(f"{connection.settings_dict['NAME']}.watched") / f"{job_id}-{chunk_index}"
-
-    def _side_connection(self) -> BaseDatabaseWrapper:
-        if self._side is None:
-            self._side = connections[self._using].copy()
-            self._side.set_autocommit(True)
-        return self._side
