@@ -8,7 +8,7 @@ E001 a view's handler cannot be imported     W020 there is no Celery app
 E002 a view names no handler                 W021 chunks are acknowledged before they are done
 E003 IMPORT_ALLOWED_HANDLERS                 W022 chunks of a killed process are not sent again
 E004 another IMPORT_… setting                W023 workers keep chunks waiting in themselves
-E005 IMPORT_DATABASE                         W024 a time limit interrupts chunks
+E005 IMPORT_DATABASE                         W024 a time limit kills chunks
 E010 Redis does not answer                   W025 results of tasks are kept
 W011 Redis may drop keys                     W026 messages may be pickled
 W030 SQLite without IMMEDIATE                W027 the visibility timeout is short
@@ -195,13 +195,11 @@ def check_celery() -> Iterator[CheckMessage]:
             "others are free.",
             "worker_prefetch_multiplier = 1",
         )
-    limits = [task.soft_time_limit for task in ours] + [task.time_limit for task in ours]
-    if any(limits) or conf.task_soft_time_limit or conf.task_time_limit:
+    if any(task.time_limit for task in ours) or conf.task_time_limit:
         yield _celery(
             "W024",
-            "A time limit can interrupt a chunk, a scan or a merge again and again; a soft one even in a COMMIT, "
-            "whose outcome is unknown then.",
-            "no task_soft_time_limit and no task_time_limit for these tasks",
+            "A time limit can kill a chunk, a scan or a merge that takes longer again and again.",
+            "no task_time_limit for these tasks",
         )
     keeps_results = conf.task_store_errors_even_if_ignored or not all(task.ignore_result for task in ours)
     if conf.result_backend and not str(conf.result_backend).startswith("disabled") and keeps_results:
