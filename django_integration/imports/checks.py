@@ -14,7 +14,7 @@ W011 Redis may drop keys                     W026 messages may be pickled
 W030 SQLite without IMMEDIATE                W027 the visibility timeout is short
 W031 SQLite with a short timeout             W028 a lost connection ends running chunks
 W032 a database without the locks            W029 workers fork
-                                             W033 children are killed before they are ready
+W034 PostgreSQL at SERIALIZABLE              W033 children are killed before they are ready
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _PING_SECONDS = 1.0
 _LEAST_VISIBILITY_SECONDS = 300
 #: Seconds in which a project is imported also where other processes have the machine.
 _LEAST_START_SECONDS = 30.0
+#: psycopg's number of an isolation level.
+_SERIALIZABLE = 4
 #: Seconds that a writer should wait for another one's chunk.
 _LEAST_SQLITE_TIMEOUT_SECONDS = 20
 
@@ -137,6 +139,13 @@ def check_database() -> Iterator[CheckMessage]:
         return
     connection = connections[alias]
     if connection.vendor == "postgresql":
+        if connection.settings_dict["OPTIONS"].get("isolation_level") == _SERIALIZABLE:
+            yield Warning(
+                f"DATABASES[{alias!r}] runs at the isolation level SERIALIZABLE: chunks that run side by side make one "
+                "another fail, again and again.",
+                hint="Give imports an alias of their own at READ COMMITTED or REPEATABLE READ (IMPORT_DATABASE).",
+                id="rowmill.W034",
+            )
         return
     if connection.vendor != "sqlite":
         yield Warning(

@@ -12,6 +12,7 @@ from celery import Celery
 from django.core.checks import registry, run_checks
 from django.db import connections
 from django.urls import path
+from psycopg import IsolationLevel
 from rest_framework.viewsets import ViewSet
 
 from django_integration.imports import checks
@@ -160,6 +161,8 @@ def test_a_setting_that_cannot_work_is_named(settings: Any, name: str, value: An
     ("vendor", "options", "expected"),
     [
         ("postgresql", {}, []),
+        ("postgresql", {"isolation_level": IsolationLevel.SERIALIZABLE}, ["rowmill.W034"]),
+        ("postgresql", {"isolation_level": IsolationLevel.REPEATABLE_READ}, []),
         ("sqlite", {"transaction_mode": "IMMEDIATE", "timeout": 60}, []),
         ("sqlite", {"transaction_mode": "immediate", "timeout": 20}, []),
         ("sqlite", {"timeout": 60}, ["rowmill.W030"]),
