@@ -79,6 +79,21 @@ def test_a_handler_that_swallows_a_database_error_costs_its_rows_only(project: P
     assert answer["failure_count"] >= 10
 
 
+def test_a_transaction_that_ends_under_its_rows_costs_none_of_them(project: Project, tmp_path: Path) -> None:
+    answer = project.run("lose_transaction", loses_on=[700], marks=str(tmp_path))
+    assert (tmp_path / "700").exists()
+    check(answer)
+
+
+def test_a_handler_that_always_ends_its_transaction_fails_the_job_and_says_why(
+    project: Project, tmp_path: Path
+) -> None:
+    answer = project.run("lose_transaction", loses_on=[3], marks=str(tmp_path), always=True, rows=10)
+    assert (answer["status"], answer["success_count"], answer["failure_count"]) == ("failed", 0, 0)
+    assert "a handler that commits or rolls back by itself" in answer["error"]
+    assert answer["written_rows"] == []
+
+
 def test_a_handler_that_is_not_atomic_runs_without_a_transaction(project: Project) -> None:
     answer = project.run("write_outside", refused=[5], rows=1_000)
     assert answer["status"] == "succeeded"
