@@ -148,8 +148,11 @@ def check_database() -> Iterator[CheckMessage]:
             )
         return
     if connection.vendor != "sqlite":
+        if getattr(connection, "mysql_is_mariadb", False):
+            return
         yield Warning(
-            f"Imports are made for PostgreSQL, and for a try SQLite; {connection.display_name} is not tested.",
+            f"Imports are made for PostgreSQL and MariaDB, and for a try SQLite; {connection.display_name} is not "
+            "tested.",
             id="rowmill.W032",
         )
         return

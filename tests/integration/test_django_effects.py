@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.integration.project import CHUNK, ROWS, Project, make_database, make_project
+from tests.mariadb_server import MARIADB, make_mariadb_database
 
 
-@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
+@pytest.fixture(scope="module", params=["postgresql", "sqlite", *MARIADB])
 def project(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -23,7 +24,11 @@ def project(
     """A project and a worker of it with two children, in whose place others come when they are killed."""
     folder = tmp_path_factory.mktemp("effects")
     name = f"effects_{folder.parent.name}".replace("-", "_")
-    database = make_database(postgres_url, name) if request.param == "postgresql" else f"sqlite:///{folder}/db.sqlite3"
+    database = f"sqlite:///{folder}/db.sqlite3"
+    if request.param == "postgresql":
+        database = make_database(postgres_url, name)
+    elif request.param == "mysql":
+        database = make_mariadb_database(request.getfixturevalue("mariadb_url"))
     with make_project(folder, database, redis_databases()) as made, made.worker():
         yield made
 

@@ -72,6 +72,8 @@ class Attempts(Books):
         if connections[self._using].vendor == "sqlite":
             # Its writers do not queue: without a pause, those of the web server would hardly ever get their turn.
             time.sleep(_SQLITE_PAUSE_SECONDS)
+        if claim.deaths:
+            self._watched.prepare(claim.job_id, claim.chunk.chunk_index)
         work = AtomicWork(claim, self._mark_done, RowSavepoints(self._using))
         self._locked.add(claim.token)
         try:
@@ -128,6 +130,11 @@ class Attempts(Books):
                 # A stopped process must not hold its chunk for ever, a dead client be noticed during a statement.
                 seconds = import_settings().idle_transaction_seconds
                 cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {int(seconds) * 1000}")
+        elif getattr(connection, "mysql_is_mariadb", False):
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"SET SESSION idle_transaction_timeout = {int(import_settings().idle_transaction_seconds)}"
+                )
 
 
 def lease_lost(claim: Claim) -> LeaseLostError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from threading import Barrier, Thread
 from typing import Any
 
 import polars
@@ -14,6 +15,7 @@ from django_integration.imports.savepoints import RowSavepoints
 from engine.guard import TransactionLostError
 from engine.handlers import BatchAdapter, RowAdapter
 from tests.django_integration.myapp.models import Carrier
+from tests.mariadb_server import MARIADB
 
 Answer = dict[str, Any]
 
@@ -94,3 +96,39 @@ def test_no_batch_is_run_after_it_and_nothing_is_committed(open_tables: str, end
             adapter.run_frame(first, polars.DataFrame({"a": ["x", "y"]}))
     assert run == [1, 3]
     assert not Carrier.objects.using(open_tables).filter(code__startswith="r").exists()
+
+
+if MARIADB:
+
+    @pytest.mark.parametrize("tables", MARIADB, indirect=True)
+    def test_a_real_deadlock_ends_one_of_two_attempts_whole(open_tables: str) -> None:
+        for code in "ab":
+            Carrier.objects.using(open_tables).create(code=code, name="")
+        both_began = Barrier(2)
+        ends: dict[str, Any] = {}
+
+        def attempt(name: str, first: str, second: str) -> None:
+            def handler(row_index: int, row: list[str], job_id: str, options: dict[str, Any]) -> Answer:
+                Carrier.objects.using(open_tables).filter(code=row[0]).update(name=name)
+                if row_index == 1:
+                    both_began.wait(10)
+                return {"ok": True, "result": {}}
+
+            guard = RowSavepoints(open_tables)
+            try:
+                with transaction.atomic(using=open_tables), guard.watching():
+                    ends[name] = RowAdapter(handler, "job", {}, guard=guard).run(1, [[first], [second]])
+            except TransactionLostError as error:
+                ends[name] = error
+            finally:
+                connections[open_tables].close()
+
+        threads = [Thread(target=attempt, args=each) for each in (("one", "a", "b"), ("two", "b", "a"))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (loser,) = [name for name, end in ends.items() if isinstance(end, TransactionLostError)]
+        (winner,) = set(ends) - {loser}
+        assert ends[winner] == [{}, {}]
+        assert set(Carrier.objects.using(open_tables).values_list("name", flat=True)) == {winner}
