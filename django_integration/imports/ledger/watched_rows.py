@@ -47,7 +47,7 @@ class WatchedRows:
         with self._side.cursor() as cursor:
             cursor.execute(f"UPDATE {table} SET row_index = %s WHERE chunk_id = %s", values)  # noqa: S608 - our own
             if not cursor.rowcount:
-                cursor.execute(f"INSERT INTO {table} (row_index, chunk_id) VALUES (%s, %s)", values)  # noqa: S608
+                cursor.execute(f"INSERT INTO {table} (row_index, chunk_id) VALUES (%s, %s)", values)  # noqa: S608 - the same
 
     def prepare(self, job_id: str, chunk_index: int) -> None:
         """Have rows of an attempt remembered that is about to begin its transaction.
