@@ -211,9 +211,10 @@ def test_a_job_that_has_succeeded_is_not_run_again_by_resuming(runs: LocalRuns) 
 def test_a_handler_that_takes_longer_to_import_than_a_lease_is_waited_for(
     runs: LocalRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=0.5)
+    lease_seconds = 3.0  # a process that lives is never kept from the processor for as long
+    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=lease_seconds)
     (runs.folder / "sample_slow_module.py").write_text(
-        "import time\nfrom tests.sample_handlers import accept\ntime.sleep(1.2)\n"
+        f"import time\nfrom tests.sample_handlers import accept\ntime.sleep({lease_seconds + 0.5})\n"
     )
     monkeypatch.syspath_prepend(runs.folder)
     runs.write(20)
