@@ -75,7 +75,7 @@ def test_a_connection_to_the_database_that_breaks_among_the_rows_costs_none(shak
 def test_a_session_that_the_server_ends_in_the_middle_of_a_chunk_is_made_anew(shaken: Shaken) -> None:
     """A process that was stopped for longer than IMPORT_IDLE_TRANSACTION_SECONDS, and goes on."""
     mark = shaken.forks.folder / "slept"
-    options = {"sleeps_on": 25, "sleep_seconds": 2.5, "mark": str(mark)}
+    options = {"sleeps_on": 25, "sleep_seconds": 4.5, "mark": str(mark)}
     job_id = shaken.start("sleep_once", **options)
     child = shaken.forks.begin("work", job_id)
     assert child.wait() == "exit 0", child.error()
