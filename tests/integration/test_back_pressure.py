@@ -130,6 +130,7 @@ def far(
             "TEST_STORAGE_URL": f"s3://{bucket}",
             "TEST_S3_ENDPOINT_URL": storage_by_wire,
             "TEST_WINDOW": str(WINDOW),
+            "TEST_FORKS": "1",
         }
         project = stack.enter_context(make_project(folder, database_url, redis_by_wire, environment))
         worker = stack.enter_context(project.worker(2))

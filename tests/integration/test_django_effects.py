@@ -24,7 +24,9 @@ def project(
     folder = tmp_path_factory.mktemp("effects")
     name = f"effects_{folder.parent.name}".replace("-", "_")
     database = make_database(postgres_url, name) if request.param == "postgresql" else f"sqlite:///{folder}/db.sqlite3"
-    with make_project(folder, database, redis_databases()) as made, made.worker():
+    # A fork does not bear a parent that has a file of SQLite open, either.
+    forks = {"TEST_FORKS": "1"} if request.param == "postgresql" else {}
+    with make_project(folder, database, redis_databases(), forks) as made, made.worker():
         yield made
 
 
