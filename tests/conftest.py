@@ -40,14 +40,13 @@ settings.load_profile("tests")
 #: Files whose tests take longest, in seconds of a quiet machine: a minute and more, down to ten.
 LONGEST_FIRST = (
     "faults/test_failpoints.py",
+    "acceptance/test_serve.py",
     "integration/test_back_pressure.py",
     "integration/test_django_effects.py",
     "chaos/test_chaos.py",
     "faults/test_services_away.py",
     "integration/test_celery_faults.py",
     "integration/test_flights.py",
-    "acceptance/test_serve.py",
-    "acceptance/test_schema.py",
     "django_integration/imports/bulk/test_as_row_by_row.py",
     "acceptance/test_guide_story.py",
     "faults/test_deploy.py",
