@@ -420,6 +420,18 @@ def test_an_interrupt_after_the_end_does_not_hide_it(runs: LocalRuns, monkeypatc
     assert runs.run("accept").succeeded
 
 
+def test_a_second_interrupt_however_soon_ends_the_run_as_the_first_does(runs: LocalRuns) -> None:
+    runs.write(20)
+
+    def look(report: JobReport) -> None:
+        if report.job.status is Status.RUNNING:
+            interrupt(report)
+
+    with pytest.raises(InterruptedJobError):
+        runs.run("accept", on_progress=look, on_interrupt=lambda: interrupt(None))  # type: ignore[arg-type]
+    assert runs.run("accept", resume=True).succeeded
+
+
 def test_a_resumed_run_does_not_wait_for_messages_of_the_interrupted_one(runs: LocalRuns) -> None:
     """Chunks in the queues of workers that have ended are sent in the ledger, and nobody picks them up."""
     runs.config = EngineConfig(progress_interval_seconds=0, resend_after_seconds=10_000, window=16)
