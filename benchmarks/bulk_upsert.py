@@ -109,13 +109,13 @@ def _measure(url: str, count: int, batch_size: int, rounds: int) -> dict[str, An
             constraints = (models.UniqueConstraint(fields=["carrier", "number"], name="one_departure"),)
 
         def __str__(self) -> str:
-            return f"{self.carrier_id} {self.number}"
+            return f"{self.carrier} {self.number}"
 
     with connection.schema_editor() as editor:
         editor.create_model(Carrier)
         editor.create_model(Departure)
-    Carrier.objects.bulk_create([Carrier(code=code) for code in _CARRIERS])
-    keys = dict(Carrier.objects.values_list("code", "pk"))
+    Carrier._default_manager.bulk_create([Carrier(code=code) for code in _CARRIERS])
+    keys = dict(Carrier._default_manager.values_list("code", "pk"))
     rows = _rows(count)
     batches = [rows[start : start + batch_size] for start in range(0, count, batch_size)]
     frames = [polars.DataFrame(batch, schema=dict.fromkeys(HEADER, polars.String), orient="row") for batch in batches]
@@ -156,8 +156,8 @@ def _measure(url: str, count: int, batch_size: int, rounds: int) -> dict[str, An
                 taken = seconds(work)
                 if number:
                     times.setdefault(f"{name}, {what}", []).append(taken)
-            if Departure.objects.count() != count:
-                raise AssertionError(Departure.objects.count())
+            if Departure._default_manager.count() != count:
+                raise AssertionError(Departure._default_manager.count())
     figures = {}
     for name, taken_seconds in times.items():
         base = times[f"raw COPY + INSERT ON CONFLICT, {name.rpartition(' ')[2]}"]

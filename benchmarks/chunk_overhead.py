@@ -181,12 +181,11 @@ def _start(chunks: int) -> str:
 
 
 def _storage() -> Any:
-    from django.conf import settings
-
+    from django_integration.conf import storage_root
     from django_integration.files.storage import engine_config
     from engine.storage import open_storage
 
-    return open_storage(settings.FILES_STORAGE_URL, engine_config())
+    return open_storage(storage_root(), engine_config())
 
 
 def _put_two(storage: Any, number: int) -> None:

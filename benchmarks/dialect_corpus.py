@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Literal
 
 DELIMITERS = [",", ";", "\t", "|", "^", "~", ":", " ", ", "]
 SIZES = [1, 2, 3, 20, 400]
@@ -53,6 +54,7 @@ def _sample(rng: random.Random) -> Sample | None:
     delimiter, size, pollution = rng.choice(DELIMITERS), rng.choice(SIZES), rng.choice(POLLUTIONS)
     quote = rng.choice(['"', '"', '"', "'"])
     escape = rng.choice(["double", "double", "backslash", "none"])
+    quoting: Literal[0, 1, 2, 3]
     quoting = csv.QUOTE_NONE if escape == "none" else rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
     if pollution in ("late", "stray quote", "other row", "short row", "long row") and size < 20:
         pollution = "none"
@@ -77,7 +79,7 @@ def _plain(cell: str, delimiter: str) -> str:
     return "".join(character for character in cell if character not in f"{delimiter}\"'\\\r\n")
 
 
-def _line(row: list[str], delimiter: str, quote: str, escape: str, quoting: int) -> str:
+def _line(row: list[str], delimiter: str, quote: str, escape: str, quoting: Literal[0, 1, 2, 3]) -> str:
     line = io.StringIO()
     writer = csv.writer(
         line,

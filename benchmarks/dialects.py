@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import chardet
 import charset_normalizer
@@ -69,7 +70,7 @@ def duck(folder: Path) -> Form:
 def is_right(sample: Sample, form: Form) -> bool:
     """Whether the rows come out by it."""
     try:
-        quoting = csv.QUOTE_MINIMAL if form.quote else csv.QUOTE_NONE
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if form.quote else csv.QUOTE_NONE
         rows = list(
             csv.reader(
                 io.StringIO(sample.text, newline=""),

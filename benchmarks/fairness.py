@@ -198,7 +198,10 @@ class User:
         from django_integration.imports.models import ImportJob
 
         found = ImportJob.objects.filter(pk__in=jobs).values_list("created_at", "finished_at")
-        return [(finished - created).total_seconds() for created, finished in found]
+        seconds = [(finished - created).total_seconds() for created, finished in found if finished is not None]
+        if len(seconds) != len(jobs):
+            raise AssertionError(f"{len(jobs) - len(seconds)} jobs have not ended.")
+        return seconds
 
     def problems(self, jobs: Sequence[str], table: Path) -> list[str]:
         """What is wrong with the ends of these, by Python's `csv`."""

@@ -108,7 +108,7 @@ def _redis_counts(environment: dict[str, str]) -> dict[str, int]:
         statistics: Any = client.info("commandstats")
         return {
             "messages": int(statistics.get("cmdstat_lpush", {}).get("calls", 0)),
-            "redis_keys": int(client.dbsize()),  # type: ignore[arg-type]
+            "redis_keys": int(client.dbsize()),
         }
 
 

@@ -114,7 +114,7 @@ class _Server:
     def cpu_seconds(self) -> float:
         """Of gunicorn's process that answers."""
         times = [child.cpu_times() for child in self._process.children()]
-        return sum(each.user + each.system for each in times)
+        return float(sum(each.user + each.system for each in times))
 
 
 @contextmanager

@@ -87,6 +87,10 @@ def _measure(count: int, rounds: int) -> dict[str, Any]:
 
     def ask() -> None:
         statuses: list[str] = []
+
+        def answer(status: str, _headers: Any, _error: Any = None) -> Any:
+            statuses.append(status)
+
         environ = {
             "REQUEST_METHOD": "GET",
             "PATH_INFO": _STATUS,
@@ -99,14 +103,14 @@ def _measure(count: int, rounds: int) -> dict[str, Any]:
             "wsgi.url_scheme": "http",
             "wsgi.input": BytesIO(),
         }
-        response = handler(environ, lambda status, _headers: statuses.append(status))
+        response = handler(environ, answer)
         body = b"".join(response)
         response.close()
         if statuses != ["200 OK"] or b'"status":"running"' not in body:
             raise AssertionError((statuses, body))
 
     def from_database() -> None:
-        find, parts.statuses.find = parts.statuses.find, lambda _task_id: None  # type: ignore[method-assign]
+        find, parts.statuses.find = parts.statuses.find, lambda task_id: None  # type: ignore[method-assign]  # noqa: ARG005
         try:
             ask()
         finally:
@@ -120,7 +124,7 @@ def _measure(count: int, rounds: int) -> dict[str, Any]:
     }
     figures: dict[str, Any] = {}
     for name, (login, work) in cases.items():
-        ImportStatusView.authentication_classes = [login]  # type: ignore[assignment]
+        ImportStatusView.authentication_classes = [login]
         wall, cpu = [], []
         for number in range(rounds + 1):
             began, began_cpu = time.perf_counter(), time.process_time()

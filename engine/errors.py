@@ -15,6 +15,7 @@
     │   ├── SourceProtectedError      needs a password
     │   └── SourceChangedError        the source was replaced while the job ran
     ├── OutputNotWritableError    the folder or bucket for the result files refuses writes
+    ├── ResultsExistError         result files of another source would be replaced
     ├── StorageError
     │   ├── ObjectMissingError        a key that should be there is not (a part, a staged file)
     │   ├── StorageAccessError        the storage answered, and refused (credentials, bucket)
@@ -161,6 +162,13 @@ class OutputNotWritableError(RowmillError):
 
     code = "output_not_writable"
     exit_code = 20
+
+
+class ResultsExistError(RowmillError):
+    """Result files of another source would be replaced; the fact `other_job_id` names it."""
+
+    code = "results_exist"
+    exit_code = 22
 
 
 class StorageError(RowmillError):

@@ -8,6 +8,10 @@ from types import TracebackType
 from typing import Protocol
 
 
+class TransactionLostError(Exception):
+    """The transaction of an attempt has ended under its rows, and what they wrote is gone: the attempt's end."""
+
+
 class RowGuard(Protocol):
     """Sets a savepoint before the first statement of a row; a row that sends none costs one look at `is_set`.
 
@@ -30,7 +34,10 @@ class RowGuard(Protocol):
         """Rows end. An error that leaves them is to undo the whole transaction."""
 
     def keep(self) -> None:
-        """Let what the row did stand. Raises what there is to say against it; then it has been undone."""
+        """Let what the row did stand. Raises what there is to say against it; then it has been undone.
+
+        Raises TransactionLostError where earlier rows have been undone as well; so does `undo`.
+        """
 
     def undo(self) -> None:
         """Roll back what the row did."""

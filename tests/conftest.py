@@ -163,6 +163,15 @@ def _service(start: Callable[[], Any]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """A MariaDB server, where `scripts/test-mariadb` runs the tests."""
+    from tests.mariadb_server import start_mariadb
+
+    with start_mariadb() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server, shared by all tests: make a database of your own."""
     from tests.postgres_server import start_postgres

@@ -106,11 +106,11 @@ def main(program: str, table: str) -> None:
         from benchmarks.project.models import Person
 
         call_command("migrate", run_syncdb=True, verbosity=0)
-        Person.objects.all().delete()
+        Person._default_manager.all().delete()
         began = time.perf_counter()
         _PROGRAMS[program](table)
         seconds = time.perf_counter() - began
-        saved = Person.objects.count()
+        saved = Person._default_manager.count()
     with open(table, newline="", encoding="utf-8") as file:
         total = sum(1 for _ in csv.reader(file)) - 1
     print(json.dumps({"seconds": seconds, "success_count": saved, "failure_count": total - saved}))

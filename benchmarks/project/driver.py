@@ -64,7 +64,7 @@ def imported(client: APIClient, file_id: int, mode: str) -> dict[str, Any]:
     return {"seconds": seconds, **told}
 
 
-def stored(table: Path, user: object) -> int:
+def stored(table: Path, user: Any) -> int:
     """The file's record; the file itself is uploaded once."""
     from django_integration.files.models import FileModel
     from django_integration.files.storage import engine_config
@@ -73,9 +73,9 @@ def stored(table: Path, user: object) -> int:
     key = f"benchmark/{table.name}"
     record = FileModel.objects.filter(file_path=key).first()
     if record is None:
-        from django.conf import settings
+        from django_integration.conf import storage_root
 
-        storage = open_storage(settings.FILES_STORAGE_URL, engine_config())
+        storage = open_storage(storage_root(), engine_config())
         with table.open("rb") as file, storage.open_writer(key) as writer:
             while block := file.read(1024 * 1024):
                 writer.write(block)

@@ -139,8 +139,11 @@ def check_database() -> Iterator[CheckMessage]:
     if connection.vendor == "postgresql":
         return
     if connection.vendor != "sqlite":
+        if getattr(connection, "mysql_is_mariadb", False):
+            return
         yield Warning(
-            f"Imports are made for PostgreSQL, and for a try SQLite; {connection.display_name} is not tested.",
+            f"Imports are made for PostgreSQL and MariaDB, and for a try SQLite; {connection.display_name} is not "
+            "tested.",
             id="rowmill.W032",
         )
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -18,6 +20,20 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 #: SQLSTATEs with which PostgreSQL ends a session, though Django calls some of them internal errors: an idle
 #: transaction (25P03, 25P04), a shutdown, an administrator (class 57), a lost connection (class 08).
 _SESSION_ENDED = ("25P03", "25P04", "57", "08")
+
+
+#: How a database says that it has undone a transaction so that another one could go on: PostgreSQL, MySQL.
+_DEADLOCKS = ("40P01", "40001", 1213)
+#: Tries of a method that deadlocks undo. MySQL locks gaps between rows as well, and so has more of them.
+_DEADLOCK_ATTEMPTS = 5
+_DEADLOCK_PAUSE_SECONDS = 0.05
+
+
+def is_deadlock(error: DatabaseError) -> bool:
+    """Whether the statement may well pass if it is run again."""
+    cause = error.__cause__
+    code = getattr(cause, "sqlstate", None) or next(iter(getattr(cause, "args", ())), None)
+    return code in _DEADLOCKS
 
 
 def as_ledger_error(error: DatabaseError, **facts: Any) -> LedgerError:
@@ -40,11 +56,20 @@ def translated(using: str, **facts: Any) -> Iterator[None]:
 
 
 def ledger_errors(method: _Method) -> _Method:
-    """Decorates a method of a ledger so that it raises `LedgerError`s only."""
+    """Decorates a method of a ledger: it raises `LedgerError`s only, and is repeated when a deadlock undoes it."""
 
     @wraps(method)
     def call(self: Any, *arguments: Any, **options: Any) -> Any:
-        with translated(self._using):
-            return method(self, *arguments, **options)
+        for attempt in range(1, _DEADLOCK_ATTEMPTS + 1):
+            try:
+                return method(self, *arguments, **options)
+            except DatabaseError as error:
+                # Undone by then, so that it can be done once more; within a transaction that is its maker's affair.
+                is_worth_repeating = is_deadlock(error) and not connections[self._using].in_atomic_block
+                if attempt == _DEADLOCK_ATTEMPTS or not is_worth_repeating:
+                    with translated(self._using):
+                        raise
+            time.sleep(random.uniform(0, _DEADLOCK_PAUSE_SECONDS * attempt))  # noqa: S311 - so that two do not meet again
+        raise AssertionError("unreachable")
 
     return cast(_Method, call)

@@ -22,17 +22,21 @@ from django_integration.imports.models import ImportJob
 from django_integration.imports.refusals import RequestRefusedError
 
 
-def lock(user_id: Any) -> None:
+def lock(user_id: Any, *, has_key: bool = False) -> None:
     """Have other requests of the user wait until this transaction ends, if there is a quota to count for.
 
     Not the key of the user's row: what others insert may point at it meanwhile.
+
+    Args:
+        has_key: of the request, which MariaDB has no constraint for that another with the same one would break.
     """
     settings = import_settings()
-    if settings.max_running_jobs_per_user is None and settings.max_bytes_per_user_per_day is None:
+    features = connections[settings.database].features
+    has_quota = settings.max_running_jobs_per_user is not None or settings.max_bytes_per_user_per_day is not None
+    if not has_quota and (features.supports_partial_indexes or not has_key):
         return
     users = get_user_model()._default_manager.using(settings.database).filter(pk=user_id)
-    no_key = connections[settings.database].features.has_select_for_no_key_update
-    users.select_for_update(no_key=no_key).values_list("pk").first()
+    users.select_for_update(no_key=features.has_select_for_no_key_update).values_list("pk").first()
 
 
 def check_running_jobs(user_id: Any) -> None:

@@ -13,6 +13,7 @@ from django_integration.conf import file_settings, import_settings
 from django_integration.files.models import FileModel
 from django_integration.files.storage import engine_config
 from django_integration.imports import bridge, quotas
+from django_integration.imports.locking import locked_job
 from django_integration.imports.models import ImportJob
 from django_integration.imports.refusals import JobStateError
 from django_integration.imports.result_records import engine_job
@@ -33,7 +34,7 @@ def retry(job: ImportJob) -> ImportJob:
     using = import_settings().database
     with transaction.atomic(using=using):
         # Of two clicks the second waits here, and then finds the first one's job.
-        job = ImportJob.objects.using(using).select_related("file").select_for_update(of=("self",)).get(pk=job.pk)
+        job = locked_job(job)
         earlier = job.retries.filter(status__in=(ImportJob.Status.QUEUED, ImportJob.Status.RUNNING)).first()
         if earlier is not None:
             return earlier

@@ -9,6 +9,9 @@ from types import TracebackType
 from typing import Any
 
 from django.db import DatabaseError, connections
+from django.db import Error as AnyDatabaseError
+
+from engine.guard import TransactionLostError
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +89,12 @@ class RowSavepoints:
         # unset; rolling back to the savepoint undoes that block.
         self._connection.needs_rollback = False
         if savepoint is not None:
-            self._connection.savepoint_rollback(savepoint)
+            try:
+                self._connection.savepoint_rollback(savepoint)
+            except AnyDatabaseError as failure:
+                # MySQL undoes the whole transaction at a deadlock, SQLite when its disk is full, and both go on as if
+                # nothing were: what rows before this one wrote is gone, though they count as done.
+                raise TransactionLostError(str(failure)) from failure
 
     @contextmanager
     def _between_rows(self) -> Iterator[str | None]:

@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
 from django_integration.imports import bridge, option_messages, quotas
+from django_integration.imports.locking import locked_job
 from django_integration.imports.models import ImportJob
 from django_integration.imports.refusals import IdempotencyConflictError, JobStateError, RequestRefusedError
 from engine.errors import OptionError, StatusTransitionError
@@ -89,7 +90,7 @@ def start(request: StartRequest, *, send: Callable[[str, str], None] | None = No
     )
     using = import_settings().database
     with transaction.atomic(using=using):
-        quotas.lock(request.user.pk)
+        quotas.lock(request.user.pk, has_key=bool(request.idempotency_key))
         # While this waited, a repeat of the request may have made the job.
         earlier = _earlier(request, digest)
         if earlier is not None:
@@ -158,7 +159,7 @@ def resume(job: ImportJob) -> ImportJob:
     using = import_settings().database
     with transaction.atomic(using=using):
         # Locked, so that no sweep of its parts begins meanwhile.
-        locked = ImportJob.objects.using(using).select_for_update(of=("self",)).get(pk=job.pk)
+        locked = locked_job(job)
         if locked.status == ImportJob.Status.FAILED:
             quotas.check_running_jobs(locked.created_by_id)
         if locked.status == ImportJob.Status.FAILED and locked.sweep:

@@ -113,6 +113,11 @@ def make_parser() -> Parser:
         help="go on with the newest unfinished job of the same source, handler, options and output "
         "(default: begin a new job)",
     )
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace result files of another source that have the same names (default: refuse to begin)",
+    )
     _add_talk(run)
 
     inspect = _command(

@@ -86,6 +86,7 @@ def run_source(arguments: argparse.Namespace, words: Sequence[str]) -> int:
                 executor=given.executor,  # type: ignore[arg-type]  # checked there, with an error that names it
                 workers=given.workers,
                 resume=arguments.resume,
+                overwrite=arguments.overwrite,
                 ledger=given.ledger,
                 config=given.config,
                 on_progress=see,

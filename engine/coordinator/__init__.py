@@ -6,6 +6,7 @@ compare-and-set in the ledger or repeats harmlessly. Who runs the chunks is the 
 
 from engine.coordinator.coordinator import WORKSPACE, Coordinator
 from engine.coordinator.drafts import ResultDrafts
+from engine.coordinator.parts import result_name
 from engine.coordinator.protocols import Executor, JobListener
 from engine.coordinator.refused_rows import check_refused_rows, retry_name, retry_options, write_refused_rows
 from engine.coordinator.result_files import workspace_keys
@@ -17,6 +18,7 @@ __all__ = [
     "JobListener",
     "ResultDrafts",
     "check_refused_rows",
+    "result_name",
     "retry_name",
     "retry_options",
     "workspace_keys",

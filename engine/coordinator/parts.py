@@ -68,7 +68,12 @@ def source_header_cells(job: Job, options: ImportOptions) -> list[str]:
 
 
 def result_key(job: Job, kind: ResultKind | Literal["unprocessed"], output_format: str) -> str:
+    """The key of a result file in the job's output."""
+    return result_name(job.source.url, kind, output_format)
+
+
+def result_name(source_url: str, kind: ResultKind | Literal["unprocessed"], output_format: str) -> str:
     """The name of a result file: that of the source, then `.success`, `.failed` or `.unprocessed`."""
-    name = PurePosixPath(job.source.url.rstrip("/")).name
+    name = PurePosixPath(source_url.rstrip("/")).name
     stem = name.rpartition(".")[0] or name
     return f"{stem}.{kind}.{output_format}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from engine.guard import RowGuard, one_savepoint
+from engine.guard import RowGuard, TransactionLostError, one_savepoint
 from engine.handlers.contract import BatchHandler, RowFailure, is_atomic
 from engine.handlers.frame_outcome import FrameOutcome, WrongFormError, WrongLengthError, outcome_of, refused
 from engine.handlers.row_adapter import MAX_ERROR_CHARACTERS, failure_of_crash
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class BatchAdapter:
     """Runs one chunk's rows through a batch handler, as frames; nothing it raises ends more than the guilty rows.
 
-    KeyboardInterrupt alone passes through, since it comes from outside.
+    KeyboardInterrupt passes through, since it comes from outside, and TransactionLostError, which is of all rows.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class BatchAdapter:
                 # A copy, which shares the columns: a handler may drop some, and the frame may be needed again.
                 returned = self._handler(first_row_index, frame.clone(), self._job_id, self._options)
                 return [outcome_of(returned, frame.height)]
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, TransactionLostError):
             raise
         except WrongFormError as error:
             return [refused(str(error), frame.height)]

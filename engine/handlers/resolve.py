@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import signal
 from typing import Any
 
 from engine.errors import HandlerError
@@ -30,9 +31,10 @@ def resolve_handler(path: str) -> RowHandler:
                 f"cannot be loaded: there is no module {missing!r} on the Python path (the current folder is on it)",
             ) from error
         raise _error(path, f"cannot be loaded: its module imports {missing!r}, which is not installed") from error
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # the module's own code ran, and may raise anything
+        # Where Ctrl-C is not heard, as in workers, an interrupt is the module's own, and would end each of them.
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            raise
         raise _error(path, f"cannot be loaded: its module fails with {_named(error)}") from error
     handler: Any = module
     for name in attribute.split("."):

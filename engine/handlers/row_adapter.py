@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from engine.guard import RowGuard
+from engine.guard import RowGuard, TransactionLostError
 from engine.handlers.contract import RowFailure, RowHandler
 from engine.native import Lines, RowTexts, loops
 from engine.returned_values import plain_text, type_name, without_addresses
@@ -18,7 +18,7 @@ MAX_ERROR_CHARACTERS = 32_000
 class RowAdapter:
     """Runs one chunk's rows through a row handler; nothing a handler raises ends more than its row.
 
-    KeyboardInterrupt alone passes through, since it comes from outside.
+    KeyboardInterrupt passes through, since it comes from outside, and TransactionLostError, which is of all rows.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ def _settled(guard: RowGuard, outcome: Any) -> Any:
             guard.undo()
         else:
             guard.keep()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TransactionLostError):
         raise
     except BaseException as error:  # noqa: BLE001 - the database has the last word on a row
         return failure_of_crash(error)

@@ -16,6 +16,7 @@ from engine.model import ExecutorName, Job
 from engine.options import ImportOptions
 from engine.report import JobReport
 from engine.runs.books import DEFAULT_OUTPUT_DIR, absolute_url, ledger_url_for
+from engine.runs.result_names import check_failed_file_is_its_own, check_names_are_free
 from engine.runs.working import (
     ENDED_WELL,
     OnProgress,
@@ -40,6 +41,7 @@ def run(
     executor: ExecutorName = "local",
     workers: int | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     ledger: str | None = None,
     config: EngineConfig | None = None,
     on_progress: OnProgress = lambda _report: None,
@@ -62,6 +64,7 @@ def run(
         workers: processes of the local executor; None for one per processor.
         resume: go on with the newest unfinished job of the same source, handler, options and output, which is
             handed over where it was another executor's.
+        overwrite: let result files of another source be replaced that have the names of this one's.
         ledger: `sqlite:///path` or a path; None for `config.ledger_url`, or else a file below `output_dir`.
         config: services and limits; None to read the environment.
         on_progress: is given a report a few times a second.
@@ -74,6 +77,7 @@ def run(
         The ended job: succeeded or cancelled.
 
     Raises:
+        ResultsExistError: result files of another source would be replaced.
         RowmillError: see `engine.errors`. A job that exists by then is marked failed and can be resumed.
         InterruptedJobError: Ctrl-C; the job can be resumed.
     """
@@ -108,6 +112,8 @@ def run(
             else None
         )
         if job is None:
+            if not overwrite:
+                check_names_are_free(books, source_url, checked, output, config)
             job = coordinator.create(
                 source_url, handler_path, checked, output_url, handler_mode=handler_mode, executor=executor
             )
@@ -164,11 +170,21 @@ def retry(
             books.hand_over(left.job_id)
             job = coordinator.resume(left.job_id)
         else:
+            check_failed_file_is_its_own(first, books)
+            options, source_url = ImportOptions.from_mapping(retry_options(first)), workspace.url_of(key)
+            check_names_are_free(
+                books,
+                source_url,
+                options,
+                open_storage(first.output_url, config),
+                config,
+                retry_of=first,
+            )
             write_refused_rows(first, books, config, workspace, key)
             job = coordinator.create(
-                workspace.url_of(key),
+                source_url,
                 first.handler_path,
-                ImportOptions.from_mapping(retry_options(first)),
+                options,
                 first.output_url,
                 handler_mode=first.handler_mode,
                 retry_of=first.job_id,

@@ -1,4 +1,4 @@
-"""Settings of the tests: SQLite, or the PostgreSQL that `DATABASE_URL` names."""
+"""Settings of the tests: SQLite, or the PostgreSQL or MariaDB that `DATABASE_URL` names."""
 
 import os
 import tempfile
@@ -87,7 +87,7 @@ def _database() -> dict[str, object]:
         options = {"transaction_mode": "IMMEDIATE", "timeout": 60, "init_command": "PRAGMA journal_mode=WAL"}
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": parts.path, "OPTIONS": options}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{'mysql' if parts.scheme == 'mysql' else 'postgresql'}",
         "NAME": parts.path.lstrip("/"),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

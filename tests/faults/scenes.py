@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine import failpoints
+from tests.mariadb_server import MARIADB
 
 ROWS, CHUNK, BATCH = 60, 20, 5
 REFUSED = [3, 20, 21, 60]
@@ -108,4 +109,5 @@ SCENES = {
         points=[(point, NTH.get(point, 1)) for point in POINTS if point.startswith(("chunk", "finish.e"))],
         actions=("raise", "kill"),
     ),
+    **{vendor: Scene(database=vendor) for vendor in MARIADB},
 }

@@ -22,6 +22,7 @@ from engine import failpoints
 from tests import services
 from tests.faults.scenes import ACCEPTED, CHUNK, GROUP_BYTES, PIECE_BYTES, REFUSED, ROWS, SCENES, SOURCE, Scene
 from tests.faults.zygote import Child, Zygote, zygote
+from tests.mariadb_server import make_mariadb_database, start_mariadb
 
 #: An unforeseen error ends the job, not its process; where Celery is to log it as well, it goes on to the caller.
 FATES = {"raise": ("exit 0", "exit 1"), "exit": ("exit 3",), "kill": ("signal 9",), "hang": ("stopped",)}
@@ -68,6 +69,8 @@ class Forks:
     def _database(self, scene: Scene, folder: Path, name: str) -> str:
         if scene.database == "sqlite":
             return f"sqlite://{folder}/project.sqlite3"
+        if scene.database == "mysql":
+            return make_mariadb_database(self._stack.enter_context(start_mariadb()))
         with psycopg.connect(self._postgres_url, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "failpoints_{name}"')
         return f"{self._postgres_url.rpartition('/')[0]}/failpoints_{name}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,16 @@ def test_a_keyboard_interrupt_while_a_module_is_imported_passes_through(
     (tmp_path / "sample_interrupted.py").write_text("raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         resolve_handler("sample_interrupted.f")
+
+
+def test_where_ctrl_c_is_not_heard_the_interrupt_is_the_modules_own(tmp_path: Path) -> None:
+    (tmp_path / "sample_interrupts_itself.py").write_text("raise KeyboardInterrupt")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(HandlerError, match="its module fails with KeyboardInterrupt"):
+            resolve_handler("sample_interrupts_itself.f")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # From the handler to its path

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.integration.project import CHUNK, ROWS, Project, make_database, make_project
+from tests.mariadb_server import MARIADB, make_mariadb_database
 
 
-@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
+@pytest.fixture(scope="module", params=["postgresql", "sqlite", *MARIADB])
 def project(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -23,7 +24,11 @@ def project(
     """A project and a worker of it with two children, in whose place others come when they are killed."""
     folder = tmp_path_factory.mktemp("effects")
     name = f"effects_{folder.parent.name}".replace("-", "_")
-    database = make_database(postgres_url, name) if request.param == "postgresql" else f"sqlite:///{folder}/db.sqlite3"
+    database = f"sqlite:///{folder}/db.sqlite3"
+    if request.param == "postgresql":
+        database = make_database(postgres_url, name)
+    elif request.param == "mysql":
+        database = make_mariadb_database(request.getfixturevalue("mariadb_url"))
     # A fork does not bear a parent that has a file of SQLite open, either.
     forks = {"TEST_FORKS": "1"} if request.param == "postgresql" else {}
     with make_project(folder, database, redis_databases(), forks) as made, made.worker():
@@ -79,6 +84,21 @@ def test_a_handler_that_swallows_a_database_error_costs_its_rows_only(project: P
     assert answer["success_count"] + answer["failure_count"] == 20
     assert answer["written_rows"] == []
     assert answer["failure_count"] >= 10
+
+
+def test_a_transaction_that_ends_under_its_rows_costs_none_of_them(project: Project, tmp_path: Path) -> None:
+    answer = project.run("lose_transaction", loses_on=[700], marks=str(tmp_path))
+    assert (tmp_path / "700").exists()
+    check(answer)
+
+
+def test_a_handler_that_always_ends_its_transaction_fails_the_job_and_says_why(
+    project: Project, tmp_path: Path
+) -> None:
+    answer = project.run("lose_transaction", loses_on=[3], marks=str(tmp_path), always=True, rows=10)
+    assert (answer["status"], answer["success_count"], answer["failure_count"]) == ("failed", 0, 0)
+    assert "a handler that commits or rolls back by itself" in answer["error"]
+    assert answer["written_rows"] == []
 
 
 def test_a_handler_that_is_not_atomic_runs_without_a_transaction(project: Project) -> None:

@@ -12,6 +12,7 @@ from pytest_django import DjangoDbBlocker
 from engine.ledger import Ledger, SqliteLedger
 from tests.ledger.builders import STORAGE_ROOT, Clock, Deaths, LedgerFactory
 from tests.ledger.django_books import DjangoBooks, migrated_books
+from tests.mariadb_server import MARIADB
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,16 @@ def django_postgresql_books(postgres_url: str, django_db_blocker: DjangoDbBlocke
         books.remove()
 
 
-@pytest.fixture(params=["sqlite", "django_sqlite", "django_postgresql"])
+@pytest.fixture(scope="session")
+def django_mysql_books(mariadb_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[DjangoBooks]:
+    """A migrated MariaDB database, shared by the run's tests."""
+    with django_db_blocker.unblock():
+        books = migrated_books("mysql", mariadb_url)
+        yield books
+        books.remove()
+
+
+@pytest.fixture(params=["sqlite", "django_sqlite", "django_postgresql", *(f"django_{name}" for name in MARIADB)])
 def ledger_factory(
     request: pytest.FixtureRequest, tmp_path: Path, settings: Any, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[LedgerFactory]:

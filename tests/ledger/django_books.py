@@ -17,6 +17,7 @@ from django_integration.imports.ledger import DjangoLedger
 from django_integration.imports.models import ImportChunk, ImportJob
 from engine.model import Job
 from tests.ledger.builders import STORAGE_ROOT, Clock, Deaths
+from tests.mariadb_server import make_mariadb_database
 
 
 class LedgerWithJobs(DjangoLedger):
@@ -75,7 +76,7 @@ def migrated_books(vendor: str, where: str) -> DjangoBooks:
     """A database with the project's tables, made by its migrations.
 
     Args:
-        vendor: "sqlite" or "postgresql".
+        vendor: "sqlite", "postgresql" or "mysql", which stands for MariaDB.
         where: the file, or the URL of the server.
     """
     alias = f"books_{vendor}"
@@ -83,6 +84,10 @@ def migrated_books(vendor: str, where: str) -> DjangoBooks:
     if vendor == "sqlite":
         options = {"transaction_mode": "IMMEDIATE", "timeout": 20}
         settings |= {"ENGINE": "django.db.backends.sqlite3", "NAME": where, "OPTIONS": options}
+    elif vendor == "mysql":
+        parts = urlsplit(make_mariadb_database(where))
+        settings |= {"ENGINE": "django.db.backends.mysql", "NAME": parts.path.lstrip("/"), "OPTIONS": {}}
+        settings |= {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username}
     else:
         parts, name = urlsplit(where), f"books_{secrets.token_hex(4)}"
         with psycopg.connect(where, autocommit=True) as connection:
@@ -92,4 +97,4 @@ def migrated_books(vendor: str, where: str) -> DjangoBooks:
         settings |= {"PASSWORD": unquote(parts.password or "")}
     connections.databases[alias] = settings
     call_command("migrate", database=alias, verbosity=0)
-    return DjangoBooks(alias, None if vendor == "sqlite" else where)
+    return DjangoBooks(alias, where if vendor == "postgresql" else None)

@@ -96,6 +96,23 @@ def test_json_that_is_made_to_hurt_is_a_bad_request(api: APIClient, body: str) -
     assert response.status_code == 400
 
 
+@pytest.mark.parametrize("name", ["header_rows", "output_format", "handler_path", "option", "Options"])
+def test_options_beside_options_are_refused_and_not_lost(
+    api: APIClient, stored_file: Callable[..., FileModel], name: str
+) -> None:
+    """`header_rows: 0` there would be one row that is in no file."""
+    response = api.post(START, {"file_id": stored_file().pk, name: 0})
+    assert response.status_code == 400
+    assert list(response.json()) == [name]
+    assert "options" in response.json()[name][0]
+    assert not ImportJob.objects.exists()
+
+
+def test_other_fields_beside_options_are_let_be(api: APIClient, stored_file: Callable[..., FileModel]) -> None:
+    body = {"file_id": stored_file().pk, "options": {"header_rows": 1}, "option": "of the client's own", "name": "x"}
+    assert api.post(START, body).status_code == 202
+
+
 def test_unknown_options_go_to_the_handler_and_nowhere_else(
     api: APIClient, stored_file: Callable[..., FileModel], run_to_end: Callable[[ImportJob], ImportJob]
 ) -> None:

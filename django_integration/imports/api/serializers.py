@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from difflib import get_close_matches
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +15,7 @@ from django_integration.files.storage import download_link
 from django_integration.imports import services
 from django_integration.imports.models import ImportJob
 from django_integration.imports.result_records import result_name
+from engine.options import KNOWN
 from engine.status import PAUSED, Phase, shown_phase
 
 
@@ -106,6 +108,17 @@ class StartImportSerializer(serializers.Serializer[Any]):
 
     file_id = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
     options = serializers.DictField(required=False, default=dict)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse options that would be lost, and rows be read otherwise than was asked: those beside `options`."""
+        beside = [name for name in self.initial_data if name not in self.fields]
+        lost = {name: [_("This is an import option: put it into options.")] for name in beside if name in KNOWN}
+        if "options" not in self.initial_data:
+            near = get_close_matches("options", beside, n=1, cutoff=0.8)
+            lost |= {name: [_('This is not known; did you mean "options"?')] for name in near}
+        if lost:
+            raise serializers.ValidationError(lost)
+        return attrs
 
 
 class StartedSerializer(serializers.ModelSerializer[ImportJob]):

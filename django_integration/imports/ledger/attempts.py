@@ -13,7 +13,8 @@ from django_integration.conf import import_settings
 from django_integration.imports.database_errors import as_ledger_error, translated
 from django_integration.imports.ledger.books import Books
 from django_integration.imports.savepoints import RowSavepoints
-from engine.errors import LeaseLostError
+from engine.errors import LeaseLostError, LedgerError, LedgerUnavailableError
+from engine.guard import TransactionLostError
 from engine.ledger.protocol import ChunkWork
 from engine.model import ChunkOutcome, Claim
 from engine.status import ChunkStatus
@@ -22,6 +23,11 @@ from engine.status import ChunkStatus
 MarkDone = Callable[[Claim, ChunkOutcome], None]
 #: Longer than the longest wait between two tries of SQLite to get a lock (100 ms).
 _SQLITE_PAUSE_SECONDS = 0.12
+#: Attempts at a chunk in one process that lose their transaction before the job ends by it: a handler that ends it
+#: itself would do so for ever.
+_LOST_ATTEMPTS = 3
+#: Chunks of which that is remembered; a worker may live for months.
+_MOST_REMEMBERED = 1_000
 
 
 class PlainWork:
@@ -66,6 +72,8 @@ class Attempts(Books):
         if connections[self._using].vendor == "sqlite":
             # Its writers do not queue: without a pause, those of the web server would hardly ever get their turn.
             time.sleep(_SQLITE_PAUSE_SECONDS)
+        if claim.deaths:
+            self._watched.prepare(claim.job_id, claim.chunk.chunk_index)
         work = AtomicWork(claim, self._mark_done, RowSavepoints(self._using))
         self._locked.add(claim.token)
         try:
@@ -83,6 +91,9 @@ class Attempts(Books):
                 is_committed = work.is_marked and self._is_committed(claim)
             if not is_committed:
                 raise as_ledger_error(error, **facts) from error
+        except TransactionLostError as error:
+            connections[self._using].close()
+            raise self._after_loss(claim, error) from error
         finally:
             self._locked.discard(claim.token)
 
@@ -90,6 +101,20 @@ class Attempts(Books):
         """Mark the chunk done in the present transaction. Raises LeaseLostError."""
         if not self._queries.mark_done(claim, outcome, now=self._clock()):
             raise lease_lost(claim)
+
+    def _after_loss(self, claim: Claim, error: TransactionLostError) -> LedgerError:
+        """What ends an attempt without its transaction: worth another one, unless it has happened again and again."""
+        chunk = (claim.job_id, claim.chunk.chunk_index)
+        if len(self._lost) > _MOST_REMEMBERED:
+            self._lost.clear()
+        self._lost[chunk] = self._lost.get(chunk, 0) + 1
+        kind = LedgerUnavailableError if self._lost[chunk] < _LOST_ATTEMPTS else LedgerError
+        return kind(
+            f"The transaction of chunk {claim.chunk.chunk_index} ended while its rows were run: by a deadlock, a full "
+            f"disk, or a handler that commits or rolls back by itself. The database says: {error}",
+            job_id=claim.job_id,
+            chunk_index=claim.chunk.chunk_index,
+        )
 
     def _is_committed(self, claim: Claim) -> bool:
         return (
@@ -105,6 +130,11 @@ class Attempts(Books):
                 # A stopped process must not hold its chunk for ever, a dead client be noticed during a statement.
                 seconds = import_settings().idle_transaction_seconds
                 cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {int(seconds) * 1000}")
+        elif getattr(connection, "mysql_is_mariadb", False):
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"SET SESSION idle_transaction_timeout = {int(import_settings().idle_transaction_seconds)}"
+                )
 
 
 def lease_lost(claim: Claim) -> LeaseLostError:

@@ -38,6 +38,7 @@ class Books:
         self._rows = LedgerRows(self._using)
         self._queries = LedgerQueries(self._using, self._rows)
         self._watched = WatchedRows(self._using)
+        self._lost: dict[tuple[str, int], int] = {}  # chunk → attempts of this process whose transaction was lost
         self._locked: set[str] = set()  # tokens of attempts whose row lock is their lease
 
     @property

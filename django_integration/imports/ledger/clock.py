@@ -11,12 +11,15 @@ from django.utils import timezone
 
 #: Seconds until the database is asked again: two machines' clocks run apart by some milliseconds meanwhile.
 ASKED_EVERY_SECONDS = 60.0
-#: The present, and not the beginning of the transaction.
-_QUERY = "SELECT extract(epoch FROM clock_timestamp())"
+#: By vendor: the present, and not the beginning of the transaction.
+_QUERIES = {
+    "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
+    "mysql": "SELECT UNIX_TIMESTAMP(SYSDATE(6))",
+}
 
 
 class DatabaseClock:
-    """Tells the time by PostgreSQL's clock, whatever this machine's own says, and however that is set meanwhile.
+    """Tells the time by the database server's clock, whatever this machine's says, and however that is set meanwhile.
 
     A lease is 20 seconds, and two machines may well differ by more: the one whose clock is ahead would take every
     chunk from the others whose row no lock protects. SQLite is on the machine of all who use it: its clock will do.
@@ -34,14 +37,15 @@ class DatabaseClock:
     def __call__(self) -> datetime:
         """The present. Raises what Django does where the database has to be asked and does not answer."""
         connection = connections[self._using]
-        if connection.vendor != "postgresql":
+        query = _QUERIES.get(connection.vendor)
+        if query is None:
             return timezone.now()
         known = self._known
         # Not within a transaction, which an error would end.
         is_old = known is not None and self._monotonic() - known[1] > ASKED_EVERY_SECONDS
         if known is None or (is_old and not connection.in_atomic_block):
             with connection.cursor() as cursor:
-                cursor.execute(_QUERY)
+                cursor.execute(query)
                 (seconds,) = cursor.fetchone()
             known = self._known = (datetime.fromtimestamp(float(seconds), UTC), self._monotonic())
         then, at = known

@@ -11,11 +11,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_integration.imports.models import ImportChunk, WatchedRow
 
+#: Stands for none: the first row is 1.
+_NO_ROW = 0
+
 
 class WatchedRows:
     """Written by watched attempts only, those of chunks on which two processes died.
 
-    On PostgreSQL a table, through a connection of its own. SQLite allows one writer, and the
+    On a database server a table, through a connection of its own. SQLite allows one writer, and the
     attempt is that writer already; there a small file beside the database serves.
     """
 
@@ -38,14 +41,21 @@ class WatchedRows:
                 chunk__job_id=UUID(job_id), chunk__chunk_index=chunk_index
             ).delete()
             return
+        table = WatchedRow._meta.db_table
+        values = [row_index, self._chunk_id(job_id, chunk_index)]
+        # Nobody else writes it: the chunk is leased to this attempt.
         with self._side_connection().cursor() as cursor:
-            chunk, watched = ImportChunk._meta.db_table, WatchedRow._meta.db_table
-            cursor.execute(
-                f"INSERT INTO {watched} (chunk_id, row_index)"  # noqa: S608 - table names of our models
-                f" SELECT id, %s FROM {chunk} WHERE job_id = %s AND chunk_index = %s"
-                " ON CONFLICT (chunk_id) DO UPDATE SET row_index = excluded.row_index",
-                [row_index, job_id, chunk_index],
-            )
+            cursor.execute(f"UPDATE {table} SET row_index = %s WHERE chunk_id = %s", values)  # noqa: S608 - our own
+            if not cursor.rowcount:
+                cursor.execute(f"INSERT INTO {table} (row_index, chunk_id) VALUES (%s, %s)", values)  # noqa: S608 - the same
+
+    def prepare(self, job_id: str, chunk_index: int) -> None:
+        """Have rows of an attempt remembered that is about to begin its transaction.
+
+        On MySQL, where a record that is new cannot be written once that has locked the chunk it points at.
+        """
+        if connections[self._using].vendor == "mysql":
+            self.write(job_id, chunk_index, _NO_ROW)
 
     def read(self, job_id: str, chunk_index: int) -> int | None:
         """The remembered row."""
@@ -55,7 +65,7 @@ class WatchedRows:
                 return int(path.read_text())
             return None
         found = WatchedRow.objects.using(self._using).filter(chunk__job_id=UUID(job_id), chunk__chunk_index=chunk_index)
-        return found.values_list("row_index", flat=True).first()
+        return found.values_list("row_index", flat=True).first() or None
 
     def close(self) -> None:
         """Close the connection of its own; a later call makes a new one."""
@@ -68,6 +78,10 @@ class WatchedRows:
         if connection.vendor != "sqlite":
             return None
         return Path(f"{connection.settings_dict['NAME']}.watched") / f"{job_id}-{chunk_index}"
+
+    def _chunk_id(self, job_id: str, chunk_index: int) -> int:
+        chunks = ImportChunk.objects.using(self._using).filter(job_id=UUID(job_id), chunk_index=chunk_index)
+        return chunks.values_list("pk", flat=True).get()
 
     def _side_connection(self) -> BaseDatabaseWrapper:
         if self._side is None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from engine import not_atomic
 from tests.django_integration.myapp.models import SeenRow
@@ -86,6 +86,19 @@ def write_slowly(row_index: int, row: list[str], import_job_id: str, options: di
             raise TimeoutError(options["gate"])
         time.sleep(0.01)
     return write(row_index, row, import_job_id, options)
+
+
+def lose_transaction(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """Writes; the first time it comes to each row of `loses_on` the transaction is gone, as at a deadlock on MySQL."""
+    answer = write(row_index, row, import_job_id, options)
+    if row_index in options["loses_on"]:
+        mark = Path(options["marks"]) / str(row_index)
+        if options.get("always") or not mark.exists():
+            mark.touch()
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+            return {"ok": False, "error": "deadlock"}
+    return answer
 
 
 def swallow(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:

@@ -12,11 +12,12 @@ from django.db import connections, transaction
 from pytest_django import DjangoDbBlocker
 
 from tests.django_integration.myapp.models import Carrier, Departure, Station
+from tests.mariadb_server import MARIADB, make_mariadb_database
 
 MODELS = (Carrier, Departure, Station)
 
 
-@pytest.fixture(scope="session", params=["sqlite3", "postgresql"])
+@pytest.fixture(scope="session", params=["sqlite3", "postgresql", *MARIADB])
 def tables(
     request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
@@ -30,6 +31,9 @@ def tables(
         parts = urlsplit(request.getfixturevalue("postgres_url"))
         settings |= {"NAME": parts.path.lstrip("/"), "USER": parts.username, "HOST": parts.hostname}
         settings |= {"PASSWORD": parts.password or "", "PORT": parts.port}
+    elif request.param == "mysql":
+        parts = urlsplit(make_mariadb_database(request.getfixturevalue("mariadb_url")))
+        settings |= {"NAME": parts.path.lstrip("/"), "USER": parts.username, "HOST": parts.hostname, "PORT": parts.port}
     with django_db_blocker.unblock():
         connections.databases[alias] = settings
         connection = connections[alias]

@@ -33,7 +33,7 @@ from tests.sources import zipped
 
 
 def workbook(kind: str) -> bytes:
-    return (Path(__file__).parent / "staging" / "excel" / "fixtures" / f"cells.{kind}").read_bytes()
+    return (Path(__file__).parent.parent / "staging" / "excel" / "fixtures" / f"cells.{kind}").read_bytes()
 
 
 def pack_zip(data: bytes) -> bytes:

@@ -19,7 +19,7 @@ from tests.in_process import InProcess, read_csv
 from tests.readers.strategies import cells, examples
 from tests.reading import read
 
-HANDLER = "tests.test_result_fidelity.check"
+HANDLER = "tests.results.test_result_fidelity.check"
 FIX = {"wrong": "right", "": "filled"}
 
 

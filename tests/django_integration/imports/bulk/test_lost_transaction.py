@@ -1,0 +1,134 @@
+"""A transaction that ends under its rows takes earlier ones with it: that is the attempt's end, and no row's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Barrier, Thread
+from typing import Any
+
+import polars
+import pytest
+from django.db import DatabaseError, connections, transaction
+from pytest_django import DjangoDbBlocker
+
+from django_integration.imports.savepoints import RowSavepoints
+from engine.guard import TransactionLostError
+from engine.handlers import BatchAdapter, RowAdapter
+from tests.django_integration.myapp.models import Carrier
+from tests.mariadb_server import MARIADB
+
+Answer = dict[str, Any]
+
+
+@pytest.fixture
+def open_tables(tables: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The alias of a database on which transactions really commit."""
+    with django_db_blocker.unblock():
+        yield tables
+        Carrier.objects.using(tables).all().delete()
+
+
+def lose_transaction(using: str) -> None:
+    """As MySQL at a deadlock, and SQLite when its disk is full: the transaction is undone, the connection stays."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("ROLLBACK")
+
+
+def swallow(using: str) -> Answer:
+    lose_transaction(using)
+    return {"ok": True, "result": {}}
+
+
+def refuse(using: str) -> Answer:
+    lose_transaction(using)
+    return {"ok": False, "error": "deadlock"}
+
+
+def fail(using: str) -> Answer:
+    lose_transaction(using)
+    raise DatabaseError("deadlock")
+
+
+def write_on(using: str) -> Answer:
+    lose_transaction(using)
+    Carrier.objects.using(using).create(code="new")
+    return {"ok": True, "result": {}}
+
+
+def in_a_block(using: str) -> Answer:
+    with transaction.atomic(using=using):
+        lose_transaction(using)
+        raise DatabaseError("deadlock")
+
+
+ENDS = pytest.mark.parametrize("end", [swallow, refuse, fail, write_on, in_a_block])
+
+
+@ENDS
+def test_no_row_is_run_after_it_and_nothing_is_committed(open_tables: str, end: Callable[[str], Answer]) -> None:
+    run: list[int] = []
+
+    def handler(row_index: int, row: list[str], job_id: str, options: dict[str, Any]) -> Answer:
+        run.append(row_index)
+        Carrier.objects.using(open_tables).create(code=f"r{row_index}")
+        return end(open_tables) if row_index == 3 else {"ok": True, "result": {}}
+
+    guard = RowSavepoints(open_tables)
+    with pytest.raises(TransactionLostError), transaction.atomic(using=open_tables), guard.watching():
+        RowAdapter(handler, "job", {}, guard=guard).run(1, [[str(n)] for n in range(1, 6)])
+    assert run == [1, 2, 3]
+    assert not Carrier.objects.using(open_tables).filter(code__startswith="r").exists()
+
+
+@ENDS
+def test_no_batch_is_run_after_it_and_nothing_is_committed(open_tables: str, end: Callable[[str], Answer]) -> None:
+    run: list[int] = []
+
+    def handler(first_row_index: int, batch: polars.DataFrame, job_id: str, options: dict[str, Any]) -> Answer:
+        run.append(first_row_index)
+        Carrier.objects.using(open_tables).create(code=f"r{first_row_index}")
+        return end(open_tables) if first_row_index == 3 else {"ok": [True] * batch.height}
+
+    guard = RowSavepoints(open_tables)
+    with pytest.raises(TransactionLostError), transaction.atomic(using=open_tables), guard.watching():  # noqa: PT012
+        adapter = BatchAdapter(handler, "job", {}, column_names=["a"], guard=guard)
+        for first in (1, 3, 5):
+            adapter.run_frame(first, polars.DataFrame({"a": ["x", "y"]}))
+    assert run == [1, 3]
+    assert not Carrier.objects.using(open_tables).filter(code__startswith="r").exists()
+
+
+if MARIADB:
+
+    @pytest.mark.parametrize("tables", MARIADB, indirect=True)
+    def test_a_real_deadlock_ends_one_of_two_attempts_whole(open_tables: str) -> None:
+        for code in "ab":
+            Carrier.objects.using(open_tables).create(code=code, name="")
+        both_began = Barrier(2)
+        ends: dict[str, Any] = {}
+
+        def attempt(name: str, first: str, second: str) -> None:
+            def handler(row_index: int, row: list[str], job_id: str, options: dict[str, Any]) -> Answer:
+                Carrier.objects.using(open_tables).filter(code=row[0]).update(name=name)
+                if row_index == 1:
+                    both_began.wait(10)
+                return {"ok": True, "result": {}}
+
+            guard = RowSavepoints(open_tables)
+            try:
+                with transaction.atomic(using=open_tables), guard.watching():
+                    ends[name] = RowAdapter(handler, "job", {}, guard=guard).run(1, [[first], [second]])
+            except TransactionLostError as error:
+                ends[name] = error
+            finally:
+                connections[open_tables].close()
+
+        threads = [Thread(target=attempt, args=each) for each in (("one", "a", "b"), ("two", "b", "a"))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (loser,) = [name for name, end in ends.items() if isinstance(end, TransactionLostError)]
+        (winner,) = set(ends) - {loser}
+        assert ends[winner] == [{}, {}]
+        assert set(Carrier.objects.using(open_tables).values_list("name", flat=True)) == {winner}
