@@ -1,7 +1,8 @@
 """Log records as JSON, one object a line, for whatever gathers logs.
 
 The engine logs a fixed message and its facts in `extra`: job_id, chunk_index, attempt, rows,
-error_code and such; ids and counts, never the contents of cells. This formatter puts them beside
+error_code and such; ids and counts, never the contents of cells. What fails says its job and the reason in the
+message, too, for logs that leave `extra` out, as Celery's do. This formatter puts them beside
 the message. It is set by whoever configures logging:
 
     LOGGING = {

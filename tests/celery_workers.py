@@ -54,6 +54,7 @@ def celery_worker(
     environment: Mapping[str, str] | None = None,
     app: str = "engine.runtime.celery_app",
     checks: bool = False,
+    pool: str = "prefork",
 ) -> Iterator[CeleryWorker]:
     """A worker that has said it is ready; it is ended warmly, and killed if that takes too long.
 
@@ -63,6 +64,7 @@ def celery_worker(
         app: where the Celery app is.
         checks: have each of its processes run Django's system checks first, as Celery does of itself; most of the
             time of its start.
+        pool: Celery's name for how it runs several tasks at once.
     """
     log = folder / f"worker-{concurrency}-{time.monotonic_ns()}.log"
     with log.open("wb") as output:
@@ -75,6 +77,8 @@ def celery_worker(
                 "-A",
                 app,
                 "worker",
+                "--pool",
+                pool,
                 "--concurrency",
                 str(concurrency),
                 "--loglevel",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import StorageError
 from engine.json_logs import JsonFormatter
 from tests.in_process import InProcess, numbered
 
@@ -57,3 +58,13 @@ def test_what_the_engine_logs_has_ids_and_counts_and_no_cells(tmp_path: Path, ca
     assert done == [(0, 1, 10), (1, 1, 10)]
     assert not any("good" in str(each) or "bad" in str(each) for each in told)
     here.close()
+
+
+def test_a_plain_log_says_which_job_failed_and_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    here = InProcess(tmp_path)
+    here.plan(numbered(3))
+    here.coordinator().fail(here.job_id, StorageError("The disk\nis full."))
+    here.close()
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert lines
+    assert all(here.job_id in line and r"The disk\nis full." in line for line in lines)

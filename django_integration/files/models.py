@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_integration.primary import PrimaryManager
+
 
 class FileModel(models.Model):
     """One stored file. The model records; `services` presigns, confirms and links."""
@@ -34,7 +36,10 @@ class FileModel(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     confirmed_at = models.DateTimeField(_("confirmed at"), null=True, blank=True)
 
+    objects = PrimaryManager["FileModel"]()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("file")
         verbose_name_plural = _("files")
         ordering = ("-id",)

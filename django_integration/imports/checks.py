@@ -8,13 +8,13 @@ E001 a view's handler cannot be imported     W020 there is no Celery app
 E002 a view names no handler                 W021 chunks are acknowledged before they are done
 E003 IMPORT_ALLOWED_HANDLERS                 W022 chunks of a killed process are not sent again
 E004 another IMPORT_… setting                W023 workers keep chunks waiting in themselves
-E005 IMPORT_DATABASE                         W024 a time limit interrupts chunks
+E005 IMPORT_DATABASE                         W024 a time limit kills chunks
 E010 Redis does not answer                   W025 results of tasks are kept
 W011 Redis may drop keys                     W026 messages may be pickled
 W030 SQLite without IMMEDIATE                W027 the visibility timeout is short
 W031 SQLite with a short timeout             W028 a lost connection ends running chunks
 W032 a database without the locks            W029 workers fork
-                                             W033 children are killed before they are ready
+W034 PostgreSQL at SERIALIZABLE              W033 children are killed before they are ready
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _PING_SECONDS = 1.0
 _LEAST_VISIBILITY_SECONDS = 300
 #: Seconds in which a project is imported also where other processes have the machine.
 _LEAST_START_SECONDS = 30.0
+#: psycopg's number of an isolation level.
+_SERIALIZABLE = 4
 #: Seconds that a writer should wait for another one's chunk.
 _LEAST_SQLITE_TIMEOUT_SECONDS = 20
 
@@ -137,6 +139,13 @@ def check_database() -> Iterator[CheckMessage]:
         return
     connection = connections[alias]
     if connection.vendor == "postgresql":
+        if connection.settings_dict["OPTIONS"].get("isolation_level") == _SERIALIZABLE:
+            yield Warning(
+                f"DATABASES[{alias!r}] runs at the isolation level SERIALIZABLE: chunks that run side by side make one "
+                "another fail, again and again.",
+                hint="Give imports an alias of their own at READ COMMITTED or REPEATABLE READ (IMPORT_DATABASE).",
+                id="rowmill.W034",
+            )
         return
     if connection.vendor != "sqlite":
         if getattr(connection, "mysql_is_mariadb", False):
@@ -198,13 +207,11 @@ def check_celery() -> Iterator[CheckMessage]:
             "others are free.",
             "worker_prefetch_multiplier = 1",
         )
-    limits = [task.soft_time_limit for task in ours] + [task.time_limit for task in ours]
-    if any(limits) or conf.task_soft_time_limit or conf.task_time_limit:
+    if any(task.time_limit for task in ours) or conf.task_time_limit:
         yield _celery(
             "W024",
-            "A time limit can interrupt a chunk, a scan or a merge again and again; a soft one even in a COMMIT, "
-            "whose outcome is unknown then.",
-            "no task_soft_time_limit and no task_time_limit for these tasks",
+            "A time limit can kill a chunk, a scan or a merge that takes longer again and again.",
+            "no task_time_limit for these tasks",
         )
     keeps_results = conf.task_store_errors_even_if_ignored or not all(task.ignore_result for task in ours)
     if conf.result_backend and not str(conf.result_backend).startswith("disabled") and keeps_results:

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_integration.files.models import FileModel
+from django_integration.primary import PrimaryManager
 
 
 class ImportJob(models.Model):
@@ -108,7 +109,10 @@ class ImportJob(models.Model):
 
     sweep = models.CharField(max_length=5, choices=Sweep.choices, blank=True, default="")
 
+    objects = PrimaryManager["ImportJob"]()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("import job")
         verbose_name_plural = _("import jobs")
         ordering = ("-created_at", "-id")
@@ -184,7 +188,10 @@ class ImportChunk(models.Model):
     failed_crc32 = models.BigIntegerField(null=True, blank=True)
     messages = models.JSONField(default=dict, blank=True)
 
+    objects = PrimaryManager["ImportChunk"]()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("import chunk")
         verbose_name_plural = _("import chunks")
         ordering = ("job_id", "chunk_index")  # "job" would join, and a lock would take the job's row too
@@ -204,7 +211,10 @@ class WatchedRow(models.Model):
     chunk = models.OneToOneField(ImportChunk, on_delete=models.CASCADE, primary_key=True, related_name="watched")
     row_index = models.BigIntegerField()
 
+    objects = PrimaryManager["WatchedRow"]()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("watched row")
         verbose_name_plural = _("watched rows")
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from django.db import Error as DatabaseError
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_integration.imports.models import ImportJob
+from django_integration.imports.side_connection import SideConnection
 from engine.model import Counts
 from engine.options import DEFAULT_BATCH_SIZE
 from engine.progress import ProgressSnapshot, ProgressStore
+
+logger = logging.getLogger(__name__)
 
 
 class FlushingProgress:
     """A ProgressStore that passes everything on, and after every N batches writes the job's counts to its row.
 
     The write goes through a connection of its own: inside the chunk's transaction it would hold the
-    job's row until the chunk ends. SQLite allows one writer, so there it waits for the chunk's end.
+    job's row until the chunk ends. SQLite allows one writer, so there it waits for the chunk's end. A database that
+    does not take it is logged, never an error of the chunk.
     """
 
     def __init__(
@@ -33,10 +39,10 @@ class FlushingProgress:
         self._every_n_batches = max(1, every_n_batches)
         self._using = using
         self._batch_size_of = batch_size_of
-        self._batch_sizes: dict[str, int] = {}
+        self._batch_size = ("", 0)  # of the job in hand
         self._seen: dict[tuple[str, int, int], int] = {}
         self._unwritten: Counter[str] = Counter()
-        self._side: BaseDatabaseWrapper | None = None
+        self._side = SideConnection(using)
 
     def begin(
         self,
@@ -75,13 +81,15 @@ class FlushingProgress:
         self._store.clear(job_id)
 
     def _count_batches(self, job_id: str, attempt: tuple[str, int, int], counts: Counts, *, done: bool) -> None:
-        if job_id not in self._batch_sizes:
-            self._batch_sizes = {job_id: self._batch_size_of(job_id)}  # of the job in hand only
-        batches = -(-counts.processed_rows // (self._batch_sizes[job_id] or DEFAULT_BATCH_SIZE))
+        size_of_job, batch_size = self._batch_size
+        if size_of_job != job_id:
+            batch_size = self._batch_size_of(job_id)
+            self._batch_size = job_id, batch_size  # at once: another thread may have another job in hand
+        batches = -(-counts.processed_rows // (batch_size or DEFAULT_BATCH_SIZE))
         self._unwritten[job_id] += max(0, batches - self._seen.get(attempt, 0))
         self._seen[attempt] = batches
         if done:
-            del self._seen[attempt]
+            self._seen.pop(attempt, None)
 
     def _may_write(self) -> bool:
         connection = connections[self._using]
@@ -92,22 +100,19 @@ class FlushingProgress:
         if snapshot is None:
             return
         table, counts = ImportJob._meta.db_table, snapshot.counts
-        with self._connection().cursor() as cursor:
-            # Only of a running job: the counts of an ended one are final.
-            cursor.execute(
-                f"UPDATE {table} SET processed_rows = %s, success_count = %s, failure_count = %s"  # noqa: S608 - own names
-                " WHERE id = %s AND status = 'running'",
-                [counts.processed_rows, counts.success_count, counts.failure_count, _uuid(job_id, self._connection())],
-            )
-
-    def _connection(self) -> BaseDatabaseWrapper:
         connection = connections[self._using]
-        if connection.vendor == "sqlite":
-            return connection
-        if self._side is None:
-            self._side = connection.copy()
-            self._side.set_autocommit(True)
-        return self._side
+        # SQLite has one writer.
+        cursors = connection.cursor if connection.vendor == "sqlite" else self._side.cursor
+        try:
+            with cursors() as cursor:
+                # Only of a running job: the counts of an ended one are final.
+                cursor.execute(
+                    f"UPDATE {table} SET processed_rows = %s, success_count = %s, failure_count = %s"  # noqa: S608 - own names
+                    " WHERE id = %s AND status = 'running'",
+                    [counts.processed_rows, counts.success_count, counts.failure_count, _uuid(job_id, connection)],
+                )
+        except DatabaseError:  # a convenience: the job's end writes them exactly
+            logger.warning("counts not written", extra={"job_id": job_id}, exc_info=True)
 
 
 def _uuid(job_id: str, connection: BaseDatabaseWrapper) -> str:

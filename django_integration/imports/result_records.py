@@ -15,6 +15,7 @@ from django.utils import timezone
 from django_integration.conf import import_settings, storage_root
 from django_integration.files.models import FileModel
 from django_integration.imports.models import ImportJob
+from django_integration.imports.moments import exact, kept
 from engine.coordinator import WORKSPACE
 from engine.ledger.records import plan_from_json
 from engine.model import Counts, Job, ResultFiles, Source
@@ -44,9 +45,9 @@ def engine_job(row: ImportJob, *, now: datetime) -> Job:
         phase=Phase(row.phase) if row.phase else None,
         plan=plan_from_json(json.dumps(row.plan)) if row.plan else None,
         total_rows=row.total_rows,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
+        created_at=exact(row.created_at),
+        started_at=exact(row.started_at),
+        finished_at=exact(row.finished_at),
         cancel_requested=row.cancel_requested,
         paused=row.paused,
         counts=Counts(success_count=row.success_count, failure_count=row.failure_count),
@@ -68,8 +69,10 @@ def apply_changes(row: ImportJob, changes: Mapping[str, Any], *, using: str) -> 
     """Write what `Ledger.move_job` may change into the row; not saved. Raises KeyError for anything else."""
     for name, value in changes.items():
         match name, value:
-            case (("total_rows" | "started_at" | "finished_at"), _):
-                setattr(row, name, value)
+            case "total_rows", _:
+                row.total_rows = value
+            case (("started_at" | "finished_at"), _):
+                setattr(row, name, value and kept(value))
             case "error_code", _:
                 row.error_code = value or ""
             case "error_message", _:

@@ -72,7 +72,9 @@ class RunningStatuses:
         if self._clock() < self._paused_until:
             return
         try:
-            self._progress.keep_note(_names(job_id, celery_task_id), json.dumps(body), ttl_seconds=TTL_SECONDS)
+            # What JSON has no form for, as the UUID of a user, is told by its text in the response as well.
+            text = json.dumps(body, default=str)
+            self._progress.keep_note(_names(job_id, celery_task_id), text, ttl_seconds=TTL_SECONDS)
         except ServiceUnavailableError:
             self._paused_until = self._clock() + PAUSE_SECONDS
             logger.warning("status is not kept", extra={"job_id": job_id})

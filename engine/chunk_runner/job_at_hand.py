@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from engine.config import EngineConfig
@@ -55,18 +56,24 @@ class JobAtHand:
 
 
 class JobsAtHand:
-    """The jobs whose chunks ran here last."""
+    """The jobs whose chunks ran here last. Threads may share it; two may open the same job at once."""
 
     def __init__(self, ledger: Ledger, config: EngineConfig) -> None:
         self._ledger = ledger
         self._config = config
         self._jobs: OrderedDict[str, JobAtHand] = OrderedDict()
+        self._lock = Lock()
 
     def get(self, job_id: str) -> JobAtHand:
         """The job; one that was not met lately is read from the ledger. Raises as `JobAtHand.open`."""
-        if job_id not in self._jobs:
-            self._jobs[job_id] = JobAtHand.open(self._ledger.job(job_id), self._config)
-        self._jobs.move_to_end(job_id)
-        if len(self._jobs) > _KEPT_JOBS:
-            self._jobs.popitem(last=False)
-        return self._jobs[job_id]
+        with self._lock:
+            found = self._jobs.pop(job_id, None)
+            if found is not None:
+                self._jobs[job_id] = found  # the newest
+        if found is None:
+            found = JobAtHand.open(self._ledger.job(job_id), self._config)
+            with self._lock:
+                self._jobs[job_id] = found
+                if len(self._jobs) > _KEPT_JOBS:
+                    self._jobs.popitem(last=False)
+        return found

@@ -132,7 +132,7 @@ class JobDesk:
             finished_at=self.now(),
         )
         if failed:
-            logger.error("job failed", extra={"job_id": job_id, "error_code": code})
+            logger.error("job %s failed: %r", job_id, message, extra={"job_id": job_id, "error_code": code})
             self.told(job_id)
         return failed
 

@@ -55,7 +55,8 @@ class Failing:
             if expected_owner is not None or self._desk.ledger.job(job_id) == job:
                 return False
             return self.fail(job_id, error)  # it had gone on to its next phase at this moment
-        logger.error("job is failing", extra={"job_id": job_id, "error_code": error.code})
+        facts = {"job_id": job_id, "error_code": error.code}
+        logger.error("job %s is failing: %r", job_id, error.message, extra=facts)
         self._desk.ledger.drop_chunks(job_id)
         if not self._end_if_untouched(job_id):
             self._desk.told(job_id)

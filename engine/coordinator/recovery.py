@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 #: How many times longer a message may wait while other chunks of its job are being run.
 _PATIENCE = 8
+#: And how many times longer at most the order of a queued job, before it is sent once more.
+_MOST_PATIENCE = 8
 #: Jobs of which `recover` remembers how far they were.
 _REMEMBERED_JOBS = 10_000
 
@@ -55,9 +57,14 @@ class Recovery:
             job = self._desk.ledger.job(job_id)
         if job.status.is_final:
             return
-        if job.status is Status.QUEUED or (job.phase is Phase.SCANNING and owner_is_gone):
-            if job.status is Status.RUNNING or job.seconds_since_heartbeat > config.resend_after_seconds:
+        if job.status is Status.QUEUED:
+            if self._may_be_lost(job):
                 executor.send_plan(job_id)
+                # So that this worker and the others count from now.
+                queued = (Status.QUEUED, None)
+                self._desk.ledger.move_job(job_id, expected=[queued], status=Status.QUEUED, phase=None)
+        elif job.phase is Phase.SCANNING and owner_is_gone:
+            executor.send_plan(job_id)
         elif job.phase is Phase.MERGING:
             if owner_is_gone and self._desk.ledger.move_job(
                 job_id,
@@ -82,6 +89,17 @@ class Recovery:
             executor.send_chunks(job_id, [*lost, *self._chunks_to_send(job_id)])
             self._failing.check_budget(job_id)
         self._after(job_id, executor)
+
+    def _may_be_lost(self, job: Job) -> bool:
+        """Whether it is time to order a queued job once more, whose order waits, or was lost.
+
+        Each time after twice as long, up to a bound: the orders of a thousand jobs that wait for their turn, sent by
+        each worker at each look, would be more than are ever taken.
+        """
+        shortest = self._desk.config.resend_after_seconds
+        waited_before = (self._desk.now() - job.created_at).total_seconds() - job.seconds_since_heartbeat
+        patience = min(max(shortest, waited_before), _MOST_PATIENCE * shortest)
+        return job.seconds_since_heartbeat > patience
 
     @staticmethod
     def _is_ending(job: Job) -> bool:

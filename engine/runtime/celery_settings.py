@@ -28,7 +28,7 @@ def recommended_settings(config: EngineConfig) -> dict[str, Any]:
         # The ledger knows what became of a chunk; results in Redis would only pile up.
         "task_ignore_result": True,
         "result_backend": None,
-        # An exception thrown into a COMMIT would leave its outcome unknown.
+        # A chunk that takes longer would be killed again and again; a soft limit is held off (`soft_limit`).
         "task_soft_time_limit": None,
         "task_time_limit": None,
         # A child forked from a process that has used polars hangs.

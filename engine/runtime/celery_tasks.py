@@ -26,6 +26,7 @@ from engine.runtime.celery_settings import CHUNK_QUEUE, CONTROL_QUEUE
 from engine.runtime.fair_steps import FairSteps, is_repeated
 from engine.runtime.job_steps import FINISH_HERE_ROWS, JobSteps
 from engine.runtime.ledger_registry import LedgerRegistry
+from engine.runtime.soft_limit import no_soft_time_limit
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ _OPTIONS = {"ignore_result": True, "acks_late": True, "reject_on_worker_lost": T
 
 
 @shared_task(name="rowmill.plan_job", bind=True, **_OPTIONS)
+@no_soft_time_limit()
 def plan_job(self: Any, ledger_url: str, job_id: str) -> None:
     """Scan a job's source and send its first chunks, or do what is due before. After a crash it starts over."""
     parts = process_parts(ledger_url)
@@ -106,6 +108,7 @@ def plan_job(self: Any, ledger_url: str, job_id: str) -> None:
 
 
 @shared_task(name="rowmill.run_chunk", bind=True, **_OPTIONS)
+@no_soft_time_limit()
 def run_chunk(self: Any, ledger_url: str, job_id: str, chunk_index: int) -> None:
     """Run one chunk, or what is due before it, then send the next of its job. A copy does no harm."""
     parts = process_parts(ledger_url)
@@ -114,12 +117,14 @@ def run_chunk(self: Any, ledger_url: str, job_id: str, chunk_index: int) -> None
 
 
 @shared_task(name="rowmill.finish_job", **_OPTIONS)
+@no_soft_time_limit()
 def finish_job(ledger_url: str, job_id: str) -> None:
     """Merge a job's parts and end it; of several copies one does it."""
     process_parts(ledger_url).steps.finish(job_id)
 
 
 @shared_task(name="rowmill.help_merge", **_OPTIONS)
+@no_soft_time_limit()
 def help_merge(ledger_url: str, job_id: str, position: int, step: int) -> None:
     """Make a piece of the Excel files of a job that is being merged, then send the next. A copy does no harm."""
     process_parts(ledger_url).steps.help(job_id, position, step)

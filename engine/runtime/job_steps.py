@@ -62,7 +62,8 @@ class JobSteps:
         except RowmillError as error:
             self._told("plan", "failed", began)
             # The job has been marked failed where that is the end of it; whoever asks for it is told.
-            logger.error("planning failed", extra={"job_id": job_id, "error_code": error.code})
+            facts = {"job_id": job_id, "error_code": error.code}
+            logger.error("planning of job %s failed: %r", job_id, error.message, extra=facts)
             if not isinstance(error, LedgerError):
                 self._finish_if_ready(job_id)
         return True
@@ -92,7 +93,8 @@ class JobSteps:
                 self._told("merge", "done", began)
         except RowmillError as error:
             self._told("merge", "failed", began)
-            logger.error("finishing failed", extra={"job_id": job_id, "error_code": error.code})
+            facts = {"job_id": job_id, "error_code": error.code}
+            logger.error("finishing of job %s failed: %r", job_id, error.message, extra=facts)
 
     def help(self, job_id: str, position: int, step: int) -> None:
         """Make a piece of the result files of a job that another process merges, and have the next one made."""
@@ -121,7 +123,8 @@ class JobSteps:
             return False  # its ledger was removed; nobody waits for it
         except RowmillError as error:
             self._told("chunk", "failed", began)
-            logger.error("chunk failed", extra={**facts, "error_code": error.code})
+            text = "chunk %d of job %s failed: %r"
+            logger.error(text, chunk_index, job_id, error.message, extra={**facts, "error_code": error.code})
             if not (error.transient and isinstance(error, LedgerError)):
                 # An unreachable ledger cannot be told either; recovery finds the chunk when it is back.
                 self._fail(job_id, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,24 @@ def test_a_queued_job_that_nobody_took_is_planned_again(here: InProcess) -> None
     silence(here)
     here.coordinator().recover(here.job_id, here.executor)
     assert here.executor.plans == 1
+
+
+def test_a_job_that_waits_for_an_hour_is_ordered_a_few_dozen_times_by_all_workers_together(here: InProcess) -> None:
+    created_at = here.create(numbered(5)).created_at
+    passed = timedelta()
+    workers = [here.coordinator(f"worker {n}", now=lambda: created_at + passed) for n in range(5)]
+    orders = []
+    while passed < timedelta(hours=1):
+        passed += timedelta(seconds=10)
+        tamper(here, "UPDATE jobs SET heartbeat_at = heartbeat_at - 10")
+        for worker in workers:
+            worker.recover(here.job_id, here.executor)
+        orders.append(here.executor.plans)
+    assert orders[1] == 1, "the first may have been lost"
+    assert orders[-1] < 40
+    longest_pause = max(orders.count(number) for number in set(orders))
+    assert longest_pause * 10 <= 130
+    assert (here.job().status, here.job().phase) == (Status.QUEUED, None)
 
 
 def test_what_was_left_between_the_last_commit_and_the_merge_is_finished(here: InProcess) -> None:

@@ -27,7 +27,7 @@ class Project:
     forks: Zygote
 
     @contextmanager
-    def worker(self, concurrency: int = 2, *, checks: bool = False) -> Iterator[CeleryWorker]:
+    def worker(self, concurrency: int = 2, *, checks: bool = False, pool: str = "prefork") -> Iterator[CeleryWorker]:
         """A worker of the project; see `celery_worker`."""
         with celery_worker(
             self.folder,
@@ -36,8 +36,19 @@ class Project:
             environment=self.environment,
             app="tests.django_integration.celery_app",
             checks=checks,
+            pool=pool,
         ) as worker:
             yield worker
+
+    def end_sessions(self) -> int:
+        """End all sessions of the database (PostgreSQL), as a restart of the server does; how many there were."""
+        url = self.environment["DATABASE_URL"]
+        server, _, name = url.rpartition("/")
+        ending = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s"
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            row = connection.execute(ending, [name]).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def get(self, path: str) -> Any:
         """What staff is answered there."""

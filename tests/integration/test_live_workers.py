@@ -85,3 +85,12 @@ def test_a_paused_job_stands_still_and_ends_with_exact_counts_and_files(live: Pr
     assert more("rowmill_rows_total", "success") == ROWS - len(refused)
     assert more("rowmill_rows_total", "failure") == len(refused)
     assert told["rowmill_queue_age_seconds",] == 0
+
+
+def test_workers_of_threads_go_on_when_the_database_has_ended_all_sessions(live: Project) -> None:
+    with live.worker(3, pool="threads") as worker:
+        check(live.run("write", refused=[3]), refused={3})
+        assert live.end_sessions(), "those beside Django's own stay open"
+        answer = live.run("write", refused=[7])
+        check(answer, refused={7})
+        assert "raised unexpected" not in worker.log.read_text()

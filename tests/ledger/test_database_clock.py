@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from django_integration.imports.ledger.clock import ASKED_EVERY_SECONDS, DatabaseClock
+from django_integration.imports.models import ImportChunk
 from tests.ledger.builders import LEASE_SECONDS, NOW, RESEND_SECONDS, STORAGE_ROOT, start
 from tests.ledger.django_books import DjangoBooks, LedgerWithJobs
 
@@ -73,3 +74,19 @@ def test_a_database_without_a_clock_of_its_own_has_the_machines(
         books = django_sqlite_books.open(clock=lambda: 0.0, is_dead=lambda _: None)
         assert DatabaseClock(books._using)() == NOW
         books.close()
+
+
+def test_leases_are_counted_where_the_project_has_no_time_zones(alias: str, settings: Any) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = False, "Asia/Kathmandu"
+    ledger = LedgerWithJobs(alias, is_dead=lambda _: None)
+    job_id = start(ledger)
+    claim = ledger.claim(job_id, 0, owner="on another machine", token="t")
+    assert claim is not None
+    limits = {"lease_seconds": LEASE_SECONDS, "resend_after_seconds": RESEND_SECONDS}
+    assert ledger.take_back(job_id, **limits) == []
+    assert ledger.heartbeat(claim)
+    assert ledger.job(job_id).seconds_since_heartbeat < LEASE_SECONDS
+    chunks = ImportChunk.objects.using(alias)
+    chunks.update(changed_at=chunks.get(chunk_index=0).changed_at - timedelta(seconds=LEASE_SECONDS))
+    assert ledger.take_back(job_id, **limits) == [0]
+    ledger.close()

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from django_integration.conf import file_settings
+from django_integration.conf import file_settings, import_settings
 from django_integration.files.arrival import changed, is_still, verified
 from django_integration.files.direct import finish_parts, presigner
 from django_integration.files.errors import ConfirmationError
@@ -109,7 +109,7 @@ def _verify(file: FileModel, entry: ConfirmEntry) -> FileModel:
         limits=limits_for(file),
         file_name=file.file_name,
     )
-    with transaction.atomic():
+    with transaction.atomic(using=import_settings().database):
         locked = FileModel.objects.select_for_update().get(pk=file.pk)
         if locked.is_confirmed:
             return locked

@@ -10,7 +10,7 @@ from typing import Protocol
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from django_integration.conf import MIB
+from django_integration.conf import MIB, import_settings
 from django_integration.files.errors import UploadError
 from django_integration.files.models import FileModel
 from django_integration.files.services.confirming import limits_for
@@ -56,7 +56,7 @@ def receive(file_id: int, stream: ByteStream, announced_bytes: int) -> FileModel
         writer = stack.enter_context(file_storage().open_writer(file.file_path))
         for block in _exactly(stream, announced_bytes):
             writer.write(block)
-        with transaction.atomic():
+        with transaction.atomic(using=import_settings().database):
             # Until the new content has taken its place nobody confirms the old one.
             _check_open(FileModel.objects.select_for_update().get(pk=file_id))
             stack.close()

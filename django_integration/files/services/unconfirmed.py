@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from django_integration.conf import import_settings
 from django_integration.files.direct import abort_parts, presigner
 from django_integration.files.models import FileModel
 from django_integration.files.storage import RowmillError, file_storage
@@ -50,7 +51,7 @@ def remove_unconfirmed(files: QuerySet[FileModel]) -> int:
         if file.upload_id and signing is not None:
             abort_parts(signing, file.file_path, file.upload_id)
         try:
-            with transaction.atomic():
+            with transaction.atomic(using=import_settings().database):
                 locked = FileModel.objects.select_for_update().filter(pk=file.pk, is_confirmed=False).first()
                 if locked is None:
                     continue

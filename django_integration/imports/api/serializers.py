@@ -14,6 +14,7 @@ from django_integration.files.models import FileModel
 from django_integration.files.storage import download_link
 from django_integration.imports import services
 from django_integration.imports.models import ImportJob
+from django_integration.imports.moments import exact
 from django_integration.imports.result_records import result_name
 from engine.options import KNOWN
 from engine.status import PAUSED, Phase, shown_phase
@@ -121,11 +122,22 @@ class StartImportSerializer(serializers.Serializer[Any]):
         return attrs
 
 
+class MomentField(serializers.DateTimeField):
+    """As the guide has it: in UTC, whatever the project's time zone, and whether or not it uses any."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(default_timezone=UTC, **options)
+
+    def to_representation(self, value: Any) -> Any:
+        """Made aware first: the field would take a naive local time for one of UTC."""
+        return super().to_representation(exact(value))
+
+
 class StartedSerializer(serializers.ModelSerializer[ImportJob]):
     """The answer to a start."""
 
     import_job_id = serializers.UUIDField(source="id")
-    created_at = serializers.DateTimeField(default_timezone=UTC)
+    created_at = MomentField()
 
     class Meta:
         model = ImportJob
@@ -153,7 +165,9 @@ class StatusSerializer(serializers.ModelSerializer[ImportJob]):
     """The status response, field by field as the usage guide has it."""
 
     file_id = serializers.IntegerField()
-    created_by_id = serializers.IntegerField(allow_null=True)
+    created_by_id: serializers.Field[Any, Any, Any, Any] = serializers.PrimaryKeyRelatedField(
+        source="created_by", read_only=True, allow_null=True
+    )
     total_rows = serializers.IntegerField(allow_null=True)
     processed_rows = serializers.IntegerField()
     success_count = serializers.IntegerField()
@@ -332,5 +346,4 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 def _time(value: Any) -> Any:
-    """As the guide has it: in UTC, whatever the project's time zone."""
-    return serializers.DateTimeField(default_timezone=UTC).to_representation(value) if value is not None else None
+    return None if value is None else MomentField().to_representation(value)

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from django.db import connections
 from django.utils import timezone
 
+from django_integration.imports.moments import kept
+
 #: Seconds until the database is asked again: two machines' clocks run apart by some milliseconds meanwhile.
 ASKED_EVERY_SECONDS = 60.0
 #: By vendor: the present, and not the beginning of the transaction.
@@ -35,7 +37,7 @@ class DatabaseClock:
         self._known: tuple[datetime, float] | None = None  # what time it was then, and when that was
 
     def __call__(self) -> datetime:
-        """The present. Raises what Django does where the database has to be asked and does not answer."""
+        """The present, as it is `kept`. Raises what Django does where the database is asked and does not answer."""
         connection = connections[self._using]
         query = _QUERIES.get(connection.vendor)
         if query is None:
@@ -49,4 +51,4 @@ class DatabaseClock:
                 (seconds,) = cursor.fetchone()
             known = self._known = (datetime.fromtimestamp(float(seconds), UTC), self._monotonic())
         then, at = known
-        return then + timedelta(seconds=self._monotonic() - at)
+        return kept(then + timedelta(seconds=self._monotonic() - at))

@@ -18,6 +18,8 @@ from django.db.models import Field, Model, QuerySet
 from django.db.models.sql import UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
+from django_integration.imports.moments import kept
+
 AnyField: TypeAlias = "Field[Any, Any]"
 _Record = TypeVar("_Record", bound=Model)
 #: Stands for the first value of its kind while a query is made; no query holds it by itself.
@@ -138,7 +140,7 @@ def _marker(kind: type, number: int) -> Any:
     if isinstance(marker, UUID):
         return UUID(int=marker.int + number)
     if isinstance(marker, datetime.datetime):
-        return marker + datetime.timedelta(minutes=number)
+        return kept(marker + datetime.timedelta(minutes=number))
     if isinstance(marker, dict):
         return {**marker, "number": number}
     return marker + number if isinstance(marker, int) else f"{marker} {number}"

@@ -11,6 +11,7 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from django_integration.imports.models import ImportChunk, ImportJob
+from django_integration.imports.moments import kept
 from engine.errors import JobNotFoundError
 from engine.model import Chunk, ChunkOutcome, Claim, Counts, Part
 from engine.status import ChunkStatus, Phase, Status
@@ -95,7 +96,7 @@ def as_key(job_id: str) -> UUID | None:
 
 def changed_at(row: ImportChunk) -> datetime:
     """When a chunk was last sent, claimed or heard of."""
-    return row.changed_at or _NEVER
+    return row.changed_at or kept(_NEVER)
 
 
 def chunk_columns(chunk: Chunk) -> dict[str, Any]:

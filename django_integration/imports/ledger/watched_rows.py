@@ -7,9 +7,9 @@ from pathlib import Path
 from uuid import UUID
 
 from django.db import connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_integration.imports.models import ImportChunk, WatchedRow
+from django_integration.imports.side_connection import SideConnection
 
 #: Stands for none: the first row is 1.
 _NO_ROW = 0
@@ -24,7 +24,7 @@ class WatchedRows:
 
     def __init__(self, using: str) -> None:
         self._using = using
-        self._side: BaseDatabaseWrapper | None = None
+        self._side = SideConnection(using)
 
     def write(self, job_id: str, chunk_index: int, row_index: int | None) -> None:
         """Remember a row, or with None forget it. Durable when this returns."""
@@ -44,7 +44,7 @@ class WatchedRows:
         table = WatchedRow._meta.db_table
         values = [row_index, self._chunk_id(job_id, chunk_index)]
         # Nobody else writes it: the chunk is leased to this attempt.
-        with self._side_connection().cursor() as cursor:
+        with self._side.cursor() as cursor:
             cursor.execute(f"UPDATE {table} SET row_index = %s WHERE chunk_id = %s", values)  # noqa: S608 - our own
             if not cursor.rowcount:
                 cursor.execute(f"INSERT INTO {table} (row_index, chunk_id) VALUES (%s, %s)", values)  # noqa: S608 - the same
@@ -69,9 +69,7 @@ class WatchedRows:
 
     def close(self) -> None:
         """Close the connection of its own; a later call makes a new one."""
-        side, self._side = self._side, None
-        if side is not None:
-            side.close()
+        self._side.close()
 
     def _path(self, job_id: str, chunk_index: int) -> Path | None:
         connection = connections[self._using]
@@ -82,9 +80,3 @@ class WatchedRows:
     def _chunk_id(self, job_id: str, chunk_index: int) -> int:
         chunks = ImportChunk.objects.using(self._using).filter(job_id=UUID(job_id), chunk_index=chunk_index)
         return chunks.values_list("pk", flat=True).get()
-
-    def _side_connection(self) -> BaseDatabaseWrapper:
-        if self._side is None:
-            self._side = connections[self._using].copy()
-            self._side.set_autocommit(True)
-        return self._side

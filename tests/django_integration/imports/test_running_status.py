@@ -135,3 +135,11 @@ def test_a_job_that_waits_is_not_kept(api: APIClient, stored_file: Callable[...,
     ImportJob.objects.filter(pk=job_id).update(status="failed", error_message="x")
     assert api.get(STATUS, {"task_id": job_id}).json()["status"] == "failed"
     assert api.get(STATUS, {"task_id": str(uuid.uuid4())}).status_code == 404
+
+
+def test_the_status_of_a_user_whose_id_is_no_number_is_kept(running: ImportJob) -> None:
+    user_id, statuses = uuid.uuid4(), bridge.process_parts().statuses
+    statuses.keep(str(running.pk), "", {"id": str(running.pk), "created_by_id": user_id})
+    found = statuses.find(str(running.pk))
+    assert found is not None
+    assert found.body["created_by_id"] == str(user_id)
