@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-_START_SECONDS = 40.0
-_STOP_SECONDS = 15.0
+_START_SECONDS = 90.0
+_STOP_SECONDS = 30.0
 _ROOT = Path(__file__).parents[1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,21 +11,42 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from hypothesis import HealthCheck, settings
 
 from tests import services
 from tests.in_process import InProcess
+from tests.readers.strategies import examples
+
+_IS_SEARCH = "TEST_EXAMPLES" in os.environ
+#: Of property tests. However slow the machine, none is too slow. Each run tries the same examples and so fails for what
+#: was changed, never by chance; a search ($TEST_EXAMPLES) tries others, keeps what fails for the next run, and tells by
+#: which decorator anybody else makes it fail.
+settings.register_profile(
+    "tests",
+    max_examples=examples(100).max_examples,
+    deadline=None,
+    derandomize=not _IS_SEARCH,
+    print_blob=True,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+        HealthCheck.filter_too_much,
+        HealthCheck.function_scoped_fixture,
+    ],
+)
+settings.load_profile("tests")
 
 #: Files whose tests take longest, in seconds of a quiet machine: a minute and more, down to ten.
 LONGEST_FIRST = (
     "faults/test_failpoints.py",
+    "acceptance/test_serve.py",
     "integration/test_back_pressure.py",
     "integration/test_django_effects.py",
     "chaos/test_chaos.py",
     "faults/test_services_away.py",
     "integration/test_celery_faults.py",
     "integration/test_flights.py",
-    "acceptance/test_serve.py",
-    "acceptance/test_schema.py",
     "django_integration/imports/bulk/test_as_row_by_row.py",
     "acceptance/test_guide_story.py",
     "faults/test_deploy.py",

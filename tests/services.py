@@ -29,7 +29,7 @@ from typing import Any
 DUMMY_ACCESS_KEY_ID = "rowmill-test"
 DUMMY_SECRET_ACCESS_KEY = "rowmill-test-secret"  # noqa: S105
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 _STOP_SECONDS = 5.0
 _LOG_TAIL_CHARACTERS = 4000
 

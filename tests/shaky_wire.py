@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,9 +22,11 @@ class Trap:
     """Something that goes wrong with the connection on which the client says all of `words`, in order."""
 
     words: Sequence[bytes]
-    fault: Literal["request lost", "answer lost", "answer corrupt"]
+    fault: Literal["request lost", "answer lost", "answer corrupt", "none"]
     times: int = 1
     sprung: int = 0
+    then: Callable[[], None] = lambda: None
+    """Called before the last of the words goes on."""
 
 
 @dataclass(kw_only=True)
@@ -154,9 +156,11 @@ class _Conversation:
             if heard == len(trap.words):
                 self._heard[index] = 0
                 with self._wire._lock:
-                    if trap.sprung < trap.times:
-                        trap.sprung += 1
-                        return trap.fault
+                    is_sprung = trap.sprung < trap.times
+                    trap.sprung += is_sprung
+                if is_sprung:
+                    trap.then()
+                    return None if trap.fault == "none" else trap.fault
         return None
 
     def _end(self) -> None:

@@ -275,9 +275,10 @@ class LocalRun:
     # The end
 
     def _drain(self) -> None:
-        """After Ctrl-C: let the chunks in hand end for a short while; a second Ctrl-C ends the wait."""
-        self._on_interrupt()
-        self._pool.drain()
+        """After Ctrl-C: let the chunks in hand end for a short while; a second Ctrl-C, however soon, ends the wait."""
+        with suppress(KeyboardInterrupt):
+            self._on_interrupt()
+            self._pool.drain()
 
     def _end(self) -> None:
         """Have every worker give back what it holds and end; kill those that do not. A repeat does nothing."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -165,11 +164,10 @@ class WorkerPool:
                 worker.kill()
 
     def drain(self) -> None:
-        """Let the chunks in hand end for a short while; Ctrl-C ends the wait."""
+        """Let the chunks in hand end for a short while."""
         for worker in self._workers:
             worker.drain()
-        with suppress(KeyboardInterrupt):
-            self._await_ends()
+        self._await_ends()
 
     def stop(self) -> None:
         """Have every worker give back what it holds and end, if it does so within a short while."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 _ROOT = Path(__file__).parents[2]
-_STOP_SECONDS = 40.0
+_STOP_SECONDS = 90.0
 #: The first time it installs packages.
 _READY_SECONDS = 170.0
 
@@ -36,6 +36,21 @@ class Serving:
         """Send a signal and wait for the end; returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(_STOP_SECONDS)
+
+    def check_stop(self, number: int) -> None:
+        """Have a signal end it well, with all that it has started."""
+        started = self.descendants()
+        assert len(started) > 5
+        assert self.stop(number) == 0
+        assert [process for process in started if lives(process)] == []
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it has not ended."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager

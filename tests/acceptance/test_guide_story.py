@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +29,7 @@ def demo(
     juicefs_endpoint: str,
     s3_client: Callable[[str], object],
 ) -> Iterator[HttpUser]:
-    """A user of the example project on servers that are not its own."""
+    """A user of the example project on servers that are not its own; Ctrl-C ends it well."""
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE guide_story")
     environment = {
@@ -40,6 +42,7 @@ def demo(
         serve(tmp_path_factory.mktemp("story") / "data", {**environment, "REDIS_URL": redis_url}) as serving,
     ):
         yield HttpUser(serving.url, "demo", "demo")
+        serving.check_stop(signal.SIGINT)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,7 @@ def test_the_flights_come_through_the_guides_steps(demo: HttpUser, file_id: int,
         create_result_file_records=True,
         handler_path=CHECK,
     )
-    seen = demo.wait_for_end(job_id, seconds=180)
+    seen = demo.wait_for_end(job_id, seconds=240)
 
     percentages = [status["percentage"] for status in seen if status["percentage"] is not None]
     assert percentages == sorted(percentages)
@@ -97,10 +100,11 @@ def test_the_flights_come_through_the_guides_steps(demo: HttpUser, file_id: int,
 def test_a_cancel_in_mid_run_leaves_the_result_files_of_what_was_done(demo: HttpUser, file_id: int) -> None:
     # This handler writes a record for every flight, so there is time to cancel.
     job_id = demo.start_import("/api/flights/import/", file_id, chunk_size=1_000, batch_size=100)
-    while demo.status(job_id)["processed_rows"] < 2_000:
-        assert demo.status(job_id)["status"] in ("queued", "running")
+    while (seen := demo.status(job_id))["processed_rows"] < 2_000:
+        assert seen["status"] in ("queued", "running")
+        time.sleep(0.1)
     assert demo.post(f"/api/imports/{job_id}/cancel/").status == 200
-    last = demo.wait_for_end(job_id, seconds=60)[-1]
+    last = demo.wait_for_end(job_id, seconds=180)[-1]
     assert last["status"] == "cancelled"
     assert 2_000 <= last["processed_rows"] < 336_776
     files = last["result_files"]

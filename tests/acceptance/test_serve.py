@@ -8,6 +8,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +17,12 @@ import psutil
 import pytest
 
 from tests.acceptance.http_user import Answer, HttpUser, send
-from tests.acceptance.serve_process import Serving, serve
+from tests.acceptance.serve_process import Serving, lives, serve
 
 pytestmark = pytest.mark.timeout(400)
 
 _CODE, _CITY = 0, 3
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
 def _is_refused(airport: list[str]) -> bool:
@@ -29,9 +32,10 @@ def _is_refused(airport: list[str]) -> bool:
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """One for all tests that leave it running."""
+    """One for all tests that leave it running; SIGTERM ends it well."""
     with serve(tmp_path_factory.mktemp("serve") / "data") as running:
         yield running
+        running.check_stop(signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +50,12 @@ def other(serving: Serving) -> HttpUser:
 
 @pytest.fixture(scope="module")
 def airports() -> bytes:
-    """The file of `airportsdata`, as it is."""
+    """Every third line of the file of `airportsdata`, as it is."""
     spec = importlib.util.find_spec("airportsdata")
     assert spec is not None
     assert spec.origin is not None
-    return (Path(spec.origin).parent / "airports.csv").read_bytes()
+    head, *lines = (Path(spec.origin).parent / "airports.csv").read_bytes().splitlines(keepends=True)
+    return b"".join([head, *lines[::3]])
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +74,7 @@ def test_the_airports_come_through_the_guides_four_steps(
     failing = [row for row in source if _is_refused(row)]
     assert last["status"] == "succeeded", last
     assert last["total_rows"] == last["processed_rows"] == len(source)
-    assert last["failure_count"] == len(failing) > 2_000
+    assert last["failure_count"] == len(failing) > 700
     assert last["success_count"] == len(source) - len(failing)
     assert last["percentage"] == 100.0
     percentages = [status["percentage"] or 0 for status in imported]
@@ -113,7 +118,7 @@ def test_a_file_for_the_other_import_is_refused(demo: HttpUser) -> None:
     file_id = demo.upload("flight_import", "flights.csv", b"year,month\n2013,1\n")
     assert "file_id" in demo.post("/api/airports/import/", {"file_id": file_id}).json()
     job_id = demo.start_import("/api/flights/import/", file_id)
-    last = demo.wait_for_end(job_id, seconds=60)[-1]
+    last = demo.wait_for_end(job_id, seconds=180)[-1]
     assert (last["status"], last["failure_count"]) == ("succeeded", 1)
 
 
@@ -125,7 +130,7 @@ def test_flights_become_one_row_each(demo: HttpUser) -> None:
         lines.append(f"2013,1,1,517,515,2,{arrival},819,11,UA,{number},N14228,EWR,IAH")
     file_id = demo.upload("flight_import", "flights.csv", "\n".join(lines).encode())
     job_id = demo.start_import("/api/flights/import/", file_id, batch_size=100, chunk_size=300)
-    last = demo.wait_for_end(job_id, seconds=120)[-1]
+    last = demo.wait_for_end(job_id, seconds=180)[-1]
     assert (last["success_count"], last["failure_count"]) == (2_000, 500)
     page = demo.get("/api/flights/?limit=5000").json()
     assert page["count"] == 2_000
@@ -185,38 +190,23 @@ class AdminSession:
         return answer
 
 
-def test_sigterm_leaves_no_process_and_the_next_start_finds_the_data(tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "setsid"), reason="needs process groups")
+def test_nothing_stays_of_what_is_killed_outright_or_crashes_but_the_data(tmp_path: Path) -> None:
     with serve(tmp_path / "data") as first:
-        demo = HttpUser(first.url, "demo", "demo")
-        demo.upload("airport_import", "airports.csv", b"icao\nX\n")
+        HttpUser(first.url, "demo", "demo").upload("airport_import", "airports.csv", b"icao\nX\n")
         started = first.descendants()
         assert len(started) > 5
-        assert first.stop() == 0
-        assert [process for process in started if _lives(process)] == []
+        first.stop(signal.SIGKILL)
+        _, alive = psutil.wait_procs(started, timeout=60)
+        assert [process for process in alive if lives(process)] == []
     with serve(tmp_path / "data") as second:
         assert HttpUser(second.url, "demo", "demo").get("/api/files/").json()["count"] == 1
         started = second.descendants()
-        assert second.stop(signal.SIGINT) == 0
-        assert [process for process in started if _lives(process)] == []
-
-
-def test_a_crash_of_one_part_is_told_and_ends_all(tmp_path: Path) -> None:
-    with serve(tmp_path / "data") as serving:
-        started = serving.descendants()
         (valkey,) = [process for process in started if "valkey" in process.name() or "redis" in process.name()]
         valkey.kill()
-        assert serving.process.wait(60) == 1
+        assert second.process.wait(90) == 1
         assert "valkey ended by itself (signal 9)" in (tmp_path / "data.stderr").read_text()
-        assert [process for process in started if _lives(process)] == []
-
-
-@pytest.mark.skipif(not hasattr(os, "setsid"), reason="needs process groups")
-def test_nothing_stays_when_it_is_killed_outright(tmp_path: Path) -> None:
-    with serve(tmp_path / "data") as serving:
-        started = serving.descendants()
-        serving.stop(signal.SIGKILL)
-        _, alive = psutil.wait_procs(started, timeout=30)
-        assert [process for process in alive if _lives(process)] == []
+        assert [process for process in started if lives(process)] == []
 
 
 def test_a_port_in_use_is_told(serving: Serving, tmp_path: Path) -> None:
@@ -225,8 +215,17 @@ def test_a_port_in_use_is_told(serving: Serving, tmp_path: Path) -> None:
         pass
 
 
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+def test_fuzzed_requests_get_documented_answers_only(serving: Serving, tmp_path: Path) -> None:
+    """The OpenAPI schema is true of the running server: no 500, and no answer that it does not describe."""
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{serving.url}/api/schema/"),
+            *("--auth", "other:other", "--checks", CHECKS, "--max-examples", "4", "--seed", "20261123"),
+            *("--request-timeout", "60"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]

@@ -14,5 +14,5 @@ def test_status_requests_under_load_are_right_and_reach_no_database() -> None:
     # Other than 0 where an answer was wrong, or took a query.
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout)
-    assert figures["requests"] > 50
+    assert figures["requests"] > 20
     assert figures["rows_meanwhile"] > 0

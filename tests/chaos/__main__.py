@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def _import_under_fire(
         while not seen or seen[-1]["status"] in ("queued", "running"):
             try:
                 seen.append(stack.user.status(job_id))
-            except OSError:  # the web server was hit
+            except (OSError, HTTPException):  # the web server was hit, perhaps in the middle of its answer
                 time.sleep(0.2)
                 continue
             if time.monotonic() > deadline:

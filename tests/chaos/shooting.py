@@ -71,7 +71,7 @@ class Shooter:
             if phase == "merging" and owner and not has_hit_merge:
                 has_hit_merge = True  # what nobody would hit by chance: the process that puts the files together
                 self._hit_owner(owner)
-            if self._plan and rows >= self._plan[0][1]:
+            while self._plan and rows >= self._plan[0][1]:  # all that are due, however late this look is
                 what, _ = self._plan.pop(0)
                 self._wipe() if what == "wipe" else self._kill()
 

@@ -48,7 +48,7 @@ def test_an_attempt_that_has_lost_its_lease_runs_no_further_batch(
     def waits_until_lost(row_index: int, *arguments: Any) -> dict[str, Any]:
         handler(row_index, *arguments)
         if row_index >= 4:
-            assert handler.lost.wait(10)
+            assert handler.lost.wait(60)
         return {"ok": True}
 
     here.plan(numbered(1000), handle(waits_until_lost), batch_size=2)

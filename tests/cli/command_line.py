@@ -97,7 +97,7 @@ def wait_for_rows(output_dir: Path, count: int, process: subprocess.Popen[str]) 
         raise AssertionError(f"ended with {process.returncode} too soon: {process.communicate()}")
 
 
-def wait_until(is_true: Callable[[], bool], *, seconds: float = 30.0) -> None:
+def wait_until(is_true: Callable[[], bool], *, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "waited in vain"

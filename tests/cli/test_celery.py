@@ -31,9 +31,6 @@ from tests.cli.command_line import (
 )
 
 HANDLER = f"{HANDLERS}.refuse_sevenths"
-#: About two seconds of work for one process.
-SLOW = ("--option", "delay_seconds=0.002", "--chunk-size", "100", "--batch-size", "20")
-
 
 #: The worker looks after every job of every ledger it has heard of five times a second.
 PACE = {"ROWMILL_RECOVERY_SECONDS": "0.2", "ROWMILL_RESEND_SECONDS": "0.2"}
@@ -78,11 +75,13 @@ def test_an_empty_file_has_the_same_exit_code(tmp_path: Path, redis_url: str) ->
 
 def test_after_ctrl_c_the_job_goes_on_and_can_be_asked_for_and_ended(tmp_path: Path, redis_url: str) -> None:
     write_table(tmp_path / "t.csv", 2_000)
-    words = ["run", "t.csv", "--handler", HANDLER, *SLOW, "--executor", "celery", "--redis-url", redis_url]
+    gate = tmp_path / "go"
+    held = ("--option", f"gate={gate}", "--option", "gate_row=301", "--chunk-size", "100", "--batch-size", "20")
+    words = ["run", "t.csv", "--handler", HANDLER, *held, "--executor", "celery", "--redis-url", redis_url]
     process = start(*words, cwd=tmp_path)
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert "goes on" in stderr
@@ -106,6 +105,7 @@ def test_after_ctrl_c_the_job_goes_on_and_can_be_asked_for_and_ended(tmp_path: P
 
     assert report(ask[1])["status"] == "running"
     report(end[1])
+    gate.touch()
     wait_until(lambda: report(ask[1])["status"] == "cancelled")
     ended = report(ask[1])
     results = tmp_path / "rowmill-results"
@@ -151,11 +151,13 @@ def test_a_local_job_in_a_ledger_that_workers_look_after_is_left_alone_by_them(
     assert len(list((tmp_path / "ran").iterdir())) == 1
     with closing(open_ledger(url)) as books:
         assert {state.attempt for state in books.chunk_states(job.job_id)} == {1}
+
     # It was there all the time, and had the messages.
-    wait_until(lambda: "rowmill.finish_job" in worker.log.read_text()[before:])
-    log = worker.log.read_text()[before:]
-    assert log.count("rowmill.run_chunk") >= 30
-    assert "failed" not in log
+    def log() -> str:
+        return worker.log.read_text()[before:]
+
+    wait_until(lambda: log().count("rowmill.run_chunk") >= 30 and "rowmill.finish_job" in log())
+    assert "failed" not in log()
 
 
 @pytest.mark.parametrize(("first", "second"), [("local", "celery"), ("celery", "local")])

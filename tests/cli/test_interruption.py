@@ -26,17 +26,12 @@ from tests.cli.command_line import (
 )
 
 ROWS = 2_000
+RUN = ("run", "my table.csv", "--handler", f"{HANDLERS}.refuse_sevenths")
+SIZES = ("--workers", "2", "--chunk-size", "150", "--batch-size", "25")
 #: About two seconds of work for two processes.
-SLOW = (
-    "run",
-    "my table.csv",
-    "--handler",
-    f"{HANDLERS}.refuse_sevenths",
-    *("--option", "delay_seconds=0.002"),
-    *("--workers", "2"),
-    *("--chunk-size", "150"),
-    *("--batch-size", "25"),
-)
+SLOW = (*RUN, "--option", "delay_seconds=0.002", *SIZES)
+#: Not over before the test has made the file `go`.
+HELD = (*RUN, "--option", "gate=go", "--option", "gate_row=301", *SIZES)
 FILES = ("my table.success.csv", "my table.failed.csv")
 
 
@@ -45,7 +40,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The result files of a run that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
     write_table(folder / "my table.csv", ROWS)
-    assert warm_rowmill(*SLOW[:4], cwd=folder).returncode == 0
+    assert warm_rowmill(*RUN, cwd=folder).returncode == 0
     return _files(folder)
 
 
@@ -95,10 +90,11 @@ def test_an_interrupted_run_says_how_to_go_on_and_that_command_works(
     tmp_path: Path, undisturbed: dict[str, bytes], number: signal.Signals
 ) -> None:
     write_table(tmp_path / "my table.csv", ROWS)
-    process = start(*SLOW, cwd=tmp_path)
+    process = start(*HELD, cwd=tmp_path)
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=20)
+    (tmp_path / "go").touch()
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert stdout == ""
     assert "Traceback" not in stderr
@@ -114,11 +110,12 @@ def test_an_interrupted_run_says_how_to_go_on_and_that_command_works(
 
 def test_json_of_an_interrupted_run_has_the_job_as_it_was_left(tmp_path: Path) -> None:
     write_table(tmp_path / "my table.csv", ROWS)
-    process = start(*SLOW, "--json", cwd=tmp_path)
+    process = start(*HELD, "--json", cwd=tmp_path)
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
     # To all of the group, as a terminal does it.
     os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=20)
+    (tmp_path / "go").touch()
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     report = the_object(stdout)
     assert (report["status"], report["error_code"]) == ("running", "interrupted")
@@ -130,28 +127,28 @@ def test_json_of_an_interrupted_run_has_the_job_as_it_was_left(tmp_path: Path) -
 
 def test_a_new_job_hints_at_the_one_that_was_left(tmp_path: Path) -> None:
     write_table(tmp_path / "my table.csv", ROWS)
-    process = start(*SLOW, cwd=tmp_path)
+    process = start(*HELD, cwd=tmp_path)
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    done = warm_rowmill(*SLOW[:4], cwd=tmp_path)
+    done = warm_rowmill(*RUN, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--resume would go on with it" in done.stderr.splitlines()[0]
 
 
 def test_a_cancel_from_another_process_ends_the_run_with_exact_files(tmp_path: Path) -> None:
-    rows = 4 * ROWS  # so that it is not over before the other process has begun
-    write_table(tmp_path / "my table.csv", rows)
-    process = start(*SLOW, "--json", cwd=tmp_path)
+    write_table(tmp_path / "my table.csv", ROWS)
+    process = start(*HELD, "--json", cwd=tmp_path)
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
     asked = warm_rowmill("cancel", cwd=tmp_path)
     assert asked.returncode == 0, asked.stderr
     assert "will end after the batches in hand" in asked.stdout
-    stdout, stderr = process.communicate(timeout=20)
+    (tmp_path / "go").touch()
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 6, stderr
     report = the_object(stdout)
     assert report["status"] == "cancelled"
-    assert 100 <= report["processed_rows"] < rows
+    assert 100 <= report["processed_rows"] < ROWS
     accepted, refused = (read_table(tmp_path / "rowmill-results" / name) for name in FILES)
     assert (len(accepted), len(refused)) == (report["success_count"], report["failure_count"])
     indexes = [int(row[0]) for row in accepted]
@@ -164,7 +161,7 @@ def test_a_cancel_from_another_process_ends_the_run_with_exact_files(tmp_path: P
 
 def test_a_cancel_ends_a_job_that_nobody_runs_any_more(tmp_path: Path) -> None:
     write_table(tmp_path / "my table.csv", ROWS)
-    process = start(*SLOW, cwd=tmp_path)
+    process = start(*HELD, cwd=tmp_path)
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -179,11 +176,12 @@ def test_a_cancel_ends_a_job_that_nobody_runs_any_more(tmp_path: Path) -> None:
 
 def test_a_cancelled_job_is_not_resumed_but_begun_anew(tmp_path: Path) -> None:
     write_table(tmp_path / "my table.csv", ROWS)
-    process = start(*SLOW, "--json", cwd=tmp_path)
+    process = start(*HELD, "--json", cwd=tmp_path)
     wait_for_rows(tmp_path / "rowmill-results", 100, process)
     warm_rowmill("cancel", cwd=tmp_path)
-    cancelled = the_object(process.communicate(timeout=20)[0])
-    done = warm_rowmill(*SLOW, "--resume", "--json", cwd=tmp_path)
+    (tmp_path / "go").touch()
+    cancelled = the_object(process.communicate(timeout=60)[0])
+    done = warm_rowmill(*HELD, "--resume", "--json", cwd=tmp_path)
     report = the_object(done.stdout)
     assert (done.returncode, report["processed_rows"]) == (0, ROWS)
     assert report["id"] != cancelled["id"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import chunk_sizes
@@ -29,6 +29,7 @@ from engine.model import Chunk, Counts, Plan, ResultFiles
 from engine.status import ChunkStatus, Phase, Status
 from engine.table import TextPlanner
 from tests.in_process import InProcess, csv_bytes, numbered, read_csv
+from tests.readers.strategies import examples
 
 
 def after_batches(count: int, action: Callable[[], Any]) -> Callable[[], bool]:
@@ -74,7 +75,7 @@ def test_a_cancel_leaves_the_rows_that_had_not_run_in_a_third_file(here: InProce
 CELLS = st.sampled_from(["", "a", "bad", "x, y", 'q"q', "two\nlines", " ", "ä"])
 
 
-@settings(max_examples=40, deadline=None)
+@examples(60)
 @given(
     rows=st.lists(st.lists(CELLS, max_size=3), min_size=2, max_size=25),
     chunk_size=st.integers(1, 9),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 #: Of a pause: several rounds of recovery, which would send again what it takes for lost.
@@ -60,8 +61,9 @@ def import_file(
         seen.append([progress.counts.processed_rows, job.processed_rows])
         if cancel_at is not None and progress.counts.processed_rows >= cancel_at and not job.cancel_requested:
             services.cancel(job)
+            open_gate(options)
         if pause_at is not None and held is None and progress.counts.processed_rows >= pause_at:
-            held = hold(job)
+            held = hold(job, options)
         time.sleep(0.05)
         job.refresh_from_db()
     rows = SeenRow.objects.filter(job=str(job.pk)).order_by("row_index").values_list("row_index", flat=True)
@@ -87,7 +89,13 @@ def _text_of(key: str) -> str:
     return b"".join(storage.read_blocks(key, 0, size, block_bytes=1024 * 1024)).decode()
 
 
-def hold(job: Any) -> Any:
+def open_gate(options: dict[str, Any]) -> None:
+    """Let the rows go on that wait for the driver (see the handler `write_slowly`)."""
+    if "gate" in options:
+        Path(options["gate"]).touch()
+
+
+def hold(job: Any, options: dict[str, Any]) -> Any:
     """Pause a job by its address, look at it twice once nothing is in hand any more, and let it go on."""
     from rest_framework.test import APIClient
 
@@ -102,6 +110,7 @@ def hold(job: Any) -> Any:
         return [status["processed_rows"], SeenRow.objects.filter(job=str(job.pk)).count(), states]
 
     paused = client.post(f"/api/imports/{job.pk}/pause/")
+    open_gate(options)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while job.chunks.filter(status="leased").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

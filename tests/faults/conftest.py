@@ -88,7 +88,9 @@ def shaken_once(
             "REDIS_URL": redis_url,
             "TEST_STORAGE_URL": f"s3://{bucket}",
             "TEST_S3_ENDPOINT_URL": storage_url,
-            "TEST_LEASE_SECONDS": "1",
+            # No process that lives is kept from the processor for as long, so that none burns an attempt.
+            "TEST_LEASE_SECONDS": "3",
+            "TEST_RESEND_SECONDS": "1",
             "TEST_RECOVERY_SECONDS": "1",
             "DJANGO_SETTINGS_MODULE": "tests.django_integration.settings",
         }

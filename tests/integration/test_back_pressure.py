@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,13 +57,14 @@ class Far:
     @contextmanager
     def watching(self) -> Iterator[Seen]:
         """Look all the time at what waits and what it takes."""
-        seen, ended = Seen(), threading.Event()
+        seen, looks, ended = Seen(), threading.Event(), threading.Event()
 
         def watch() -> None:
             with psycopg.connect(self.database_url, autocommit=True) as connection:
                 children, looked_at = self.worker.children, time.monotonic()
                 query = "SELECT count(*) FROM rowmill_imports_importchunk WHERE status IN ('sent', 'leased')"
-                while not ended.wait(0.03):
+                while not ended.wait(0.05):
+                    looks.set()
                     (count,) = connection.execute(query).fetchone() or (0,)
                     seen.in_flight = max(seen.in_flight, count)
                     waiting = self.broker.llen("celery") + self.broker.hlen("unacked")
@@ -71,12 +72,14 @@ class Far:
                     if time.monotonic() > looked_at + 1.0:  # dearer than all the rest
                         children, looked_at = self.worker.children, time.monotonic()
                     for pid in children:
-                        size = psutil.Process(pid).memory_info().rss
-                        seen.resident[pid] = max(seen.resident.get(pid, 0), size)
+                        with suppress(psutil.NoSuchProcess):
+                            size = psutil.Process(pid).memory_info().rss
+                            seen.resident[pid] = max(seen.resident.get(pid, 0), size)
 
         thread = threading.Thread(target=watch)
         thread.start()
         try:
+            assert looks.wait(60)
             yield seen
         finally:
             ended.set()
@@ -127,6 +130,7 @@ def far(
             "TEST_STORAGE_URL": f"s3://{bucket}",
             "TEST_S3_ENDPOINT_URL": storage_by_wire,
             "TEST_WINDOW": str(WINDOW),
+            "TEST_FORKS": "1",
         }
         project = stack.enter_context(make_project(folder, database_url, redis_by_wire, environment))
         worker = stack.enter_context(project.worker(2))

@@ -131,7 +131,7 @@ def test_one_child_killed_from_outside_costs_nothing(
 
     with celery_worker(tmp_path, url, concurrency=2, environment=PACE) as worker:
         report = start(
-            some_flights, tmp_path, url, "has_arrived_slowly", on_progress, seconds_per_100_rows=0.008, chunk_size=1_250
+            some_flights, tmp_path, url, "has_arrived_slowly", on_progress, seconds_per_100_rows=0.016, chunk_size=1_250
         )
     assert len(killed) == 5
     check(report, some_flights)

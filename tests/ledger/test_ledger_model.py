@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -33,6 +33,7 @@ from tests.ledger.builders import (
     outcome,
     take_back,
 )
+from tests.readers.strategies import examples
 
 ROWS = 10
 CHUNKS = 4
@@ -348,11 +349,6 @@ def test_a_ledger_follows_the_model(ledger_factory: LedgerFactory, request: pyte
     traits = {"ledger_factory": staticmethod(ledger_factory), "keeps_living_owners": name == "django_sqlite"}
     run_state_machine_as_test(
         type("Machine", (LedgerMachine,), traits),
-        settings=settings(
-            # A statement of Django costs a hundred times one of the engine's own SQLite.
-            max_examples=60 if name == "sqlite" else 15,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-        ),
+        # A statement of Django costs a hundred times one of the engine's own SQLite.
+        settings=settings(examples(150 if name == "sqlite" else 25), stateful_step_count=40),
     )

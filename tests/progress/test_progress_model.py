@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from engine.config import EngineConfig
 from engine.model import Counts
 from engine.progress import MemoryProgress, ProgressStore, RedisProgress
+from tests.readers.strategies import examples
 
 CHUNK_ROWS = 10
 CHUNKS = 4
@@ -111,7 +111,7 @@ def run(make_store: Callable[[], ProgressStore], wipe: Callable[[Any, str], None
     machine = type("Machine", (ProgressMachine,), {"make_store": staticmethod(make_store), "wipe": staticmethod(wipe)})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]),
+        settings=examples(100),
     )
 
 

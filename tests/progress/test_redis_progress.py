@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 import redis
@@ -23,6 +23,7 @@ from engine.model import Counts
 from engine.progress import ProgressSnapshot, RedisProgress, url_without_secrets
 from engine.progress.keys import cost_key, progress_key
 from engine.progress.redis import RETRIES
+from tests import services
 from tests.services import free_port
 
 CHUNK_ROWS = 50
@@ -98,7 +99,7 @@ def test_a_hundred_thousand_committed_chunks_are_begun_in_one_step(
     done = {index: counts(index % 100, 1) for index in range(100_000)}
     started = time.perf_counter()
     redis_progress.begin(job_id, total_rows=None, done=done)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 30
     snapshot = redis_progress.snapshot(job_id)
     assert snapshot is not None
     assert snapshot.counts == recount(client, job_id) == sum(done.values(), Counts())
@@ -122,6 +123,12 @@ def valkey_at(port: int, executable: str) -> Iterator[None]:
     command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
+        answers = False
+        while not answers:
+            assert process.poll() is None, "another has taken the port"
+            time.sleep(0.01)
+            with suppress(OSError):
+                answers = services._answers_ping(port)
         yield
     finally:
         process.kill()
@@ -132,9 +139,11 @@ def test_a_restarted_server_is_found_again_and_the_counters_are_missing(client: 
     executable = str(client.info("server")["executable"])
     port = free_port()
     store = RedisProgress.from_url(f"redis://127.0.0.1:{port}/0", EngineConfig())
-    # The first call comes before the server is up: the retries bridge that.
-    with valkey_at(port, executable):
-        store.begin(job_id, total_rows=5)
+    with ExitStack() as running:
+        # The first call comes before the server is up, which it is by the end of the pause before the next try.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("redis.retry.sleep", lambda _: running.enter_context(valkey_at(port, executable)))
+            store.begin(job_id, total_rows=5)
         assert store.record(job_id, 0, 1, counts(1)) is False
     with valkey_at(port, executable):
         assert store.record(job_id, 0, 1, counts(2)) is None
@@ -284,6 +293,9 @@ def test_counters_wiped_in_the_middle_are_rebuilt_by_many_workers_at_once(
 ) -> None:
     chunk_count = 60
     ledger: dict[int, Counts] = {}
+    # After a wipe between a look at the ledger and what is begun by it, counters lag behind until recovery sees that,
+    # and here nobody recovers.
+    rebuilding = threading.Semaphore(6)
     redis_progress.begin(job_id, total_rows=chunk_count * CHUNK_ROWS)
     failures: list[BaseException] = []
 
@@ -291,10 +303,11 @@ def test_counters_wiped_in_the_middle_are_rebuilt_by_many_workers_at_once(
         for _ in range(100):
             if redis_progress.record(job_id, chunk_index, 1, now, done=done) is not None:
                 return
-            committed = dict(ledger)
-            # Time for the others to commit more, and to rebuild from that.
-            time.sleep(random.random() / 500)  # noqa: S311
-            redis_progress.begin(job_id, total_rows=chunk_count * CHUNK_ROWS, done=committed, only_if_missing=True)
+            with rebuilding:
+                committed = dict(ledger)
+                # Time for the others to commit more, and to rebuild from that.
+                time.sleep(random.random() / 500)  # noqa: S311
+                redis_progress.begin(job_id, total_rows=chunk_count * CHUNK_ROWS, done=committed, only_if_missing=True)
         raise AssertionError("the counters stay missing")
 
     def work(first: int) -> None:
@@ -312,7 +325,10 @@ def test_counters_wiped_in_the_middle_are_rebuilt_by_many_workers_at_once(
         thread.start()
     while any(thread.is_alive() for thread in threads):
         time.sleep(0.03)
+        for _ in range(6):
+            rebuilding.acquire()
         client.flushall()
+        rebuilding.release(6)
         snapshot = redis_progress.snapshot(job_id)
         assert snapshot is None or snapshot.counts.processed_rows <= chunk_count * CHUNK_ROWS
     for thread in threads:

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 #: Characters that some line splitters take for a line end, astral ones, a byte order mark, NUL.
@@ -37,15 +37,15 @@ _SOUPS = [
 ]
 
 
-#: What is tried of the examples that a property test asks for: each run tries others. `TEST_EXAMPLES=20 scripts/test
-#: tests/readers` looks for what a year of runs would find.
+#: What is tried of the examples that a property test asks for: the same in each run, so that none fails by chance
+#: (`tests.conftest`). With the variable each run tries others: `TEST_EXAMPLES=20 scripts/test tests/readers` looks for
+#: what a year of runs would find.
 _SHARE = float(os.environ.get("TEST_EXAMPLES", "0.4"))
 
 
 def examples(count: int) -> settings:
-    """Settings of a property test on a machine that may be busy; all its examples share one folder."""
-    health = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-    return settings(max_examples=max(1, round(count * _SHARE)), deadline=None, suppress_health_check=health)
+    """Settings of a property test; all its examples share one folder."""
+    return settings(max_examples=max(1, round(count * _SHARE)))
 
 
 @dataclass(frozen=True)

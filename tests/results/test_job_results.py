@@ -12,7 +12,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config import EngineConfig
@@ -20,6 +20,7 @@ from engine.model import Counts
 from engine.status import Status
 from tests import sample_handlers
 from tests.in_process import InProcess, csv_bytes, numbered, read_csv
+from tests.readers.strategies import examples
 
 MakeHere = Callable[..., InProcess]
 
@@ -187,7 +188,7 @@ def expected_files(data: bytes, refused: set[int]) -> tuple[bytes, bytes]:
     return files[0], files[1]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(60)
 @given(data=st.data())
 def test_every_row_is_in_one_of_the_files_however_it_was_cut(data: st.DataObject) -> None:
     rows = data.draw(st.lists(ROW, max_size=25))

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model import Part
@@ -16,6 +16,7 @@ from engine.results import PartKeys, PartWriter, header_cells, header_line, merg
 from engine.results.sheet_fragments import CountedPart
 from engine.results.xlsx import merge_xlsx
 from engine.storage.local import LocalFolderStorage
+from tests.readers.strategies import examples
 
 JOB = "0f0e0d0c-0000-4000-8000-000000000001"
 ROWS = st.lists(st.lists(st.text('a,"\r\n é', max_size=5), min_size=1, max_size=4), max_size=12)
@@ -50,7 +51,7 @@ def make(rows: list[list[str]], cuts: list[int], output_format: Literal["csv", "
         return data
 
 
-@settings(deadline=None, max_examples=40)
+@examples(60)
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 100), max_size=4), held_bytes=st.sampled_from([0, 20, 10_000]))
 def test_a_csv_holds_every_row_however_it_was_chunked(rows: list[list[str]], cuts: list[int], held_bytes: int) -> None:
     data = make(rows, cuts, "csv", held_bytes)
@@ -59,7 +60,7 @@ def test_a_csv_holds_every_row_however_it_was_chunked(rows: list[list[str]], cut
     assert data == make(rows, [], "csv", 10_000)
 
 
-@settings(deadline=None, max_examples=10)
+@examples(20)
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 100), max_size=4))
 def test_an_excel_file_is_the_same_however_it_was_chunked(rows: list[list[str]], cuts: list[int]) -> None:
     assert make(rows, cuts, "xlsx", 0) == make(rows, [], "xlsx", 10_000)

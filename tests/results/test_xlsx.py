@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import fastexcel
 import openpyxl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.utils.escape import unescape
 
@@ -20,6 +20,7 @@ from engine.results.csv_format import encode_lines, result_line
 from engine.results.sheet_fragments import CountedPart, SheetFragments
 from engine.results.sheet_rows import MAX_CELL_UNITS, MAX_SHEET_COLUMNS, cut_cell, escape_text
 from engine.results.xlsx import merge_xlsx
+from tests.readers.strategies import examples
 from tests.results.memory_storage import MemoryStorage
 
 Rows = list[list[str]]
@@ -63,7 +64,7 @@ def padded(rows: Rows) -> Rows:
     return [row + [""] * (width - len(row)) for row in rows]
 
 
-@settings(deadline=None)
+@examples(150)
 @given(st.lists(st.lists(CELLS, min_size=1, max_size=4), max_size=6))
 def test_openpyxl_finds_every_cell_as_the_text_it_was(rows: Rows) -> None:
     storage = MemoryStorage()
@@ -219,7 +220,7 @@ def test_columns_are_as_wide_as_their_cells_within_limits() -> None:
     assert widths[2] in range(12, 17)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(60)
 @given(
     # calamine leaves the escapes of the two non-characters as they are.
     rows=st.lists(

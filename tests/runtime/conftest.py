@@ -89,6 +89,8 @@ class LocalRuns:
         self.mark, self.reached, self.gate = folder / "mark", folder / "reached", folder / "gate"
         self.config = EngineConfig(progress_interval_seconds=0)
         self._children: list[Child] = []
+        #: Processes that this test has not started; most of those of the machine.
+        self._others = set(psutil.pids())
 
     def write(self, rows: int, **more: Any) -> None:
         self.source.write_bytes(csv_bytes(numbered(rows, **more)))
@@ -141,12 +143,13 @@ class LocalRuns:
     def processes(self) -> list[psutil.Process]:
         """All that were started by this test and live, children or orphans."""
         found = []
-        for process in psutil.process_iter():
+        for pid in sorted(set(psutil.pids()) - self._others):
             try:
+                process = psutil.Process(pid)
                 mine = process.environ().get(_MARK) == str(self.folder) and process.status() != psutil.STATUS_ZOMBIE
             except psutil.Error:
                 continue
-            if mine and process.pid != os.getpid():
+            if mine:
                 found.append(process)
         return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engine
@@ -18,6 +18,7 @@ from engine.errors import OptionError
 from engine.model import Counts
 from engine.status import Status
 from tests.in_process import HANDLERS, InProcess, csv_bytes, numbered, read_csv
+from tests.readers.strategies import examples
 from tests.runtime.conftest import LocalRuns
 from tests.runtime.test_local_deaths import DIED
 
@@ -49,7 +50,7 @@ def results_of(data: bytes, handler: str, handler_mode: str, **options: int | st
             here.close()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     rows=st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=25),
     row_chunk_size=st.integers(1, 30),

@@ -7,13 +7,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import cast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import LedgerUnavailableError
 from engine.model import Turn
 from engine.runtime.fair_steps import FairSteps
 from engine.runtime.job_steps import JobSteps
+from tests.readers.strategies import examples
 
 #: As many chunks of a job wait in the queue at most.
 WINDOW = 16
@@ -126,7 +127,7 @@ def test_a_stream_of_small_jobs_leaves_a_quarter_of_the_time_to_the_huge_one() -
     assert 0.2 * world.now <= seconds_of_big <= 0.3 * world.now
 
 
-@settings(deadline=None, max_examples=50)
+@examples(100)
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
     copies=st.lists(st.integers(1, 3), min_size=1, max_size=10),

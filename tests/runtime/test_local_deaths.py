@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -25,6 +26,8 @@ from tests.in_process import read_csv
 from tests.runtime.conftest import PATIENCE_SECONDS, LocalRuns, wait_until
 
 ROWS = 400
+#: Of a lease that is to run out: a process that lives is never kept from the processor for as long.
+LEASE_SECONDS = 3.0
 DIED = "The process died twice while the handler ran this row; it was not run again."
 
 
@@ -133,7 +136,7 @@ def test_workers_killed_at_random_moments_lose_nothing(runs: LocalRuns, seed: in
 
 
 def test_a_worker_that_stops_is_replaced_when_its_lease_has_run_out(runs: LocalRuns) -> None:
-    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=0.8)
+    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=LEASE_SECONDS)
     runs.write(ROWS)
     expected = runs.undisturbed()
     report = runs.run("stops_once", row=150, mark=str(runs.mark), chunk_size=100, workers=1)
@@ -153,7 +156,8 @@ def stopped(runs: LocalRuns) -> list[psutil.Process]:
 
 def test_a_zombie_that_comes_back_changes_nothing(runs: LocalRuns) -> None:
     """An orphan stops with a chunk in hand; another run takes the chunk over and ends the job; then it goes on."""
-    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=1.0)
+    # The first run's lease is that of production, so that it does not miss the worker before it is killed itself.
+    runs.config = EngineConfig(progress_interval_seconds=0, heartbeat_seconds=0.25)
     runs.write(ROWS)
     options = {"row": 150, "mark": str(runs.mark), "chunk_size": 100, "batch_size": 10}
     expected = runs.undisturbed("stops_once", **{**options, "row": 0})
@@ -161,11 +165,12 @@ def test_a_zombie_that_comes_back_changes_nothing(runs: LocalRuns) -> None:
     wait_until(lambda: stopped(runs), "the stopped worker")
     (zombie,) = stopped(runs)
     parent.kill()
+    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=LEASE_SECONDS)
     report = runs.run("stops_once", resume=True, workers=1, **options)
     assert (report.job.status, report.counts) == (Status.SUCCEEDED, Counts(success_count=ROWS))
     assert runs.results() == expected
     zombie.send_signal(signal.SIGCONT)
-    zombie.wait(30)
+    zombie.wait(PATIENCE_SECONDS)
     assert runs.results() == expected
     assert runs.job().counts == report.counts
     # It ended its batch, if it did, and no more.
@@ -175,13 +180,13 @@ def test_a_zombie_that_comes_back_changes_nothing(runs: LocalRuns) -> None:
 
 def test_a_run_that_slept_with_its_workers_repeats_nothing(runs: LocalRuns) -> None:
     """Ctrl-Z, or a laptop's lid: nobody spoke for longer than a lease, and nobody is dead."""
-    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=1.0)
+    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=LEASE_SECONDS)
     runs.write(ROWS)
     parent = runs.start_child("waits", chunk_size=100, **runs.gates(150))
     runs.wait_until_reached()
     parent.signal_all(signal.SIGSTOP)
     wait_until(lambda: len(stopped(runs)) == 2, "the stopped workers")
-    time.sleep(1.5)  # longer than the lease: it is time itself that is tested
+    time.sleep(LEASE_SECONDS + 0.5)  # it is time itself that is tested
     parent.signal_all(signal.SIGCONT)
     runs.gate.touch()
     assert parent.told() == {"status": "succeeded", "processed": ROWS}
@@ -194,7 +199,7 @@ def test_a_run_that_slept_with_its_workers_repeats_nothing(runs: LocalRuns) -> N
 def test_an_interrupted_run_ends_its_chunks_and_is_resumed(runs: LocalRuns) -> None:
     runs.write(ROWS)
     expected = runs.undisturbed()
-    parent = runs.start_child("waits", chunk_size=50, **runs.gates(120))
+    parent = runs.start_child("waits", chunk_size=50, grace_seconds=PATIENCE_SECONDS, **runs.gates(120))
     runs.wait_until_reached()
     parent.signal_all(signal.SIGINT)
     runs.gate.touch()
@@ -211,15 +216,19 @@ def test_an_interrupted_run_waits_no_longer_than_its_grace(runs: LocalRuns, inte
     runs.write(ROWS)
     expected = runs.undisturbed()
     # With two interrupts the second ends the wait, however long the grace.
-    grace = 0.2 if interrupts == 1 else 1.0
-    parent = runs.start_child("waits", chunk_size=50, grace_seconds=grace, **runs.gates(120))
+    grace = 0.2 if interrupts == 1 else 2.0
+    # One worker, so that no other chunk is in hand for which the grace could be too short.
+    options: dict[str, Any] = {"chunk_size": 50, "workers": 1, **runs.gates(120)}
+    parent = runs.start_child("waits", grace_seconds=grace, told_interrupt=str(runs.mark), **options)
     runs.wait_until_reached()
-    for _ in range(interrupts):
+    for number in range(interrupts):
+        if number:  # two signals at the same moment would be one
+            wait_until(runs.mark.exists, "the first interrupt")
         parent.signal(signal.SIGINT)
     assert parent.told()["code"] == "interrupted"
     wait_until(lambda: not runs.processes(), "the end of all processes")
     runs.gate.touch()
-    assert runs.run("waits", resume=True, chunk_size=50, **runs.gates(120)).succeeded
+    assert runs.run("waits", resume=True, **options).succeeded
     assert runs.results() == expected
     calls = runs.calls()
     assert {row for row, times in calls.items() if times > 1} == set(range(101, 121))
@@ -353,8 +362,9 @@ def test_a_ledger_that_others_keep_busy_is_waited_for(runs: LocalRuns) -> None:
 
 def test_workers_do_not_outlive_a_parent_that_dies_before_they_are_set_up(runs: LocalRuns) -> None:
     runs.write(ROWS)
-    parent = runs.start_child("accept", workers=4)
+    parent = runs.start_child("waits", workers=4, **runs.gates(1))
     wait_until(lambda: len(runs.processes()) >= 3, "the first workers")
     parent.kill()
+    runs.gate.touch()
     wait_until(lambda: not runs.processes(), "the end of all processes")
     assert os.path.exists(runs.source)

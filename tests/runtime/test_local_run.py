@@ -211,9 +211,10 @@ def test_a_job_that_has_succeeded_is_not_run_again_by_resuming(runs: LocalRuns) 
 def test_a_handler_that_takes_longer_to_import_than_a_lease_is_waited_for(
     runs: LocalRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=0.5)
+    lease_seconds = 3.0  # a process that lives is never kept from the processor for as long
+    runs.config = EngineConfig(progress_interval_seconds=0, lease_seconds=lease_seconds)
     (runs.folder / "sample_slow_module.py").write_text(
-        "import time\nfrom tests.sample_handlers import accept\ntime.sleep(1.2)\n"
+        f"import time\nfrom tests.sample_handlers import accept\ntime.sleep({lease_seconds + 0.5})\n"
     )
     monkeypatch.syspath_prepend(runs.folder)
     runs.write(20)
@@ -417,6 +418,18 @@ def test_an_interrupt_after_the_end_does_not_hide_it(runs: LocalRuns, monkeypatc
     runs.write(20)
     monkeypatch.setattr(Finishing, "_sweep", lambda *_: interrupt(None))  # type: ignore[arg-type]
     assert runs.run("accept").succeeded
+
+
+def test_a_second_interrupt_however_soon_ends_the_run_as_the_first_does(runs: LocalRuns) -> None:
+    runs.write(20)
+
+    def look(report: JobReport) -> None:
+        if report.job.status is Status.RUNNING:
+            interrupt(report)
+
+    with pytest.raises(InterruptedJobError):
+        runs.run("accept", on_progress=look, on_interrupt=lambda: interrupt(None))  # type: ignore[arg-type]
+    assert runs.run("accept", resume=True).succeeded
 
 
 def test_a_resumed_run_does_not_wait_for_messages_of_the_interrupted_one(runs: LocalRuns) -> None:

@@ -19,7 +19,7 @@ from tests import sample_handlers
 from tests.in_process import InProcess, numbered
 
 #: Seconds; a worker that is told to end does so at once.
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 60
 
 
 class Parent:

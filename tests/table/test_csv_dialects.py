@@ -206,7 +206,7 @@ def test_what_was_found_is_shown_with_its_confidence(tmp_path: Path) -> None:
 def test_no_start_of_a_file_takes_long_to_judge(soup: str) -> None:
     head = (soup * (256 * 1024 // len(soup))).encode()
     samples = tuple(head[:65536] for _ in range(8))
-    assert seconds(lambda: _looked(head, samples), tries=2) < 2.0
+    assert seconds(lambda: _looked(head, samples), tries=2) < 5.0
 
 
 def _looked(head: bytes, samples: tuple[bytes, ...]) -> Dialect | None:
@@ -221,9 +221,9 @@ def test_many_blank_lines_above_a_table_cost_next_to_nothing(tmp_path: Path, lin
     """Found by trying: each was read as a record, up to 32 MiB of them, which took minutes."""
     path = tmp_path / "t.csv"
     path.write_bytes(line_end * 3_000_000)
-    assert seconds(lambda: _refused(path), tries=1) < 2.0
+    assert seconds(lambda: _refused(path), tries=1) < 10.0
     path.write_bytes(line_end * 3_000_000 + b"a,b" + line_end + b"1,2")
-    assert seconds(lambda: engine.preview(path), tries=1) < 2.0
+    assert seconds(lambda: engine.preview(path), tries=1) < 10.0
     found = engine.preview(path, delimiter=",")
     assert (found.header, found.rows) == (["a", "b"], [["1", "2"]])
 

@@ -102,21 +102,24 @@ def test_a_preview_reads_the_start_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_packed", [False, True])
-def test_a_key_that_first_appears_far_behind_is_a_column_as_well(tmp_path: Path, is_packed: bool) -> None:
+def test_a_key_that_first_appears_far_behind_is_a_column_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_packed: bool
+) -> None:
+    monkeypatch.setattr(stage_ndjson, "COLUMN_BYTES", COLUMN_BYTES // 10)
     line = b'{"id": %d, "text": "some text that takes its room, as texts do"}\n'
-    lines = [line % number for number in range(151_000)]
-    lines[150_000] = b'{"id": 150000, "late": {"deep": 1.50}, "text": null}\n'
+    lines = [line % number for number in range(15_100)]
+    lines[15_000] = b'{"id": 15000, "late": {"deep": 1.50}, "text": null}\n'
     lines[-1] = b'{"last": true}\n'
     data = b"".join(lines)
-    assert len(data) - len(b"".join(lines[150_000:])) > COLUMN_BYTES
+    assert len(data) - len(b"".join(lines[15_000:])) > stage_ndjson.COLUMN_BYTES
     reading = read(tmp_path / "t.json", gzip.compress(data, 1) if is_packed else data)
     assert reading.plan.header == ("id", "text", "late", "last")
     text = "some text that takes its room, as texts do"
-    assert reading.rows[149_999:150_002] == [
-        ["149999", text, "", ""], ["150000", "", '{"deep":1.50}', ""], ["150001", text, "", ""]
+    assert reading.rows[14_999:15_002] == [
+        ["14999", text, "", ""], ["15000", "", '{"deep":1.50}', ""], ["15001", text, "", ""]
     ]  # fmt: skip
     assert reading.rows[-1] == ["", "", "", "TRUE"]
-    assert len(reading.rows) == 151_000
+    assert len(reading.rows) == 15_100
     # Nothing of the first try is left.
     assert [path.name for path in (tmp_path / "workspace").rglob("*.arrow")] == [Path(reading.plan.readable.url).name]
 

@@ -14,6 +14,8 @@ from engine import not_atomic
 from tests.django_integration.myapp.models import SeenRow
 
 Answer = dict[str, Any]
+#: Seconds that a row waits for a test.
+_PATIENCE_SECONDS = 60.0
 
 
 def accept(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
@@ -92,8 +94,13 @@ def write_or_die(row_index: int, row: list[str], import_job_id: str, options: di
 
 
 def write_slowly(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
-    """As `write`, taking its time."""
+    """As `write`, taking its time; rows from `options["gate_row"]` on wait until there is the file of `gate`."""
     time.sleep(options.get("seconds_per_row", 0.001))
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while row_index >= options.get("gate_row", row_index + 1) and not Path(options["gate"]).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(options["gate"])
+        time.sleep(0.01)
     return write(row_index, row, import_job_id, options)
 
 

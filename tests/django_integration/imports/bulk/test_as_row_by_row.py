@@ -7,12 +7,13 @@ from typing import Any
 import polars
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_integration.imports.bulk import Lookup, bulk_upsert
 from tests.django_integration.imports.bulk import oracle
 from tests.django_integration.myapp.models import Departure
+from tests.readers.strategies import examples
 
 COLUMNS: dict[str, Any] = {
     "carrier": Lookup("Carrier", to="code"),
@@ -58,7 +59,7 @@ def clean_rows() -> st.SearchStrategy[list[list[str]]]:
 def test_outcome_and_table_are_those_of_row_by_row(using: str, on_match: Any) -> None:
     handler = bulk_upsert(Departure, match=("carrier", "number"), columns=COLUMNS, on_match=on_match, using=using)
 
-    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @examples(50)
     @given(before=clean_rows(), batches=st.lists(st.one_of(ROWS, clean_rows()), min_size=1, max_size=3))
     def check(before: list[list[str]], batches: list[list[list[str]]]) -> None:
         with transaction.atomic(using=using):
