@@ -31,16 +31,25 @@ def sqlstate_of(error: DatabaseError) -> str:
 
 #: How a database says that it has undone a transaction so that another one could go on: PostgreSQL, MySQL.
 _DEADLOCKS = ("40P01", "40001", 1213)
+#: That a lock was not to be had in time.
+_LOCKED = ("55P03", 1205)
 #: Tries of a method that deadlocks undo. MySQL locks gaps between rows as well, and so has more of them.
 _DEADLOCK_ATTEMPTS = 5
 _DEADLOCK_PAUSE_SECONDS = 0.05
 
 
 def is_deadlock(error: DatabaseError) -> bool:
-    """Whether the statement may well pass if it is run again."""
-    cause = error.__cause__
-    code = getattr(cause, "sqlstate", None) or next(iter(getattr(cause, "args", ())), None)
-    return code in _DEADLOCKS
+    """Whether the transaction may well pass if it is run again."""
+    return _code_of(error) in _DEADLOCKS
+
+
+def gave_way(error: DatabaseError) -> bool:
+    """Whether another transaction is to blame for it, by what it has locked or changed."""
+    return _code_of(error) in (*_DEADLOCKS, *_LOCKED)
+
+
+def _code_of(error: DatabaseError) -> object:
+    return sqlstate_of(error) or next(iter(getattr(error.__cause__, "args", ())), None)
 
 
 def as_ledger_error(error: DatabaseError, **facts: Any) -> LedgerError:

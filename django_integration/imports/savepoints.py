@@ -11,7 +11,7 @@ from typing import Any
 from django.db import DatabaseError, connections
 from django.db import Error as AnyDatabaseError
 
-from django_integration.imports.database_errors import IDLE_SESSION_ENDED, sqlstate_of
+from django_integration.imports.database_errors import IDLE_SESSION_ENDED, gave_way, sqlstate_of
 from engine.guard import TransactionLostError
 
 logger = logging.getLogger(__name__)
@@ -34,11 +34,21 @@ class RowSavepoints:
     What a row registers with `transaction.on_commit` goes with what it wrote: Django would drop it
     with a savepoint of its own only, and a row may register it without any statement.
 
+    A row that fails after it had to give way to another transaction, at a deadlock above all, is not to blame, and its
+    savepoint is no way out: what the chunk has locked until then stays locked, and stays in the way of the other. So
+    that is the end of the attempt; whoever runs the chunk once more has nothing locked.
+
     `is_lost` tells that the server has ended the session because a row let it wait for too long.
     """
 
-    def __init__(self, using: str) -> None:
+    def __init__(self, using: str, *, may_give_way: bool = True) -> None:
+        """
+        Args:
+            may_give_way: False makes what another transaction is to blame for a failure of the row.
+        """
         self._connection = connections[using]
+        self._may_give_way = may_give_way
+        self._gave_way: DatabaseError | None = None
         self._savepoint: str | None = None
         self._hooks_before = 0
         self._has_rows = False
@@ -120,7 +130,10 @@ class RowSavepoints:
             except AnyDatabaseError as failure:
                 # MySQL undoes the whole transaction at a deadlock, SQLite when its disk is full, and both go on as if
                 # nothing were: what rows before this one wrote is gone, though they count as done.
-                raise TransactionLostError(str(failure)) from failure
+                cause = self._gave_way or failure
+                raise TransactionLostError(str(cause)) from cause
+        if self._gave_way is not None and self._may_give_way:
+            raise TransactionLostError(str(self._gave_way)) from self._gave_way
 
     def _show_life(self) -> None:
         if self._is_due:
@@ -136,7 +149,7 @@ class RowSavepoints:
         try:
             yield savepoint
         finally:
-            self._has_begun, self._has_rows = False, True
+            self._has_begun, self._has_rows, self._gave_way = False, True, None
             if self.is_lost:
                 raise TransactionLostError("The server has ended the session, which was silent for too long.")
 
@@ -160,6 +173,8 @@ class RowSavepoints:
             return execute(sql, params, many, context)
         except DatabaseError as error:
             self.is_lost = self.is_lost or sqlstate_of(error) == IDLE_SESSION_ENDED
+            if gave_way(error):
+                self._gave_way = error
             raise
 
     def _on_commit(self, func: CommitHook, robust: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from django.db import Error as DatabaseError
 from django.db import connections, transaction
 
 from django_integration.conf import import_settings
-from django_integration.imports.database_errors import as_ledger_error, translated
+from django_integration.imports.database_errors import as_ledger_error, gave_way, translated
 from django_integration.imports.ledger.books import Books
 from django_integration.imports.savepoints import RowSavepoints
 from engine.errors import LeaseLostError, LedgerError, LedgerUnavailableError
@@ -25,7 +26,9 @@ MarkDone = Callable[[Claim, ChunkOutcome], None]
 _SQLITE_PAUSE_SECONDS = 0.12
 #: Attempts at a chunk in one process that lose their transaction before the job ends by it: a handler that ends it
 #: itself would do so for ever.
-_LOST_ATTEMPTS = 3
+_LOST_ATTEMPTS = 6
+#: The longest wait after the first of them, where it gave way to another.
+_PAUSE_SECONDS = 0.5
 #: Chunks of which that is remembered; a worker may live for months.
 _MOST_REMEMBERED = 1_000
 
@@ -74,7 +77,8 @@ class Attempts(Books):
             time.sleep(_SQLITE_PAUSE_SECONDS)
         if claim.deaths:
             self._watched.prepare(claim.job_id, claim.chunk.chunk_index)
-        work = AtomicWork(claim, self._mark_done, RowSavepoints(self._using))
+        may_give_way = self._lost.get((claim.job_id, claim.chunk.chunk_index), 0) < _LOST_ATTEMPTS - 1
+        work = AtomicWork(claim, self._mark_done, RowSavepoints(self._using, may_give_way=may_give_way))
         self._locked[claim.token] = work.row_guard
         try:
             with transaction.atomic(using=self._using, durable=True):
@@ -119,8 +123,11 @@ class Attempts(Books):
         chunk = (claim.job_id, claim.chunk.chunk_index)
         if len(self._lost) > _MOST_REMEMBERED:
             self._lost.clear()
-        self._lost[chunk] = self._lost.get(chunk, 0) + 1
-        kind = LedgerUnavailableError if self._lost[chunk] < _LOST_ATTEMPTS else LedgerError
+        lost = self._lost[chunk] = self._lost.get(chunk, 0) + 1
+        if isinstance(error.__cause__, DatabaseError) and gave_way(error.__cause__):
+            # For the others to get on; not as long for one as for another, so that they do not meet again.
+            time.sleep(random.uniform(0, _PAUSE_SECONDS * lost))  # noqa: S311 - nobody gains by guessing it
+        kind = LedgerUnavailableError if lost < _LOST_ATTEMPTS else LedgerError
         return kind(
             f"The transaction of chunk {claim.chunk.chunk_index} ended while its rows were run: by a deadlock, a full "
             f"disk, or a handler that commits or rolls back by itself. The database says: {error}",

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import close_old_connections, connection, connections, transaction
 
 from engine import not_atomic
-from tests.django_integration.myapp.models import SeenRow
+from tests.django_integration.myapp.models import Carrier, SeenRow
 
 Answer = dict[str, Any]
 #: Seconds that a row waits for a test.
@@ -115,6 +115,20 @@ def lose_transaction(row_index: int, row: list[str], import_job_id: str, options
                 cursor.execute("ROLLBACK")
             return {"ok": False, "error": "deadlock"}
     return answer
+
+
+def meet(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """As `write`, and changes records that other chunks change in the opposite order, as rows of one customer do.
+
+    As the guide has it, an error is the row's.
+    """
+    try:
+        place = row_index if row_index // options["chunk_size"] % 2 else -row_index
+        Carrier.objects.update_or_create(code=f"m{place % 40}", defaults={"name": str(row_index)})
+        time.sleep(0.001)
+        return write(row_index, row, import_job_id, options)
+    except Exception as error:  # noqa: BLE001
+        return {"ok": False, "error": str(error)}
 
 
 def swallow(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Barrier, Thread
 from typing import Any
 
@@ -13,7 +14,7 @@ from pytest_django import DjangoDbBlocker
 
 from django_integration.imports.savepoints import RowSavepoints
 from engine.guard import TransactionLostError
-from engine.handlers import BatchAdapter, RowAdapter
+from engine.handlers import BatchAdapter, RowAdapter, RowFailure
 from tests.django_integration.myapp.models import Carrier
 from tests.mariadb_server import MARIADB
 
@@ -96,6 +97,79 @@ def test_no_batch_is_run_after_it_and_nothing_is_committed(open_tables: str, end
             adapter.run_frame(first, polars.DataFrame({"a": ["x", "y"]}))
     assert run == [1, 3]
     assert not Carrier.objects.using(open_tables).filter(code__startswith="r").exists()
+
+
+# Locks of others
+
+#: By vendor: what makes the server end a statement as the victim of a deadlock; SQLite has one writer.
+DEADLOCK = {
+    "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END $$",
+    "mysql": "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'Deadlock found'",
+}
+HAVE_LOCKS = pytest.mark.parametrize("tables", ["postgresql", *MARIADB], indirect=True)
+
+
+def give_way(using: str) -> None:
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        cursor.execute(DEADLOCK[connections[using].vendor])
+
+
+def run_rows(using: str, at_second: Callable[[], Answer], *, may_give_way: bool = True) -> list[Any]:
+    """Three rows that write, of which the second does something more."""
+
+    def handler(row_index: int, row: list[str], job_id: str, options: dict[str, Any]) -> Answer:
+        Carrier.objects.using(using).create(code=f"r{row_index}")
+        return at_second() if row_index == 2 else {"ok": True, "result": {}}
+
+    guard = RowSavepoints(using, may_give_way=may_give_way)
+    with transaction.atomic(using=using), guard.watching():
+        return RowAdapter(handler, "job", {}, guard=guard).run(1, [["a"], ["b"], ["c"]])
+
+
+@HAVE_LOCKS
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_row_that_gave_way_and_fails_is_not_to_blame(open_tables: str, tells: bool) -> None:
+    def fails() -> Answer:
+        try:
+            give_way(open_tables)
+        except DatabaseError:
+            if tells:
+                raise
+        return {"ok": False, "error": "deadlock detected"}
+
+    with pytest.raises(TransactionLostError, match=r"(?i)deadlock"):
+        run_rows(open_tables, fails)
+    assert not Carrier.objects.using(open_tables).exists()
+    # Where nothing else helps, it is.
+    assert [type(each) for each in run_rows(open_tables, fails, may_give_way=False)] == [dict, RowFailure, dict]
+    assert set(Carrier.objects.using(open_tables).values_list("code", flat=True)) == {"r1", "r3"}
+
+
+@HAVE_LOCKS
+def test_a_row_that_gave_way_and_did_it_once_more_is_right(open_tables: str) -> None:
+    def tries_again() -> Answer:
+        with suppress(DatabaseError):
+            give_way(open_tables)
+        Carrier.objects.using(open_tables).create(code="new")
+        return {"ok": True, "result": {}}
+
+    assert run_rows(open_tables, tries_again) == [{}, {}, {}]
+    assert Carrier.objects.using(open_tables).count() == 4
+
+
+@HAVE_LOCKS
+def test_a_later_row_that_fails_is_judged_by_itself(open_tables: str) -> None:
+    def handler(row_index: int, row: list[str], job_id: str, options: dict[str, Any]) -> Answer:
+        Carrier.objects.using(open_tables).create(code=f"r{row_index}")
+        if row_index == 1:
+            with suppress(DatabaseError):
+                give_way(open_tables)
+        return {"ok": row_index == 1, "error": "no"}
+
+    guard = RowSavepoints(open_tables)
+    with transaction.atomic(using=open_tables), guard.watching():
+        outcomes = RowAdapter(handler, "job", {}, guard=guard).run(1, [["a"], ["b"]])
+    assert [type(each) for each in outcomes] == [dict, RowFailure]
 
 
 if MARIADB:
