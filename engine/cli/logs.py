@@ -8,6 +8,7 @@ from typing import TextIO
 
 from engine.cli.console import visible
 
+_TOLD_ANYWAY = ("job %s is failing", "job %s failed")
 _ALWAYS_THERE = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -49,4 +50,4 @@ class _FactsFormatter(logging.Formatter):
 
 def _is_not_told_anyway(record: logging.LogRecord) -> bool:
     """The end of a failed job is the command's own last word; said twice it would look like two failures."""
-    return not (record.name.startswith("engine.coordinator.") and record.msg in ("job is failing", "job failed"))
+    return not (record.name.startswith("engine.coordinator.") and str(record.msg).startswith(_TOLD_ANYWAY))

@@ -90,6 +90,7 @@ def shaken_once(
             "TEST_S3_ENDPOINT_URL": storage_url,
             # No process that lives is kept from the processor for as long, so that none burns an attempt.
             "TEST_LEASE_SECONDS": "3",
+            "TEST_IDLE_SECONDS": "2",
             "TEST_RESEND_SECONDS": "1",
             "TEST_RECOVERY_SECONDS": "1",
             "DJANGO_SETTINGS_MODULE": "tests.django_integration.settings",
