@@ -153,7 +153,7 @@ class Planning:
         if not job.source.etag:
             if job.retry_of is not None:
                 self._write_source_of_retry(job)
-            source = pin_source(job.source.url, self._desk.config)
+            source = pin_source(job.source.url, self._desk.config, fail_fast=False)
             _check(self._desk.ledger.save_source(job_id, source, scanner=owner))
             job = self._desk.ledger.job(job_id)
         mode: HandlerMode = "batch" if job.handler_mode == "batch" else mode_of(handler)

@@ -15,8 +15,11 @@ from engine.model import Source
 from engine.storage import open_location
 
 
-def pin_source(url: str, config: EngineConfig) -> Source:
+def pin_source(url: str, config: EngineConfig, *, fail_fast: bool = True) -> Source:
     """The object as it is now, so that a later change of it is noticed.
+
+    Args:
+        fail_fast: False where nobody waits for the answer, as in a worker: a busy S3 is asked as often as ever.
 
     Raises:
         SourceMissingError, SourceObjectMissingError, SourceIsDirectoryError: there is no such file or object.
@@ -27,7 +30,7 @@ def pin_source(url: str, config: EngineConfig) -> Source:
         url = os.path.abspath(url)
         if os.path.isdir(url):
             raise SourceIsDirectoryError(f"{url} is a folder. Name a file in it.", source=url)
-    storage, key = open_location(url, config, fail_fast=True)
+    storage, key = open_location(url, config, fail_fast=fail_fast)
     try:
         info = storage.stat(key)
     except ObjectMissingError as error:

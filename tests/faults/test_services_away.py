@@ -145,8 +145,7 @@ def test_a_slow_redis_and_a_slow_storage_only_take_longer(shaken: Shaken) -> Non
 
 def test_connections_to_s3_that_are_cut_again_and_again_cost_nothing(shaken: Shaken) -> None:
     job_id = shaken.start("write_slowly", seconds_per_row=0.02)
-    # Not before the first row: the first contact of a job is tried twice only, to tell soon that nobody answers. Often,
-    # as the server closes each connection behind its answer.
+    # From the first row on; often, as the server closes each connection behind its answer.
     begun = threading.Event()
     shaken.database.traps.append(Trap(words=(b"myapp_seenrow",), fault="none", then=begun.set))
     with cutting(shaken.storage, begun, every_seconds=0.003) as cuts:
