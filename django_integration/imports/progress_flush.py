@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from django.db import Error as DatabaseError
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 from django_integration.imports.models import ImportJob
 from django_integration.imports.side_connection import SideConnection
@@ -23,8 +24,8 @@ class FlushingProgress:
     """A ProgressStore that passes everything on, and after every N batches writes the job's counts to its row.
 
     The write goes through a connection of its own: inside the chunk's transaction it would hold the
-    job's row until the chunk ends. SQLite allows one writer, so there it waits for the chunk's end. A database that
-    does not take it is logged, never an error of the chunk.
+    job's row until the chunk ends. SQLite allows one writer, so there it waits for the chunk's end. A job's row that is
+    locked is left for another time; a database that does not take the counts is logged, never an error of the chunk.
     """
 
     def __init__(
@@ -105,6 +106,8 @@ class FlushingProgress:
         cursors = connection.cursor if connection.vendor == "sqlite" else self._side.cursor
         try:
             with cursors() as cursor:
+                if not _is_free(cursor, connection, job_id):
+                    return  # a later write has the newer counts
                 # Only of a running job: the counts of an ended one are final.
                 cursor.execute(
                     f"UPDATE {table} SET processed_rows = %s, success_count = %s, failure_count = %s"  # noqa: S608 - own names
@@ -113,6 +116,25 @@ class FlushingProgress:
                 )
         except DatabaseError:  # a convenience: the job's end writes them exactly
             logger.warning("counts not written", extra={"job_id": job_id}, exc_info=True)
+
+
+#: By vendor: has a query pass over a row that could not be changed at once.
+_PASS_OVER = {"postgresql": "FOR NO KEY UPDATE SKIP LOCKED", "mysql": "FOR UPDATE SKIP LOCKED"}
+
+
+def _is_free(cursor: CursorWrapper, connection: BaseDatabaseWrapper, job_id: str) -> bool:
+    """Whether nobody has locked the job's row.
+
+    The very chunk that this thread runs may have, by a handler that changes the row, or on MySQL writes a record that
+    points at it: no database sees that one connection waits for another of the same thread.
+    """
+    can_tell = connection.features.has_select_for_update_skip_locked
+    clause = _PASS_OVER.get(connection.vendor, "") if can_tell else ""
+    cursor.execute(
+        f"SELECT 1 FROM {ImportJob._meta.db_table} WHERE id = %s {clause}",  # noqa: S608 - own names
+        [_uuid(job_id, connection)],
+    )
+    return cursor.fetchone() is not None
 
 
 def _uuid(job_id: str, connection: BaseDatabaseWrapper) -> str:

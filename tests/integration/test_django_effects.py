@@ -92,6 +92,10 @@ def test_a_transaction_that_ends_under_its_rows_costs_none_of_them(project: Proj
     check(answer)
 
 
+def test_a_handler_may_change_the_record_of_its_job(project: Project) -> None:
+    check(project.run("keep_a_note", rows=1_000), rows=1_000)
+
+
 def test_chunks_that_wait_for_one_another_for_ever_cost_no_row(project: Project) -> None:
     check(project.run("meet", rows=1_000, chunk_size=100), rows=1_000)
 

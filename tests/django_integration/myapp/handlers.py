@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import close_old_connections, connection, connections, transaction
 
+from django_integration.imports.models import ImportJob
 from engine import not_atomic
 from tests.django_integration.myapp.models import Carrier, SeenRow
 
@@ -129,6 +130,13 @@ def meet(row_index: int, row: list[str], import_job_id: str, options: dict[str, 
         return write(row_index, row, import_job_id, options)
     except Exception as error:  # noqa: BLE001
         return {"ok": False, "error": str(error)}
+
+
+def keep_a_note(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
+    """As `write`, and changes the job's own record, which is locked until the chunk ends."""
+    if row_index % 100 == 1:
+        ImportJob.objects.filter(pk=import_job_id).update(options=options | {"note": row_index})
+    return write(row_index, row, import_job_id, options)
 
 
 def swallow(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
