@@ -42,6 +42,12 @@ class RowGuard(Protocol):
     def undo(self) -> None:
         """Roll back what the row did."""
 
+    def check_refusal(self) -> None:
+        """Raise TransactionLostError where a refusal may come from what another transaction did, not from the row.
+
+        For refusals of a batch, which undo nothing; `undo` looks at it itself.
+        """
+
 
 @contextmanager
 def one_savepoint(guard: RowGuard | None) -> Iterator[None]:

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import DatabaseError, connections
 from django.db import Error as AnyDatabaseError
 
-from django_integration.imports.database_errors import IDLE_SESSION_ENDED, gave_way, sqlstate_of
+from django_integration.imports.database_errors import IDLE_SESSION_ENDED, gave_way, is_deadlock, sqlstate_of
 from engine.guard import TransactionLostError
 
 logger = logging.getLogger(__name__)
@@ -115,6 +115,11 @@ class RowSavepoints:
         with self._between_rows() as savepoint:
             self._roll_back(savepoint)
 
+    def check_refusal(self) -> None:
+        """See the protocol."""
+        if self._gave_way is not None and self._may_give_way:
+            raise TransactionLostError(str(self._gave_way)) from self._gave_way
+
     def _roll_back(self, savepoint: str | None) -> None:
         if self._has_begun:
             # Inner blocks have dropped at most what came behind these.
@@ -132,8 +137,7 @@ class RowSavepoints:
                 # nothing were: what rows before this one wrote is gone, though they count as done.
                 cause = self._gave_way or failure
                 raise TransactionLostError(str(cause)) from cause
-        if self._gave_way is not None and self._may_give_way:
-            raise TransactionLostError(str(self._gave_way)) from self._gave_way
+        self.check_refusal()
 
     def _show_life(self) -> None:
         if self._is_due:
@@ -173,7 +177,8 @@ class RowSavepoints:
             return execute(sql, params, many, context)
         except DatabaseError as error:
             self.is_lost = self.is_lost or sqlstate_of(error) == IDLE_SESSION_ENDED
-            if gave_way(error):
+            # Who asks to be told of a lock, in place of waiting for it, means what it makes of the answer.
+            if is_deadlock(error) or (gave_way(error) and "NOWAIT" not in str(sql).upper()):
                 self._gave_way = error
             raise
 

@@ -77,7 +77,10 @@ class BatchAdapter:
             with one_savepoint(self._guard):
                 # A copy, which shares the columns: a handler may drop some, and the frame may be needed again.
                 returned = self._handler(first_row_index, frame.clone(), self._job_id, self._options)
-                return [outcome_of(returned, frame.height)]
+                outcome = outcome_of(returned, frame.height)
+                if self._guard is not None and outcome.errors.null_count() < frame.height:
+                    self._guard.check_refusal()
+                return [outcome]
         except (KeyboardInterrupt, TransactionLostError):
             raise
         except WrongFormError as error:

@@ -155,9 +155,12 @@ def test_what_a_crashed_call_did_is_rolled_back_and_what_a_refusing_one_did_is_k
         def undo(self) -> None:
             log.append("undo")
 
+        def check_refusal(self) -> None:
+            log.append("refusal")
+
     guard = Guard()
     assert failures(run(lambda *_: ERRORS, guard=guard)) == {2: WRONG}
-    assert log == ["begin", "keep", "end"]
+    assert log == ["begin", "refusal", "keep", "end"]
     log.clear()
     assert list(failures(run(crashes_on_empty, ROWS[:2], guard=guard))) == [2]
     assert log == ["begin", "undo", "end", "begin", "keep", "end", "begin", "undo", "end"]

@@ -45,6 +45,9 @@ class Guard:
     def undo(self) -> None:
         self.undone.append(self._next())
 
+    def check_refusal(self) -> None:
+        raise AssertionError("of batches only")
+
     def _next(self) -> int:
         assert self.entered == 1
         self._number += 1

@@ -172,6 +172,52 @@ def test_a_later_row_that_fails_is_judged_by_itself(open_tables: str) -> None:
     assert [type(each) for each in outcomes] == [dict, RowFailure]
 
 
+@HAVE_LOCKS
+def test_a_batch_that_refuses_a_row_which_gave_way_is_not_to_blame(open_tables: str) -> None:
+    def handler(first_row_index: int, batch: polars.DataFrame, job_id: str, options: dict[str, Any]) -> list[Any]:
+        Carrier.objects.using(open_tables).create(code="r1")
+        with suppress(DatabaseError):
+            give_way(open_tables)
+        return [None, options["error"]]
+
+    def run(error: str | None, *, may_give_way: bool = True) -> Any:
+        guard = RowSavepoints(open_tables, may_give_way=may_give_way)
+        with transaction.atomic(using=open_tables), guard.watching():
+            adapter = BatchAdapter(handler, "job", {"error": error}, column_names=["a"], guard=guard)
+            return adapter.run(1, [["x"], ["y"]])
+
+    with pytest.raises(TransactionLostError, match=r"(?i)deadlock"):
+        run("deadlock detected")
+    assert not Carrier.objects.using(open_tables).exists()
+    # One that did it once more has refused nothing.
+    assert run(None) == [{}, {}]
+    Carrier.objects.using(open_tables).all().delete()
+    assert run("deadlock detected", may_give_way=False) == [{}, RowFailure("deadlock detected")]
+
+
+@HAVE_LOCKS
+def test_a_row_that_would_not_wait_for_a_lock_is_refused(open_tables: str) -> None:
+    Carrier.objects.using(open_tables).create(code="a")
+    other = connections[open_tables].copy()
+
+    def will_not_wait() -> Answer:
+        try:
+            with transaction.atomic(using=open_tables):
+                Carrier.objects.using(open_tables).select_for_update(nowait=True).get(code="a")
+        except DatabaseError:
+            return {"ok": False, "error": "in use"}
+        return {"ok": True, "result": {}}
+
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute(f"SELECT 1 FROM {Carrier._meta.db_table} WHERE code = 'a' FOR UPDATE")  # noqa: S608 - the test's
+        assert run_rows(open_tables, will_not_wait) == [{}, RowFailure("in use"), {}]
+    finally:
+        other.rollback()
+        other.close()
+
+
 if MARIADB:
 
     @pytest.mark.parametrize("tables", MARIADB, indirect=True)
