@@ -27,6 +27,8 @@ _SQLITE_PAUSE_SECONDS = 0.12
 #: Attempts at a chunk in one process that lose their transaction before the job ends by it: a handler that ends it
 #: itself would do so for ever.
 _LOST_ATTEMPTS = 6
+#: The same for all processes together: there may be many, each of which ends after a task or two.
+_LOST_ATTEMPTS_OF_ALL = 30
 #: The longest wait after the first of them, where it gave way to another.
 _PAUSE_SECONDS = 0.5
 #: Chunks of which that is remembered; a worker may live for months.
@@ -77,8 +79,9 @@ class Attempts(Books):
             time.sleep(_SQLITE_PAUSE_SECONDS)
         if claim.deaths:
             self._watched.prepare(claim.job_id, claim.chunk.chunk_index)
-        may_give_way = self._lost.get((claim.job_id, claim.chunk.chunk_index), 0) < _LOST_ATTEMPTS - 1
-        work = AtomicWork(claim, self._mark_done, RowSavepoints(self._using, may_give_way=may_give_way))
+        lost = self._lost.get((claim.job_id, claim.chunk.chunk_index), 0)
+        is_last = _are_too_many(lost + 1, _lost_by_all(claim) + 1)
+        work = AtomicWork(claim, self._mark_done, RowSavepoints(self._using, may_give_way=not is_last))
         self._locked[claim.token] = work.row_guard
         try:
             with transaction.atomic(using=self._using, durable=True):
@@ -124,10 +127,14 @@ class Attempts(Books):
         if len(self._lost) > _MOST_REMEMBERED:
             self._lost.clear()
         lost = self._lost[chunk] = self._lost.get(chunk, 0) + 1
+        self._kept_attempts.add(claim.token)
         if isinstance(error.__cause__, DatabaseError) and gave_way(error.__cause__):
             # For the others to get on; not as long for one as for another, so that they do not meet again.
             time.sleep(random.uniform(0, _PAUSE_SECONDS * lost))  # noqa: S311 - nobody gains by guessing it
-        kind = LedgerUnavailableError if lost < _LOST_ATTEMPTS else LedgerError
+        kind: type[LedgerError] = LedgerUnavailableError
+        if _are_too_many(lost, _lost_by_all(claim) + 1):
+            kind = LedgerError
+            del self._lost[chunk]
         return kind(
             f"The transaction of chunk {claim.chunk.chunk_index} ended while its rows were run: by a deadlock, a full "
             f"disk, or a handler that commits or rolls back by itself. The database says: {error}",
@@ -154,6 +161,16 @@ class Attempts(Books):
                 cursor.execute(
                     f"SET SESSION idle_transaction_timeout = {int(import_settings().idle_transaction_seconds)}"
                 )
+
+
+def _lost_by_all(claim: Claim) -> int:
+    """How many attempts before this one have lost their transaction: those that neither died nor were given back."""
+    return claim.attempt - 1 - claim.deaths
+
+
+def _are_too_many(lost_here: int, lost_by_all: int) -> bool:
+    """Whether the last of these is the end of the job; one that is resumed has as many again."""
+    return lost_here >= _LOST_ATTEMPTS or (lost_by_all > 0 and lost_by_all % _LOST_ATTEMPTS_OF_ALL == 0)
 
 
 def lease_lost(claim: Claim) -> LeaseLostError:

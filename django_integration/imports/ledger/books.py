@@ -40,6 +40,7 @@ class Books:
         self._queries = LedgerQueries(self._using, self._rows)
         self._watched = WatchedRows(self._using)
         self._lost: dict[tuple[str, int], int] = {}  # chunk → attempts of this process whose transaction was lost
+        self._kept_attempts: set[str] = set()  # tokens of attempts that count although they were given back
         self._locked: dict[str, RowSavepoints] = {}  # by token, the attempts whose row lock is their lease
         self._silenced: set[str] = set()  # tokens of attempts whose session ended because a row was silent
 

@@ -71,11 +71,14 @@ class Leases(Books):
     def release(self, claim: Claim, *, forget_deaths: bool = False) -> None:
         if claim.token in self._silenced:
             self._silenced.discard(claim.token)
+            self._kept_attempts.add(claim.token)
             self._count_death(claim)
         forget: dict[str, Any] = {"deaths": 0, "suspect_row": None} if forget_deaths else {}
+        attempt = claim.attempt if claim.token in self._kept_attempts else claim.attempt - 1
         released = self._rows.leased(claim).update(
-            status=ChunkStatus.PLANNED, attempt=claim.attempt - 1, token=None, owner=None, **forget
+            status=ChunkStatus.PLANNED, attempt=attempt, token=None, owner=None, **forget
         )
+        self._kept_attempts.discard(claim.token)
         if released:
             self._watched.write(claim.job_id, claim.chunk.chunk_index, None)
 
