@@ -33,6 +33,8 @@ def sqlstate_of(error: DatabaseError) -> str:
 _DEADLOCKS = ("40P01", "40001", 1213)
 #: That a lock was not to be had in time.
 _LOCKED = ("55P03", 1205)
+#: How MySQL's client says that the server is gone.
+_CONNECTION_LOST = (2006, 2013, 2055)
 #: Tries of a method that deadlocks undo. MySQL locks gaps between rows as well, and so has more of them.
 _DEADLOCK_ATTEMPTS = 5
 _DEADLOCK_PAUSE_SECONDS = 0.05
@@ -46,6 +48,13 @@ def is_deadlock(error: DatabaseError) -> bool:
 def gave_way(error: DatabaseError) -> bool:
     """Whether another transaction is to blame for it, by what it has locked or changed."""
     return _code_of(error) in (*_DEADLOCKS, *_LOCKED)
+
+
+def ended_session(error: DatabaseError, using: str) -> bool:
+    """Whether the connection is gone, rather than what the statement needed."""
+    if connections[using].vendor == "postgresql":
+        return not sqlstate_of(error) or sqlstate_of(error).startswith(_SESSION_ENDED)
+    return _code_of(error) in _CONNECTION_LOST
 
 
 def _code_of(error: DatabaseError) -> object:

@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, IntegrityError, connections
 from django.db import Error as AnyDatabaseError
+from django.db.backends.utils import CursorWrapper
 
 from django_integration.imports.database_errors import IDLE_SESSION_ENDED, gave_way, is_deadlock, sqlstate_of
 from engine.guard import TransactionLostError
 
 logger = logging.getLogger(__name__)
 
+#: On PostgreSQL in front of a row's release: what is left to be checked at COMMIT, as Django's foreign keys are.
+_CHECK_DEFERRED = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; "
 #: What a transaction is to call behind its COMMIT.
 CommitHook = Callable[[], object]
 
@@ -29,7 +32,9 @@ class RowSavepoints:
 
     A savepoint and its release are two round trips, which would be most of the time of a handler
     that only computes. So the guard watches the connection and sets the savepoint before the
-    first statement of a row, if there is one.
+    first statement of a row, if there is one. (Its cursor tells, as COPY passes by those who watch statements.)
+
+    A foreign key that points nowhere is an error of its row, where the database can be asked at the end of each.
 
     What a row registers with `transaction.on_commit` goes with what it wrote: Django would drop it
     with a savepoint of its own only, and a row may register it without any statement.
@@ -63,11 +68,12 @@ class RowSavepoints:
         connection = self._connection
         connection.on_commit = self._on_commit  # type: ignore[method-assign]
         connection.close = self._close  # type: ignore[method-assign]
+        connection.cursor = self._cursor  # type: ignore[method-assign]
         try:
             with connection.execute_wrapper(self._before_statement):
                 yield
         finally:
-            del connection.on_commit, connection.close  # the methods of its class stand again
+            del connection.on_commit, connection.close, connection.cursor  # the methods of its class stand again
 
     def nudge(self) -> None:
         """Have the next row that ends send a statement, if it has sent none; called by another thread.
@@ -91,7 +97,7 @@ class RowSavepoints:
         """Let what the row did stand.
 
         Raises:
-            SwallowedDatabaseError: having undone it.
+            SwallowedDatabaseError, IntegrityError: having undone it.
             TransactionLostError: as `undo`.
         """
         connection = self._connection
@@ -103,7 +109,10 @@ class RowSavepoints:
                 self._show_life()
                 return
             try:
-                connection.savepoint_commit(savepoint)
+                self._release(savepoint)
+            except IntegrityError:
+                self._roll_back(savepoint)
+                raise
             except DatabaseError as failure:
                 self._roll_back(savepoint)
                 raise SwallowedDatabaseError(
@@ -139,6 +148,14 @@ class RowSavepoints:
                 raise TransactionLostError(str(cause)) from cause
         self.check_refusal()
 
+    def _release(self, savepoint: str) -> None:
+        connection = self._connection
+        if connection.vendor != "postgresql":
+            connection.savepoint_commit(savepoint)
+            return
+        with connection.cursor() as cursor:  # at once, as each trip to the server counts
+            cursor.execute(_CHECK_DEFERRED + connection.ops.savepoint_commit_sql(savepoint))
+
     def _show_life(self) -> None:
         if self._is_due:
             self._is_due = False
@@ -163,9 +180,8 @@ class RowSavepoints:
             self._hooks_before = len(self._connection.run_on_commit)
             self._has_begun = self.is_set = True
 
-    def _before_statement(
-        self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
-    ) -> Any:
+    def _set_savepoint(self) -> None:
+        """Once for each row."""
         if self._has_rows and self._savepoint is None:
             self._has_rows = False  # the savepoint's own statement comes through here as well
             try:
@@ -173,6 +189,16 @@ class RowSavepoints:
                 self._begin()
             finally:
                 self._has_rows = True
+
+    def _cursor(self) -> CursorWrapper:
+        """As the connection's own, behind the savepoint of the row."""
+        self._set_savepoint()
+        return type(self._connection).cursor(self._connection)
+
+    def _before_statement(
+        self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
+        self._set_savepoint()
         try:
             return execute(sql, params, many, context)
         except DatabaseError as error:

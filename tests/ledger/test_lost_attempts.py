@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connections
 
 from django_integration.imports.ledger import attempts
 from engine.errors import LedgerError, LedgerUnavailableError
 from engine.guard import TransactionLostError
 from engine.ledger import Ledger
 from engine.model import Claim
-from tests.ledger.builders import Clock, Deaths, LedgerFactory, start
+from tests.ledger.builders import Clock, Deaths, LedgerFactory, outcome, start
 
 DJANGO = pytest.mark.parametrize("ledger_factory", ["django_postgresql"], indirect=True)
 
@@ -76,3 +77,23 @@ def test_attempts_that_are_given_back_or_die_are_not_among_them(
     ledger.release(claimed(ledger, job_id, "host/after/a"))
     ledger.send_chunks(job_id, window=8)
     assert [lose(ledger_factory, job_id) for _ in range(2)] == [(LedgerUnavailableError, True), (LedgerError, False)]
+
+
+@DJANGO
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_transaction_that_the_driver_has_ended_is_not_taken_for_the_next_one(
+    ledger_factory: LedgerFactory, end: str
+) -> None:
+    ledger = ledger_factory(clock=Clock(), is_dead=Deaths())
+    job_id = start(ledger, chunk_count=1)
+    ledger.send_chunks(job_id, window=8)
+    claim = claimed(ledger, job_id, "host/1/a")
+
+    def attempt() -> None:
+        with ledger.work(claim) as work:
+            getattr(connections[ledger._using].connection, end)()  # type: ignore[attr-defined]
+            work.commit(outcome())
+
+    with pytest.raises(LedgerUnavailableError, match="a handler that commits or rolls back by itself"):
+        attempt()
+    assert ledger.outcome(job_id, 0) is None

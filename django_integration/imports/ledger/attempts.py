@@ -11,7 +11,7 @@ from django.db import Error as DatabaseError
 from django.db import connections, transaction
 
 from django_integration.conf import import_settings
-from django_integration.imports.database_errors import as_ledger_error, gave_way, translated
+from django_integration.imports.database_errors import as_ledger_error, ended_session, gave_way, translated
 from django_integration.imports.ledger.books import Books
 from django_integration.imports.savepoints import RowSavepoints
 from engine.errors import LeaseLostError, LedgerError, LedgerUnavailableError
@@ -54,14 +54,30 @@ class PlainWork:
 class AtomicWork:
     """Rows inside the transaction that also commits their chunk."""
 
-    def __init__(self, claim: Claim, mark_done: MarkDone, row_guard: RowSavepoints) -> None:
+    def __init__(self, claim: Claim, mark_done: MarkDone, row_guard: RowSavepoints, *, using: str) -> None:
         self._claim = claim
         self._mark_done = mark_done
+        self._using = using
+        self._beginning = ""
         self.row_guard = row_guard
         self.is_marked = False
 
+    def begin(self) -> None:
+        """To be called before the first row, in the transaction: sets the savepoint by which it is known again."""
+        self._beginning = connections[self._using].savepoint() or ""
+
     def commit(self, outcome: ChunkOutcome) -> None:
-        """Mark the chunk done; the transaction ends with the work's context."""
+        """Mark the chunk done; the transaction ends with the work's context.
+
+        Raises:
+            TransactionLostError: it is another one by now, or can only be undone.
+        """
+        try:
+            connections[self._using].savepoint_commit(self._beginning)
+        except DatabaseError as error:
+            if ended_session(error, self._using):
+                raise
+            raise TransactionLostError(str(error)) from error
         self._mark_done(self._claim, outcome)
         self.is_marked = True
 
@@ -81,13 +97,16 @@ class Attempts(Books):
             self._watched.prepare(claim.job_id, claim.chunk.chunk_index)
         lost = self._lost.get((claim.job_id, claim.chunk.chunk_index), 0)
         is_last = _are_too_many(lost + 1, _lost_by_all(claim) + 1)
-        work = AtomicWork(claim, self._mark_done, RowSavepoints(self._using, may_give_way=not is_last))
+        work = AtomicWork(
+            claim, self._mark_done, RowSavepoints(self._using, may_give_way=not is_last), using=self._using
+        )
         self._locked[claim.token] = work.row_guard
         try:
             with transaction.atomic(using=self._using, durable=True):
                 self._prepare_session()
                 if not self._queries.lock(claim):
                     raise lease_lost(claim)
+                work.begin()
                 with work.row_guard.watching():
                     yield work
         except DatabaseError as error:

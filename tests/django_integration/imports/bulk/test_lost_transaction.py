@@ -15,7 +15,7 @@ from pytest_django import DjangoDbBlocker
 from django_integration.imports.savepoints import RowSavepoints
 from engine.guard import TransactionLostError
 from engine.handlers import BatchAdapter, RowAdapter, RowFailure
-from tests.django_integration.myapp.models import Carrier
+from tests.django_integration.myapp.models import Carrier, Departure
 from tests.mariadb_server import MARIADB
 
 Answer = dict[str, Any]
@@ -97,6 +97,54 @@ def test_no_batch_is_run_after_it_and_nothing_is_committed(open_tables: str, end
             adapter.run_frame(first, polars.DataFrame({"a": ["x", "y"]}))
     assert run == [1, 3]
     assert not Carrier.objects.using(open_tables).filter(code__startswith="r").exists()
+
+
+# What a row's savepoint has to cover
+
+ON_POSTGRESQL = pytest.mark.parametrize("tables", ["postgresql"], indirect=True)
+
+
+@ON_POSTGRESQL
+def test_what_a_refused_row_has_copied_is_gone(open_tables: str) -> None:
+    def handler(row_index: int, row: list[str], job_id: str, options: dict[str, Any]) -> Answer:
+        statement = f"COPY {Carrier._meta.db_table} (code, name) FROM STDIN"  # of which Django knows nothing
+        with connections[open_tables].cursor() as cursor, cursor.copy(statement) as copy:
+            copy.write_row((row[0], ""))
+        return {"ok": row[0] != "b", "error": "no"}
+
+    guard = RowSavepoints(open_tables)
+    with transaction.atomic(using=open_tables), guard.watching():
+        outcomes = RowAdapter(handler, "job", {}, guard=guard).run(1, [["a"], ["b"], ["c"]])
+    assert [type(each) for each in outcomes] == [type(outcomes[0]), RowFailure, type(outcomes[0])]
+    assert set(Carrier.objects.using(open_tables).values_list("code", flat=True)) == {"a", "c"}
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("mode", ["row", "batch"])
+def test_a_foreign_key_to_nothing_fails_its_row_alone(open_tables: str, mode: str) -> None:
+    carrier = Carrier.objects.using(open_tables).create(code="a")
+    keys = [[str(carrier.pk)], ["0"], [str(carrier.pk)]]
+
+    def of_row(row_index: int, row: list[str], job_id: str, options: dict[str, Any]) -> Answer:
+        Departure.objects.using(open_tables).create(carrier_id=int(row[0]), number=row_index)
+        return {"ok": True, "result": {}}
+
+    def of_batch(first_row_index: int, batch: polars.DataFrame, job_id: str, options: dict[str, Any]) -> list[Any]:
+        for row_index, row in enumerate(batch.iter_rows(), first_row_index):
+            of_row(row_index, [*row], job_id, options)
+        return [None] * batch.height
+
+    guard = RowSavepoints(open_tables)
+    by_batch = BatchAdapter(of_batch, "job", {}, column_names=["a"], guard=guard)
+    adapter = RowAdapter(of_row, "job", {}, guard=guard) if mode == "row" else by_batch
+    try:
+        with transaction.atomic(using=open_tables), guard.watching():
+            outcomes = adapter.run(1, keys)
+        assert [type(each) is RowFailure for each in outcomes] == [False, True, False]
+        assert "violates foreign key constraint" in outcomes[1].message
+        assert set(Departure.objects.using(open_tables).values_list("number", flat=True)) == {1, 3}
+    finally:
+        Departure.objects.using(open_tables).all().delete()
 
 
 # Locks of others
