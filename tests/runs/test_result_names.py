@@ -9,7 +9,13 @@ import pytest
 
 import engine
 from engine.config import EngineConfig
-from engine.errors import ObjectMissingError, ResultsExistError, SourceMissingError, TooManyErrorsError
+from engine.errors import (
+    InterruptedJobError,
+    ObjectMissingError,
+    ResultsExistError,
+    SourceMissingError,
+    TooManyErrorsError,
+)
 from engine.ledger import SqliteLedger
 from engine.model import Job
 from tests.cli.command_line import warm_rowmill
@@ -150,6 +156,26 @@ def test_a_job_goes_on_only_where_no_other_source_has_taken_its_names(
         engine.resume(failed.job_id, output_dir=tmp_path / "out", workers=1)
     assert files_in(tmp_path) == before
     assert run(january, max_errors=1, resume=True, overwrite=True).job.job_id == failed.job_id
+
+
+def test_a_job_that_was_left_is_not_ended_over_the_files_of_another_source(
+    tmp_path: Path, january: Path, february: Path
+) -> None:
+    def leave(report: engine.JobReport) -> None:
+        if report.counts.processed_rows:
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedJobError):
+        run(january, on_progress=leave, chunk_size=2)
+    left = engine.status(output_dir=tmp_path / "out").job.job_id
+    run(february, overwrite=True)
+    before = files_in(tmp_path)
+    with pytest.raises(ResultsExistError):
+        engine.cancel(left, output_dir=tmp_path / "out")
+    assert files_in(tmp_path) == before
+    for name in before:
+        (tmp_path / "out" / name).unlink()
+    assert engine.cancel(left, output_dir=tmp_path / "out").job.status == "cancelled"
 
 
 def test_a_job_goes_on_that_was_told_to_replace_files(january: Path, february: Path) -> None:
