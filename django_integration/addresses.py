@@ -53,10 +53,11 @@ def _all_namespaces(resolver: URLResolver, above: str) -> Iterator[str]:
 
 
 def _parts(request: HttpRequest | Request | None) -> Iterator[dict[str, Any]]:
+    """All of the request's own parts first, so that it is not sent out of its version where there is one without."""
     match = getattr(request, "resolver_match", None)
-    known = dict(match.kwargs) if match else {}
-    if api_settings.DEFAULT_VERSION is not None:
-        known.setdefault(api_settings.VERSION_PARAM, api_settings.DEFAULT_VERSION)
-    items = list(known.items())[:_MOST_PARTS]
-    for count in range(len(items) + 1):
-        yield from (dict(chosen) for chosen in combinations(items, count))
+    own = dict(list(match.kwargs.items())[:_MOST_PARTS]) if match else {}
+    chosen = [dict(items) for count in range(len(own), -1, -1) for items in combinations(own.items(), count)]
+    yield from chosen
+    version = api_settings.VERSION_PARAM
+    if api_settings.DEFAULT_VERSION is not None and version not in own:
+        yield from ({**parts, version: api_settings.DEFAULT_VERSION} for parts in chosen)

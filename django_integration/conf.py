@@ -8,7 +8,7 @@ Both are read when they are used, so `override_settings` works.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils.functional import Promise
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -142,10 +143,17 @@ def _read(kind: type[Settings], prefix: str) -> Settings:
         name = prefix + each.name.upper()
         if hasattr(settings, name):
             value = getattr(settings, name)
-            # Folders are paths in most projects.
-            given[each.name] = str(value) if isinstance(value, os.PathLike) else value
+            given[each.name] = _as_meant(value, types[each.name])
             _check_type(name, given[each.name], types[each.name])
     return kind(**given)
+
+
+def _as_meant(value: Any, annotation: Any) -> Any:
+    """A text of a path, as folders are in most projects, and of a lazy one; a whole number of `0.5 * 1024**3`."""
+    if isinstance(value, os.PathLike | Promise):
+        return str(value)
+    is_whole = isinstance(value, float) and value.is_integer() and int in (annotation, *get_args(annotation))
+    return int(value) if is_whole else value
 
 
 def _is_number(value: Any, *types: type) -> bool:
@@ -153,7 +161,7 @@ def _is_number(value: Any, *types: type) -> bool:
 
 
 def _is_of_texts(value: Any) -> bool:
-    return isinstance(value, Sequence | set | frozenset) and not isinstance(value, str) and all(map(_is_text, value))
+    return isinstance(value, Sequence | Set) and not isinstance(value, str | bytes) and all(map(_is_text, value))
 
 
 def _is_text(value: Any) -> bool:
@@ -178,7 +186,9 @@ def _check_type(name: str, value: Any, annotation: Any) -> None:
     wanted, holds = next(_FORMS[kind] for kind in kinds if kind in _FORMS)
     if not holds(value):
         or_none = " or None" if type(None) in kinds else ""
-        raise WrongSettingError(f"{name} must be {wanted}{or_none}, not {value!r}.")
+        # What should be a text may be a secret.
+        found = type(value).__name__ if wanted == "a text" else repr(value)
+        raise WrongSettingError(f"{name} must be {wanted}{or_none}, not {found}.")
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,11 @@ def check_storage_writable(**_: Any) -> list[CheckMessage]:
 def _wrong_settings() -> Iterator[CheckMessage]:
     settings = file_settings()
     for purpose, limits in (settings.purposes or {}).items():
+        if not isinstance(limits, Mapping):
+            yield Error(
+                f"FILES_PURPOSES[{purpose!r}] must be a dict of limits, not {limits!r}.", id="rowmill_files.E008"
+            )
+            continue
         unknown = sorted(set(limits) - LIMIT_NAMES)
         if unknown:
             yield Error(

@@ -97,6 +97,7 @@ class Coordinator:
         job_id: str | None = None,
         retry_of: str | None = None,
         executor: ExecutorName = "celery",
+        admit: Callable[[], Callable[[], None]] = lambda: lambda: None,
     ) -> Job:
         """Check everything that can be checked at once, and write a queued job.
 
@@ -104,6 +105,8 @@ class Coordinator:
             handler_mode: "batch" for a batch handler that does not declare itself one.
             retry_of: the job whose refused rows the source holds.
             executor: who is to run it.
+            admit: called when nothing else is wrong; raises where the job is not to begin. What it gives is called
+                once more in the transaction that writes the job.
 
         Raises:
             SourceError: the source is missing, or a folder.
@@ -117,22 +120,22 @@ class Coordinator:
             self._load_handler(handler_path)
             output = open_storage(output_url, self._desk.config, fail_fast=True)
             output.check_writable()
+            job = Job(
+                job_id=job_id or str(uuid.uuid4()),
+                source=source,
+                handler_path=handler_path,
+                handler_mode=handler_mode,
+                options=options.for_handler(),
+                output_url=output.url,
+                workspace_url=join_url(output.url, WORKSPACE),
+                created_at=self._desk.now(),
+                retry_of=retry_of,
+                executor=executor,
+            )
+            self._desk.ledger.create_job(job, check=admit())
         except BaseException:
             self._planning.forget()
             raise
-        job = Job(
-            job_id=job_id or str(uuid.uuid4()),
-            source=source,
-            handler_path=handler_path,
-            handler_mode=handler_mode,
-            options=options.for_handler(),
-            output_url=output.url,
-            workspace_url=join_url(output.url, WORKSPACE),
-            created_at=self._desk.now(),
-            retry_of=retry_of,
-            executor=executor,
-        )
-        self._desk.ledger.create_job(job)
         return job
 
     def resume(self, job_id: str) -> Job:

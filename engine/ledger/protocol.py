@@ -38,8 +38,8 @@ class Ledger(Protocol):
 
     # Jobs
 
-    def create_job(self, job: Job) -> None:
-        """Write a new job."""
+    def create_job(self, job: Job, *, check: Callable[[], None] = lambda: None) -> None:
+        """Write a new job, unless `check` raises: no other job is written between what it reads here and this one."""
 
     def job(self, job_id: str) -> Job:
         """The job as it is now. Raises JobNotFoundError."""

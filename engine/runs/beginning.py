@@ -16,7 +16,7 @@ from engine.model import ExecutorName, Job
 from engine.options import ImportOptions
 from engine.report import JobReport
 from engine.runs.books import DEFAULT_OUTPUT_DIR, absolute_url, ledger_url_for
-from engine.runs.result_names import check_failed_file_is_its_own, check_names_are_free
+from engine.runs.result_names import check_failed_file_is_its_own, check_names_are_free, check_names_are_still_its_own
 from engine.runs.working import (
     ENDED_WELL,
     OnProgress,
@@ -107,15 +107,35 @@ def run(
             is_loading=in_workers.is_loading if in_workers else lambda: False,
         )
         job = (
-            _find_unfinished(books, coordinator, source_url, handler_path, handler_mode, checked, output_url, config)
+            _find_unfinished(
+                books,
+                coordinator,
+                source_url,
+                handler_path,
+                handler_mode,
+                checked,
+                output_url,
+                config,
+                overwrite=overwrite,
+            )
             if resume
             else None
         )
         if job is None:
-            if not overwrite:
-                check_names_are_free(books, source_url, checked, output, config)
+
+            def admit() -> Callable[[], None]:
+                if overwrite:
+                    return lambda: None
+                return check_names_are_free(books, source_url, checked, output, config)
+
             job = coordinator.create(
-                source_url, handler_path, checked, output_url, handler_mode=handler_mode, executor=executor
+                source_url,
+                handler_path,
+                checked,
+                output_url,
+                handler_mode=handler_mode,
+                executor=executor,
+                admit=admit,
             )
         return to_its_end(
             job,
@@ -167,19 +187,18 @@ def retry(
         key = f"retries/{first.job_id}/{retry_name(first.source.url)}"
         left = _unfinished_retry(books, first)
         if left is not None:
+            check_names_are_still_its_own(left, books, config)
             books.hand_over(left.job_id)
             job = coordinator.resume(left.job_id)
         else:
             check_failed_file_is_its_own(first, books)
             options, source_url = ImportOptions.from_mapping(retry_options(first)), workspace.url_of(key)
-            check_names_are_free(
-                books,
-                source_url,
-                options,
-                open_storage(first.output_url, config),
-                config,
-                retry_of=first,
-            )
+            output = open_storage(first.output_url, config)
+
+            def admit() -> Callable[[], None]:
+                return check_names_are_free(books, source_url, options, output, config, retry_of=first)
+
+            admit()
             write_refused_rows(first, books, config, workspace, key)
             job = coordinator.create(
                 source_url,
@@ -189,6 +208,7 @@ def retry(
                 handler_mode=first.handler_mode,
                 retry_of=first.job_id,
                 executor=executor,
+                admit=admit,
             )
         report = to_its_end(
             job,
@@ -235,6 +255,8 @@ def _find_unfinished(
     options: ImportOptions,
     output_url: str,
     config: EngineConfig,
+    *,
+    overwrite: bool,
 ) -> Job | None:
     """The newest job of the same request, made to run again; None where there is none."""
     for job in books.jobs():
@@ -249,5 +271,5 @@ def _find_unfinished(
             continue
         if job.status is Status.SUCCEEDED:
             return job
-        return resumed(job, books, coordinator, config)
+        return resumed(job, books, coordinator, config, overwrite=overwrite)
     return None

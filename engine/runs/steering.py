@@ -12,6 +12,7 @@ from engine.ledger.owner import is_dead, this_process
 from engine.model import ExecutorName, Job
 from engine.report import JobReport
 from engine.runs.books import DEFAULT_OUTPUT_DIR, existing_ledger, find, found, report_of
+from engine.runs.result_names import check_names_are_still_its_own
 from engine.runs.working import (
     ENDED_WELL,
     EndHere,
@@ -62,6 +63,7 @@ def cancel(
 
     Raises:
         JobNotFoundError: as `status`.
+        ResultsExistError: another source's result files have the names of a job that was left.
         RowmillError: the job that was left could not be ended; it is marked failed.
     """
     with found(job_id, output_dir, ledger, config) as (books, job, coordinator):
@@ -69,6 +71,9 @@ def cancel(
         job = coordinator.cancel(job.job_id)
         if not job.status.is_final:
             # Nobody may be running it any more: then there is nothing left but to end it, and that is done here.
+            config = config or EngineConfig.from_env()
+            if not _is_run(books, job, config):
+                check_names_are_still_its_own(job, books, config)
             coordinator.recover(job.job_id, EndHere(coordinator))
             job = books.job(job.job_id)
         return report_of(books, job)

@@ -15,6 +15,7 @@ from engine.model import ExecutorName, Job
 from engine.progress import MemoryProgress, ProgressStore, RedisProgress, RowCosts
 from engine.report import JobReport
 from engine.runs.books import existing_ledger, find, report_of
+from engine.runs.result_names import check_names_are_still_its_own
 from engine.runtime.local import LocalRun
 from engine.runtime.local_fork import ForkedProcess
 from engine.status import Status
@@ -113,10 +114,13 @@ def to_its_end(
     return report_of(books, ended)
 
 
-def resumed(job: Job, books: SqliteLedger, coordinator: Coordinator, config: EngineConfig) -> Job:
+def resumed(
+    job: Job, books: SqliteLedger, coordinator: Coordinator, config: EngineConfig, *, overwrite: bool = False
+) -> Job:
     """The job, made to run again, by the executor for which the ledger was opened.
 
     Raises:
+        ResultsExistError: another source's result files have its names by now, and `overwrite` does not say so.
         SourceChangedError: its source is not the one it began with.
     """
     if pin_source(job.source.url, config) != job.source:
@@ -126,6 +130,8 @@ def resumed(job: Job, books: SqliteLedger, coordinator: Coordinator, config: Eng
             source=job.source.url,
             job_id=job.job_id,
         )
+    if not overwrite:
+        check_names_are_still_its_own(job, books, config)
     books.hand_over(job.job_id)
     if job.error_code is not None and not job.status.is_final:
         # Whoever ran it is gone: first the end that it was about to come to.

@@ -9,6 +9,8 @@ from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
 
+from engine.runtime.spent_timers import let_go_soon
+
 logger = logging.getLogger(__name__)
 
 
@@ -48,8 +50,16 @@ def install_in_workers(look: Callable[[], None], interval_seconds: Callable[[], 
     """
     loops: list[RecoveryLoop] = []
 
-    def start(**_: Any) -> None:
-        loop = RecoveryLoop(look, interval_seconds())
+    def start(sender: Any = None, **_: Any) -> None:
+        hub = getattr(sender, "hub", None)
+
+        def look_and_tidy() -> None:
+            try:
+                look()
+            finally:
+                let_go_soon(hub)
+
+        loop = RecoveryLoop(look_and_tidy, interval_seconds())
         loops.append(loop)
         loop.start()
 

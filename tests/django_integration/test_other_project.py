@@ -7,10 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import pytest
+from django.test import RequestFactory
+from django.urls import NoReverseMatch, include, path, resolve
 
+from django_integration.addresses import address_of
 from tests.services import s3_environment
 
 
@@ -42,10 +46,25 @@ def test_an_import_below_versions_and_namespaces_by_users_with_uuids(tmp_path: P
 
 @pytest.mark.parametrize("name", ["rowmill_files:upload", "import-detail"])
 def test_an_address_that_is_not_included_is_an_error_that_says_what_to_do(name: str, settings: object) -> None:
-    from django.urls import NoReverseMatch
-
-    from django_integration.addresses import address_of
-
     settings.ROOT_URLCONF = "tests.django_integration.myapp.no_urls"  # type: ignore[attr-defined]
     with pytest.raises(NoReverseMatch, match=r"include django_integration\.files\.api\.urls"):
         address_of(name, {"token": "x"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [("/api/v3/people/", "/api/v3/imports/x/"), ("/plain/people/", "/plain/imports/x/")]
+)
+def test_a_request_is_told_of_addresses_beside_its_own_where_there_are_several(
+    asked: str, told: str, settings: object, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = [
+        path("people/", lambda _: None, name="people"),
+        path("imports/<pk>/", lambda _: None, name="import-detail"),
+    ]
+    project = ModuleType("both_ways")
+    project.urlpatterns = [path("api/<version>/", include(views)), path("plain/", include(views))]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "both_ways", project)
+    settings.ROOT_URLCONF = "both_ways"  # type: ignore[attr-defined]
+    request = rf.get(asked)
+    request.resolver_match = resolve(asked)
+    assert urlsplit(address_of("import-detail", {"pk": "x"}, request)).path == told

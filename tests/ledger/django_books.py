@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
@@ -23,7 +24,8 @@ from tests.mariadb_server import make_mariadb_database
 class LedgerWithJobs(DjangoLedger):
     """Makes a job's row as `services.start` does: with the record of the uploaded file."""
 
-    def create_job(self, job: Job) -> None:
+    def create_job(self, job: Job, *, check: Callable[[], None] = lambda: None) -> None:
+        check()
         file, _ = FileModel.objects.using(self._using).get_or_create(
             file_path=job.source.url.removeprefix(f"{STORAGE_ROOT}/"),
             defaults={"purpose": "test", "file_name": "people.csv", "is_confirmed": True},

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from rest_framework.test import APIClient
@@ -106,6 +107,38 @@ def test_options_beside_options_are_refused_and_not_lost(
     assert list(response.json()) == [name]
     assert "options" in response.json()[name][0]
     assert not ImportJob.objects.exists()
+
+
+@pytest.mark.parametrize("format_", ["multipart", "urlencoded"])
+@pytest.mark.parametrize("name", ["options", "options[header_rows]", "header_rows"])
+def test_options_of_a_form_that_nothing_would_read_are_refused(
+    api: APIClient, stored_file: Callable[..., FileModel], format_: str, name: str
+) -> None:
+    response = _form(api, format_, {"file_id": stored_file().pk, name: '{"header_rows": 0}'})
+    assert response.status_code == 400
+    assert list(response.json()) == [name]
+    assert not ImportJob.objects.exists()
+
+
+@pytest.mark.parametrize("format_", ["multipart", "urlencoded"])
+@pytest.mark.parametrize("name", ["options.delimiter", "options.id"])
+def test_options_of_a_form_are_said_one_by_one(
+    api: APIClient, stored_file: Callable[..., FileModel], format_: str, name: str
+) -> None:
+    response = _form(api, format_, {"file_id": stored_file().pk, name: ";"})
+    assert response.status_code == 202
+    assert ImportJob.objects.get().options[name.removeprefix("options.")] == ";"
+
+
+def _form(api: APIClient, format_: str, fields: dict[str, Any]) -> Any:
+    if format_ == "multipart":
+        return api.post(START, fields, format="multipart")
+    return api.post(START, urlencode(fields), content_type="application/x-www-form-urlencoded")
+
+
+@pytest.mark.parametrize("body", ["[1]", '"options"', "7", "null"])
+def test_bodies_that_are_no_object_are_bad_requests(api: APIClient, body: str) -> None:
+    assert api.post(START, body, content_type="application/json").status_code == 400
 
 
 def test_other_fields_beside_options_are_let_be(api: APIClient, stored_file: Callable[..., FileModel]) -> None:

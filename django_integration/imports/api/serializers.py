@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
+from rest_framework.utils import html
 
 from django_integration.conf import import_settings
 from django_integration.files.models import FileModel
@@ -112,9 +113,15 @@ class StartImportSerializer(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse options that would be lost, and rows be read otherwise than was asked: those beside `options`."""
-        beside = [name for name in self.initial_data if name not in self.fields]
+        # Inside another serializer it is not known.
+        given = getattr(self, "initial_data", {})
+        beside = [name for name in given if name not in self.fields]
         lost = {name: [_("This is an import option: put it into options.")] for name in beside if name in KNOWN}
-        if "options" not in self.initial_data:
+        if html.is_html_input(given):
+            # REST framework reads `options.delimiter` of a form, and neither of these.
+            unread = [name for name in given if name == "options" or name.startswith("options[")]
+            lost |= {name: [_("Options of a form are not read like this: send JSON.")] for name in unread}
+        elif "options" not in given:
             near = get_close_matches("options", beside, n=1, cutoff=0.8)
             lost |= {name: [_('This is not known; did you mean "options"?')] for name in near}
         if lost:

@@ -86,8 +86,7 @@ class UpsertPlan:
         """The plan with what the options of a job say about its lookups."""
         if all(each.among is None for each in self.mapped):
             return self
-        mapped = (each if each.among is None else replace(each, limit=each.among(options)) for each in self.mapped)
-        return replace(self, mapped=tuple(mapped))
+        return replace(self, mapped=tuple(_limited(each, options) for each in self.mapped))
 
 
 def check_columns(model: AnyModel, match: Sequence[str], columns: Mapping[str, Source], on_match: str) -> UpsertPlan:
@@ -131,6 +130,15 @@ def check_columns(model: AnyModel, match: Sequence[str], columns: Mapping[str, S
             for each in mapped
         ),
     )
+
+
+def _limited(mapped: MappedField, options: Mapping[str, Any]) -> MappedField:
+    if mapped.among is None:
+        return mapped
+    limit = mapped.among(options)
+    if not isinstance(limit, models.Q):  # None would let records of everybody be named
+        raise ImproperlyConfigured(f"among of {mapped.column!r} must give a Q, not {limit!r}.")
+    return replace(mapped, limit=limit)
 
 
 def _mapped(model: AnyModel, name: str, source: Source) -> MappedField:

@@ -40,7 +40,7 @@ def look_up(mapped: MappedField, texts: list[str], outcome: Outcome, using: str)
     for text, key in keys.items():
         values = records.get(key, ())
         if len(values) == 1:
-            found[text] = values[0]
+            (found[text],) = values
         else:
             count = "no" if not values else "more than one"
             found[text] = Refusal(f"There is {count} {name} with {to.name} {shown(text)}.")
@@ -51,19 +51,20 @@ def look_up(mapped: MappedField, texts: list[str], outcome: Outcome, using: str)
     return cleaned
 
 
-def _records(mapped: MappedField, keys: list[Any], using: str) -> dict[Any, list[Any]]:
+def _records(mapped: MappedField, keys: list[Any], using: str) -> dict[Any, set[Any]]:
     """Per key the values that the foreign key would hold."""
     field, to = mapped.field, mapped.lookup_to
     assert to is not None
     target: str = field.target_field.attname  # type: ignore[attr-defined]
     manager = to.model._base_manager.using(using)
     limit = field.get_limit_choices_to()  # type: ignore[attr-defined]
-    records: dict[Any, list[Any]] = {}
+    records: dict[Any, set[Any]] = {}
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         part = keys[start : start + _KEYS_PER_QUERY]
         query = manager.filter(**{f"{to.attname}__in": part}).complex_filter(limit)
         if mapped.limit is not None:
             query = query.filter(mapped.limit)
         for key, value in query.values_list(to.attname, target):
-            records.setdefault(key, []).append(value)
+            # A condition over a relation finds one record several times.
+            records.setdefault(key, set()).add(value)
     return records

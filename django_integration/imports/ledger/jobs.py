@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -22,7 +22,7 @@ from engine.status import ChunkStatus, Phase, Status, check_transition
 class JobBooks(Books):
     """The rows of `ImportJob`."""
 
-    def create_job(self, job: Job) -> None:
+    def create_job(self, job: Job, *, check: Callable[[], None] = lambda: None) -> None:
         raise NotImplementedError("jobs are made by django_integration.imports.services.start")
 
     @ledger_errors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.errors import JobNotFoundError
@@ -15,11 +15,12 @@ from engine.status import Phase, Status, check_transition
 class JobBooks(Books):
     """The table `jobs`."""
 
-    def create_job(self, job: Job) -> None:
+    def create_job(self, job: Job, *, check: Callable[[], None] = lambda: None) -> None:
         columns = records.job_columns(job)
         names = ", ".join(columns)
         marks = ", ".join("?" * len(columns))
         with self._file.transaction() as execute:
+            check()
             execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608 - own names
 
     def job(self, job_id: str) -> Job:

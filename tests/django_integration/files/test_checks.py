@@ -44,6 +44,9 @@ def test_the_defaults_pass(folder: Path) -> None:
         ("FILES_UPLOAD_PREFIX", "/uploads/", "rowmill_files.E006"),
         ("FILES_UPLOAD_PREFIX", "uploads/../", "rowmill_files.E006"),
         ("FILES_UPLOAD_PREFIX", "", "rowmill_files.E006"),
+        ("FILES_PURPOSES", {"people": {"max_size": 1}}, "rowmill_files.E007"),
+        ("FILES_PURPOSES", {"people": 1_000}, "rowmill_files.E008"),
+        ("FILES_PURPOSES", {"people": None}, "rowmill_files.E008"),
     ],
 )
 def test_a_value_that_no_storage_takes_is_named(settings: Any, name: str, value: Any, expected: str) -> None:

@@ -13,11 +13,12 @@ from celery import Celery, current_app
 from django.core.checks import registry, run_checks
 from django.db import connections
 from django.urls import path
+from django.utils.functional import lazystr
 from psycopg import IsolationLevel
 from rest_framework.decorators import action
 from rest_framework.viewsets import ViewSet
 
-from django_integration.conf import import_settings, storage_root
+from django_integration.conf import file_settings, import_settings, storage_root
 from django_integration.imports import checks
 from django_integration.imports.api.mixins import AsyncImportProgressMixin
 from engine.config import EngineConfig
@@ -166,6 +167,7 @@ def test_an_urlconf_without_our_addresses_is_told(urls: Callable[..., None]) -> 
         ("IMPORT_LEASE_SECONDS", "20", "IMPORT_LEASE_SECONDS must be a number, not '20'."),
         ("FILES_MAX_BYTES", "1GB", "FILES_MAX_BYTES must be a whole number, not '1GB'."),
         ("FILES_EXTENSIONS", ".csv", "FILES_EXTENSIONS must be a list of texts, not '.csv'."),
+        ("IMPORT_MONITORING_TOKEN", b"secret", "IMPORT_MONITORING_TOKEN must be a text or None, not bytes."),
         ("FILES_PURPOSES", ["people"], "FILES_PURPOSES must be a dict or None, not ['people']."),
     ],
 )  # fmt: skip
@@ -194,6 +196,15 @@ def test_a_setting_of_nearly_the_right_name_is_told(settings: Any) -> None:
 def test_folders_may_be_paths(settings: Any, tmp_path: Path) -> None:
     settings.FILES_STORAGE_URL = settings.IMPORT_TEMP_DIR = tmp_path
     assert storage_root() == import_settings().temp_dir == str(tmp_path)
+
+
+def test_settings_may_be_lazy_views_of_a_dict_or_come_of_a_division(settings: Any) -> None:
+    settings.FILES_STORAGE_URL = lazystr("s3://uploads")
+    settings.FILES_EXTENSIONS = {".csv": "text/csv"}.keys()
+    settings.FILES_MAX_BYTES = 0.5 * 1024**3
+    assert [each for each in run_checks() if (each.id or "").startswith("rowmill_files")] == []
+    assert type(file_settings().storage_url) is str
+    assert repr(file_settings().max_bytes) == "536870912"
 
 
 def test_other_views_are_no_matter(urls: Callable[..., None]) -> None:

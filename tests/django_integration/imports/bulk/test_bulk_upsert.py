@@ -57,6 +57,22 @@ def test_a_lookup_finds_none_but_the_records_that_the_options_of_the_job_allow(u
     assert handler(1, batch, "job", {"carriers": ["AA", "BB"]})["error"] == [None, None]
 
 
+def test_a_record_that_a_condition_over_a_relation_finds_twice_is_one(using: str) -> None:
+    departures(using, "AA,1,,", "AA,2,,")
+    lookup = Lookup("Carrier", to="code", among=lambda _options: Q(departure__number__in=[1, 2]))
+    columns: dict[str, Any] = {"carrier": lookup, "number": "No"}
+    handler = bulk_upsert(Departure, match=("carrier", "number"), columns=columns, using=using)
+    assert handler(1, frame("Carrier,No", "AA,3"), "job", {})["error"] == [None]
+
+
+def test_a_condition_that_says_nothing_does_not_let_everything_pass(using: str) -> None:
+    lookup = Lookup("Carrier", to="code", among=lambda _options: None)  # type: ignore[arg-type, return-value]
+    columns: dict[str, Any] = {"carrier": lookup, "number": "No"}
+    handler = bulk_upsert(Departure, match=("carrier", "number"), columns=columns, using=using)
+    with pytest.raises(ImproperlyConfigured, match="must give a Q, not None"):
+        handler(1, frame("Carrier,No", "AA,3"), "job", {})
+
+
 def test_a_field_may_have_the_value_of_an_option_whatever_the_file_says(using: str) -> None:
     columns: dict[str, Any] = {"carrier": Option("carrier_id"), "number": "No"}
     handler = bulk_upsert(Departure, match=("carrier", "number"), columns=columns, using=using)
