@@ -70,9 +70,9 @@ class Leases(Books):
     @ledger_errors
     def release(self, claim: Claim, *, forget_deaths: bool = False) -> None:
         if claim.token in self._silenced:
-            self._silenced.discard(claim.token)
-            self._kept_attempts.add(claim.token)
             self._count_death(claim)
+            self._kept_attempts.add(claim.token)
+            self._silenced.discard(claim.token)  # once it is counted: a deadlock has all of this done once more
         forget: dict[str, Any] = {"deaths": 0, "suspect_row": None} if forget_deaths else {}
         attempt = claim.attempt if claim.token in self._kept_attempts else claim.attempt - 1
         released = self._rows.leased(claim).update(
