@@ -21,6 +21,7 @@ from rest_framework.viewsets import ViewSet
 from django_integration.conf import file_settings, import_settings, storage_root
 from django_integration.imports import checks
 from django_integration.imports.api.mixins import AsyncImportProgressMixin
+from django_integration.imports.checks import project
 from engine.config import EngineConfig
 from engine.runtime.celery_settings import recommended_settings, worker_settings
 from tests.services import free_port
@@ -221,7 +222,7 @@ def test_a_check_that_fails_says_so_and_raises_nothing(monkeypatch: pytest.Monke
     def fails() -> None:
         raise LookupError("a secret place")
 
-    monkeypatch.setattr(checks, "import_settings", fails)
+    monkeypatch.setattr(project, "import_settings", fails)
     assert ids(checks.check_settings()) == ["rowmill.W099"]
 
 

@@ -86,12 +86,18 @@ def tell_the_cell(row_index: int, row: list[str], import_job_id: str, options: d
 def write_or_die(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
     """As `write`, and kills its own process the first time it comes to each row of `options["dies_on"]`."""
     answer = write(row_index, row, import_job_id, options)
-    if row_index in options["dies_on"]:
-        mark = Path(options["marks"]) / str(row_index)
-        if options.get("always") or not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+    if _is_first_at(row_index, options["dies_on"], options):
+        os.kill(os.getpid(), signal.SIGKILL)
     return answer
+
+
+def _is_first_at(row_index: int, rows: list[int], options: dict[str, Any]) -> bool:
+    """Whether it is one of these rows, and met the first time, or `always`; the folder `marks` remembers."""
+    mark = Path(options["marks"]) / str(row_index)
+    is_first = row_index in rows and (bool(options.get("always")) or not mark.exists())
+    if is_first:
+        mark.touch()
+    return is_first
 
 
 def write_slowly(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
@@ -108,13 +114,10 @@ def write_slowly(row_index: int, row: list[str], import_job_id: str, options: di
 def lose_transaction(row_index: int, row: list[str], import_job_id: str, options: dict[str, Any]) -> Answer:
     """Writes; the first time it comes to each row of `loses_on` the transaction is gone, as at a deadlock on MySQL."""
     answer = write(row_index, row, import_job_id, options)
-    if row_index in options["loses_on"]:
-        mark = Path(options["marks"]) / str(row_index)
-        if options.get("always") or not mark.exists():
-            mark.touch()
-            with connection.cursor() as cursor:
-                cursor.execute("ROLLBACK")
-            return {"ok": False, "error": "deadlock"}
+    if _is_first_at(row_index, options["loses_on"], options):
+        with connection.cursor() as cursor:
+            cursor.execute("ROLLBACK")
+        return {"ok": False, "error": "deadlock"}
     return answer
 
 
